@@ -1,0 +1,113 @@
+// Where things are, which versions they have, and the environment the tools run in. Node's own modules only:
+// setup.mjs uses this before anything is installed.
+
+import { spawn } from "node:child_process";
+import { accessSync, constants, existsSync, readFileSync } from "node:fs";
+import { homedir } from "node:os";
+import { delimiter, join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+export const ROOT = fileURLToPath(new URL("../..", import.meta.url));
+
+/** An absolute path inside the project. */
+export const at = (...parts) => join(ROOT, ...parts);
+
+/** A program that an npm package brought. */
+export const npmBin = (name) => at("node_modules/.bin", name);
+
+/** A program that setup built with `cargo install`. */
+export const toolBin = (name) => at(".tools/bin", name);
+
+/** Crates that setup installs into `.tools`. wasm-bindgen's version is the one Cargo.toml pins. */
+export const TOOLS = { "wasm-bindgen-cli": "0.2.129", "worker-build": "0.8.7" };
+
+export const RUST_TARGETS = ["wasm32-unknown-unknown", "thumbv7em-none-eabi"];
+
+/** Variables that make cargo ignore the flags in .cargo/config.toml, and with them the fast k256. */
+const FLAG_OVERRIDES = [
+  "RUSTFLAGS",
+  "CARGO_ENCODED_RUSTFLAGS",
+  "CARGO_BUILD_RUSTFLAGS",
+  "CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS",
+];
+
+/**
+ * The environment for every tool: npm's programs, then rustup's ahead of a distribution's cargo, and wrangler kept
+ * from calling home or asking questions.
+ */
+export function toolEnv(extra = {}) {
+  const env = {
+    ...process.env,
+    WASM_BINDGEN_BIN: toolBin("wasm-bindgen"),
+    ESBUILD_BIN: npmBin("esbuild"),
+    WASM_OPT_BIN: npmBin("wasm-opt"),
+    CLOUDFLARE_CF_FETCH_ENABLED: "false",
+    WRANGLER_SEND_METRICS: "false",
+    WRANGLER_SEND_ERROR_REPORTS: "false",
+    WRANGLER_LOG_PATH: at(".dev/logs"),
+    ...extra,
+  };
+  for (const name of FLAG_OVERRIDES) delete env[name];
+  const rustup = join(process.env.CARGO_HOME ?? join(homedir(), ".cargo"), "bin");
+  env.PATH = [at("node_modules/.bin"), rustup, process.env.PATH].filter(Boolean).join(delimiter);
+  return env;
+}
+
+/** Where a program is: the first of that name on the tools' PATH, or undefined; a path stays itself. */
+export function which(name) {
+  const places = name.includes("/")
+    ? [name]
+    : toolEnv()
+        .PATH.split(delimiter)
+        .map((dir) => join(dir, name));
+  for (const path of places) {
+    try {
+      accessSync(path, constants.X_OK);
+      return path;
+    } catch {
+      // not in this folder
+    }
+  }
+  return undefined;
+}
+
+/** The oldest compiler that will do, from Cargo.toml. */
+export function minimumRust() {
+  const found = /^rust-version\s*=\s*"([\d.]+)"/m.exec(readFileSync(at("Cargo.toml"), "utf8"));
+  return found?.[1] ?? "1.91";
+}
+
+/** Is `version` ("1.95.0") at least `minimum` ("1.91")? */
+export function atLeast(version, minimum) {
+  const parts = (text) => text.split(".").map((part) => Number.parseInt(part, 10) || 0);
+  const [have, want] = [parts(version), parts(minimum)];
+  for (let i = 0; i < 3; i += 1) {
+    if ((have[i] ?? 0) !== (want[i] ?? 0)) return (have[i] ?? 0) > (want[i] ?? 0);
+  }
+  return true;
+}
+
+const MODERN_NODE = 22;
+
+/**
+ * wrangler needs Node 22. Where the running one is older, runs the same script again under the Node that npm
+ * installed, and ends with its exit code; returns only where the running Node will do.
+ */
+export async function underModernNode() {
+  if (atLeast(process.versions.node, String(MODERN_NODE))) return;
+  const node = npmBin("node");
+  if (!existsSync(node)) {
+    throw new Error(
+      `Node ${process.versions.node} is running, wrangler needs Node ${MODERN_NODE} or newer, and npm brings one ` +
+        "along only for Linux on x86-64. Install Node 22 or newer.",
+    );
+  }
+  // The channel tells the inner process when this one dies without a word.
+  const child = spawn(node, process.argv.slice(1), { stdio: ["inherit", "inherit", "inherit", "ipc"], cwd: ROOT });
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => child.kill(signal));
+  const [code, signal] = await new Promise((resolve, reject) => {
+    child.once("error", reject);
+    child.once("exit", (...end) => resolve(end));
+  });
+  process.exit(signal ? 1 : code);
+}
