@@ -1,0 +1,122 @@
+// An origin that remembers every request it got and misbehaves on demand.
+import http from "node:http";
+import { close, listen } from "./listen.mjs";
+import { until } from "./processes.mjs";
+
+export class Origin {
+  /** Every request, in order: {method, url, headers, rawHeaders, body, aborted}. */
+  requests = [];
+  #server = http.createServer((request, response) => this.#handle(request, response));
+  #behaviours = [];
+  #always = faults.content();
+  port;
+
+  async start() {
+    await listen(this.#server, 0);
+    this.port = this.#server.address().port;
+    return this;
+  }
+
+  get url() {
+    return `http://127.0.0.1:${this.port}`;
+  }
+
+  /** How every request is answered from now on. */
+  always(behaviour) {
+    this.#always = behaviour;
+  }
+
+  /** How the next request is answered; several calls queue up. */
+  next(...behaviours) {
+    this.#behaviours.push(...behaviours);
+  }
+
+  reset() {
+    this.#always = faults.content();
+    this.#behaviours = [];
+    this.requests = [];
+  }
+
+  /** Requests whose URL begins with `prefix`. */
+  to(prefix) {
+    return this.requests.filter(({ url }) => url.startsWith(prefix));
+  }
+
+  /** Resolves with the request number `count` as soon as it has arrived. */
+  async arrival(count = 1) {
+    await until(() => this.requests.length >= count, `request ${count} at the origin`);
+    return this.requests[count - 1];
+  }
+
+  /** Stops listening: connections are refused until `accept`. */
+  async refuse() {
+    if (this.#server.listening) await close(this.#server);
+  }
+
+  accept() {
+    return listen(this.#server, this.port);
+  }
+
+  stop() {
+    return this.refuse();
+  }
+
+  async #handle(request, response) {
+    const { method, url, headers, rawHeaders } = request;
+    const record = { method, url, headers, rawHeaders, body: Buffer.alloc(0), aborted: false };
+    const behaviour = this.#behaviours.shift() ?? this.#always;
+    this.requests.push(record);
+    response.on("close", () => {
+      record.aborted = !response.writableFinished;
+    });
+    if (behaviour.early) return behaviour.early(request, response, record);
+    const chunks = [];
+    try {
+      for await (const chunk of request) chunks.push(chunk);
+    } catch {
+      return;
+    }
+    record.body = Buffer.concat(chunks);
+    behaviour.answer(request, response, record);
+  }
+}
+
+/** Behaviours. `answer` runs when the request's body is complete, `early` as soon as its headers are here. */
+export const faults = {
+  /** A plain 200 that says what was asked for. */
+  content: (headers = {}) => ({
+    answer(request, response) {
+      const body = `content of ${request.method} ${request.url}`;
+      response.writeHead(200, { "content-type": "text/plain", ...headers });
+      response.end(request.method === "HEAD" ? undefined : body);
+    },
+  }),
+  status: (status, headers = {}, body = `origin says ${status}`) => ({
+    answer(_request, response) {
+      response.writeHead(status, headers);
+      response.end(body);
+    },
+  }),
+  redirect: (location, status = 302) => faults.status(status, { location }, ""),
+  /** Takes the request and never answers. */
+  hang: () => ({ answer() {} }),
+  /** Hangs up before any answer. */
+  reset: () => ({ answer: (request) => request.socket.destroy() }),
+  /** Promises 1,000 bytes, sends some, hangs up. */
+  dieMidBody: (sent = "half of ") => ({
+    answer(request, response) {
+      response.writeHead(200, { "content-type": "text/plain", "content-length": "1000" });
+      response.write(sent, () => request.socket.destroy());
+    },
+  }),
+  /** Sends the head and hands the open response to `take`, which writes and ends it. */
+  stream: (take, headers = { "content-type": "text/event-stream" }) => ({
+    answer(request, response, record) {
+      response.writeHead(200, headers);
+      response.flushHeaders();
+      take(response, request, record);
+    },
+  }),
+  /** Hands over request and response before the request's body is read. */
+  raw: (take) => ({ early: take }),
+};
