@@ -1,0 +1,194 @@
+// C1, C2, C3: which headers reach the origin, and what caches may keep.
+import assert from "node:assert/strict";
+import { afterEach, test } from "node:test";
+import { expectPaid, expectProblem } from "./harness/expect.mjs";
+import { faults } from "./harness/origin.mjs";
+import { encodeCredential } from "./harness/protocol.mjs";
+import { startStack } from "./harness/stack.mjs";
+
+const stack = await startStack();
+const { origin } = stack;
+const PATH = "/v1/reports/1";
+const SPOOFED = {
+  "X-Payment-Payer": "0x000000000000000000000000000000000000dEaD",
+  "X-Payment-Method": "gold",
+  "X-Payment-Intent": "gift",
+  "X-Payment-Amount": "1000000000",
+  "X-Payment-Reference": "0xspoofed",
+  "x-payment-anything": "else",
+};
+const PAYMENT_HEADERS = { "X-PAYMENT": "eyJ4IjoxfQ==", "PAYMENT-SIGNATURE": "eyJ4IjoyfQ==", "X-MPP-Session": "sess_secret" };
+
+afterEach(() => origin.reset());
+
+/** Every header line of the origin's last request, as one text. */
+const received = () => {
+  const { rawHeaders } = origin.requests.at(-1);
+  return rawHeaders.map((value, i) => value + (i % 2 ? "\n" : ": ")).join("");
+};
+
+async function payWith(headers, form = (value) => value) {
+  const credential = await stack.credential(PATH);
+  const authorization = form(encodeCredential(credential));
+  const answer = await stack.send(PATH, { authorization, headers });
+  await expectPaid(stack, answer, credential);
+  return { answer, credential, token: encodeCredential(credential).slice("Payment ".length) };
+}
+
+test("the credential never reaches the origin", async () => {
+  const { token, credential } = await payWith({});
+  const text = received();
+  assert.ok(!text.includes(token.slice(0, 40)));
+  assert.ok(!text.includes(credential.payload.signature));
+  assert.equal(origin.requests.at(-1).headers.authorization, undefined);
+});
+
+for (const [name, form, kept] of [
+  ["after Bearer", (payment) => `Bearer abc.def, ${payment}`, "Bearer abc.def"],
+  ["before Bearer", (payment) => `${payment}, Bearer abc.def`, "Bearer abc.def"],
+  ["after Basic", (payment) => `Basic dTpw, ${payment}`, "Basic dTpw"],
+]) {
+  test(`a credential ${name} is taken out, and what the origin asked for stays`, async () => {
+    const { token } = await payWith({}, form);
+    assert.equal(origin.requests.at(-1).headers.authorization, kept);
+    assert.ok(!received().includes(token.slice(0, 40)));
+  });
+}
+
+test("a credential in a header line of its own beside Bearer is taken out", async () => {
+  const credential = await stack.credential(PATH);
+  const answer = await stack.send(PATH, {
+    headers: [
+      ["Authorization", "Bearer abc.def"],
+      ["Authorization", encodeCredential(credential)],
+    ],
+  });
+  await expectPaid(stack, answer, credential);
+  assert.equal(origin.requests.at(-1).headers.authorization, "Bearer abc.def");
+});
+
+test("a credential sent to a free route does not reach the origin either, and is not spent", async () => {
+  const credential = await stack.credential(PATH);
+  const mark = await stack.mark();
+  const { answer, authorization } = await stack.present("/free/page", credential);
+  assert.equal(answer.status, 200);
+  assert.equal(answer.receipt, undefined);
+  assert.ok(!received().includes(authorization.slice(8, 48)));
+  assert.equal(origin.requests.at(-1).headers.authorization, undefined);
+  await mark.moved({ origin: 1 });
+  await expectPaid(stack, (await stack.present(PATH, credential)).answer, credential);
+});
+
+test("other payment headers are stripped on paid and free routes", async () => {
+  await payWith(PAYMENT_HEADERS);
+  for (const name of Object.keys(PAYMENT_HEADERS))
+    assert.equal(origin.requests.at(-1).headers[name.toLowerCase()], undefined, name);
+  await stack.send("/free/page", { headers: PAYMENT_HEADERS });
+  for (const name of Object.keys(PAYMENT_HEADERS))
+    assert.equal(origin.requests.at(-1).headers[name.toLowerCase()], undefined, name);
+});
+
+test("what tells the origin who paid comes from us alone: spoofed values are replaced", async () => {
+  const { answer, credential } = await payWith(SPOOFED);
+  const { headers } = origin.requests.at(-1);
+  assert.equal(headers["x-payment-payer"], credential.payload.from);
+  assert.equal(headers["x-payment-method"], "evm");
+  assert.equal(headers["x-payment-intent"], "charge");
+  assert.equal(headers["x-payment-amount"], "10000");
+  assert.equal(headers["x-payment-reference"], answer.receipt.reference);
+  assert.equal(headers["x-payment-anything"], undefined);
+});
+
+test("on free routes nobody paid: spoofed values are removed", async () => {
+  await stack.send("/free/page", { headers: SPOOFED });
+  for (const name of Object.keys(SPOOFED)) assert.equal(origin.requests.at(-1).headers[name.toLowerCase()], undefined, name);
+});
+
+test("spellings that servers fold into the same variable are removed too", async () => {
+  await stack.send("/free/page", { headers: { X_Payment_Payer: "0xdead", "X-PAYMENT-PAYER": "0xdead" } });
+  assert.doesNotMatch(received(), /x.payment/i);
+});
+
+test("hop-by-hop headers stay on their hop, the client's own headers pass", async () => {
+  await payWith({
+    Connection: "close, X-Only-Here",
+    "X-Only-Here": "1",
+    "Proxy-Authorization": "Basic dTpw",
+    TE: "trailers",
+    "Keep-Alive": "timeout=5",
+    "X-Client": "kept",
+    Accept: "text/markdown",
+    Cookie: "session=1",
+  });
+  const { headers } = origin.requests.at(-1);
+  for (const name of ["x-only-here", "proxy-authorization", "te", "keep-alive"]) assert.equal(headers[name], undefined, name);
+  assert.equal(headers["x-client"], "kept");
+  assert.equal(headers.accept, "text/markdown");
+  assert.equal(headers.cookie, "session=1");
+});
+
+test("the origin is addressed by its own name, and cannot be told another client's address by the client", async () => {
+  await stack.send("/free/page", {
+    headers: { "X-Forwarded-Host": "evil.example", "X-Forwarded-Proto": "gopher", Forwarded: "host=evil.example" },
+  });
+  const { headers } = origin.requests.at(-1);
+  assert.equal(headers.host, new URL(origin.url).host);
+  assert.doesNotMatch(received(), /evil\.example|gopher/);
+});
+
+test("a paid answer is private, whatever the origin said about caches", async () => {
+  for (const said of ["public, max-age=3600", "s-maxage=600", "max-age=60, immutable", undefined]) {
+    origin.next(faults.content(said ? { "cache-control": said } : {}));
+    const { answer } = await stack.pay(PATH);
+    const directives = answer.headers["cache-control"].split(/\s*,\s*/);
+    assert.ok(directives.includes("private") || directives.includes("no-store"), said);
+    for (const forbidden of directives) assert.doesNotMatch(forbidden, /^(public|s-maxage)/, said);
+  }
+});
+
+test("an origin that forbids storing is not overruled", async () => {
+  origin.next(faults.content({ "cache-control": "no-store" }));
+  const { answer } = await stack.pay(PATH);
+  assert.match(answer.headers["cache-control"], /no-store/);
+});
+
+test("caches that ignore Cache-Control in favour of their own headers are told as well", async () => {
+  origin.next(
+    faults.content({
+      "cdn-cache-control": "max-age=600",
+      "surrogate-control": "max-age=600",
+      expires: "Thu, 01 Jan 2099 00:00:00 GMT",
+    }),
+  );
+  const { answer } = await stack.pay(PATH);
+  assert.equal(answer.headers["cdn-cache-control"], undefined);
+  assert.equal(answer.headers["surrogate-control"], undefined);
+});
+
+test("an error behind a payment is not for shared caches either", async () => {
+  origin.next(faults.status(404, { "cache-control": "public, max-age=600" }));
+  const { answer } = await stack.pay(PATH);
+  assert.equal(answer.status, 404);
+  assert.doesNotMatch(answer.headers["cache-control"] ?? "", /public|s-maxage/);
+});
+
+test("a 402 is stored by nobody", async () => {
+  const answer = await stack.send(PATH);
+  expectProblem(answer, 402, "payment-required");
+  assert.match(answer.headers["cache-control"], /no-store/);
+});
+
+test("an origin cannot hand out receipts or prices in our name", async () => {
+  const forged = { "payment-receipt": "Zm9yZ2Vk", "www-authenticate": 'Payment id="x", realm="y"' };
+  origin.next(faults.content(forged));
+  const { answer } = await stack.pay(PATH);
+  assert.deepEqual(answer.all("payment-receipt").length, 1);
+  assert.notEqual(answer.headers["payment-receipt"], "Zm9yZ2Vk");
+  assert.deepEqual(answer.all("www-authenticate"), []);
+});
+
+test("a free answer keeps its own caching", async () => {
+  origin.next(faults.content({ "cache-control": "public, max-age=3600" }));
+  const answer = await stack.send("/free/page");
+  assert.equal(answer.headers["cache-control"], "public, max-age=3600");
+});

@@ -1,0 +1,145 @@
+// C4: every spelling that an origin could take for a priced path is priced.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { expectPaid, expectProblem } from "./harness/expect.mjs";
+import { startStack } from "./harness/stack.mjs";
+
+const stack = await startStack();
+const { origin } = stack;
+
+/** Spellings of /premium/x and /v1/reports/1 that some server or framework reads as the priced path. */
+const disguises = [
+  "/premium/x",
+  "/premium/",
+  "/premium",
+  "//premium/x",
+  "/premium//x",
+  "///premium///x",
+  "/./premium/x",
+  "/premium/./x",
+  "/free/../premium/x",
+  "/free/%2e%2e/premium/x",
+  "/free/%2E%2E/premium/x",
+  "/free/.%2e/premium/x",
+  "/free/..%2fpremium/x",
+  "/free%2f..%2fpremium/x",
+  "/free/..%5cpremium/x",
+  "/free/..\\premium/x",
+  "/%70remium/x",
+  "/prem%69um/x",
+  "/premium%2fx",
+  "/premium%2Fx",
+  "/premium%5cx",
+  "/premium\\x",
+  "\\premium\\x",
+  "/premium;v=1/x",
+  "/premium/x;jsessionid=1",
+  "/;x/premium/x",
+  "/PREMIUM/x",
+  "/Premium/x",
+  "/premium/x/",
+  "/premium/%78",
+  "/premium/x%00",
+  "/premium/x%20",
+  "/premium%20/x",
+  "/premium/x.",
+  "/premium./x",
+  "/premium/x#fragment",
+  "/premium?x",
+  "/premium/?/../free",
+  "/premium/x?../../free",
+  "/%2570remium/x",
+  "/v1/reports/1/",
+  "/v1//reports/1",
+  "/v1/reports/1;a=b",
+  "/v1/reports;a=b/1",
+  "/V1/Reports/1",
+  "/v1/reports/%31",
+  "/v1%2freports%2f1",
+  "/v1/./reports/1",
+  "/v1/x/../reports/1",
+  "/premiu%CC%80m/../premium/x",
+  "/ｐremium/x",
+];
+for (const path of disguises.map((one) => encodeRaw(one))) {
+  test(`${path} is paid for`, async () => {
+    const mark = await stack.mark();
+    const answer = await stack.send(path);
+    // Asked to pay, or refused as nonsense: in no case served for nothing.
+    assert.ok([400, 402, 404].includes(answer.status), `${answer.status} ${answer.text}`);
+    if (answer.status === 402) expectProblem(answer, 402, "payment-required");
+    await mark.nothing();
+  });
+}
+
+/** node's client sends Latin-1; beyond it, the bytes of UTF-8 as they would come from a raw socket. */
+function encodeRaw(path) {
+  return Buffer.from(path, "utf8").toString("latin1");
+}
+
+for (const path of ["http://127.0.0.1/premium/x", "http://evil.example/premium/x"]) {
+  test(`${path} in absolute form is paid for`, async () => {
+    const mark = await stack.mark();
+    const answer = await stack.send(path);
+    assert.ok(answer.status >= 400 && answer.status < 500, `${answer.status} ${answer.text}`);
+    await mark.nothing();
+  });
+}
+
+test("the neighbours of a priced path are free: borders are those of segments", async () => {
+  for (const path of [
+    "/premiumfoo",
+    "/premium-x/y",
+    "/xpremium/x",
+    "/a/premium/x",
+    "/v1/reportsx/1",
+    "/v1/reports",
+    "/v1/reports/",
+    "/v2/reports/1",
+  ]) {
+    const mark = await stack.mark();
+    const answer = await stack.send(path);
+    assert.equal(answer.status, 200, `${path}: ${answer.status} ${answer.text}`);
+    assert.equal(origin.requests.at(-1).url, path);
+    await mark.moved({ origin: 1 });
+  }
+});
+
+test("what is paid for reaches the origin as the client spelled it, or as the rule that priced it", async () => {
+  for (const path of ["/premium/a%20b", "/premium/%C3%BC", "/premium/x?q=%2F&r=a+b", "/premium/a:b@c,d=e!$&'()*+"]) {
+    const mark = await stack.mark();
+    const { answer, credential } = await stack.pay(path);
+    await expectPaid(stack, answer, credential);
+    assert.equal(origin.requests.at(-1).url, path);
+    await mark.moved({ origin: 1, transactions: 1, transfers: 1, amount: 50_000n });
+  }
+});
+
+test("a path in disguise, once paid, is the priced path and nothing else at the origin", async () => {
+  for (const path of ["/free/../premium/x", "//premium/x", "/%70remium/x", "/premium/../free"]) {
+    const unpaid = await stack.send(path);
+    if (unpaid.status !== 402) continue;
+    const { answer } = await stack.pay(path);
+    assert.equal(answer.status, 200, `${path} ${answer.text}`);
+    const { pathname } = new URL(origin.requests.at(-1).url, "http://o");
+    assert.match(decodeURIComponent(pathname).replace(/\/+/g, "/"), /^\/premium\/x/, origin.requests.at(-1).url);
+  }
+});
+
+for (const method of ["get", "Get", "GETX", "PROPFIND", "CONNECT", "TRACE", "M-SEARCH"]) {
+  test(`the method ${method} is no way around a route that prices all methods`, async () => {
+    const mark = await stack.mark();
+    const answer = await stack.send("/v1/same", { method }).catch((error) => ({ status: error.code ?? error.message }));
+    assert.notEqual(answer.status, 200);
+    await mark.nothing();
+  });
+}
+
+test("X-HTTP-Method-Override does not turn a free method into a priced one at the origin", async () => {
+  const names = ["X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override"];
+  const headers = Object.fromEntries(names.map((name) => [name, "GET"]));
+  const answer = await stack.send("/v1/reports/1", { method: "POST", headers });
+  if (answer.status === 402) return;
+  const { headers: received } = origin.requests.at(-1);
+  for (const name of names) assert.equal(received[name.toLowerCase()], undefined, name);
+});
