@@ -1,8 +1,7 @@
 // Where things are, which versions they have, and the environment the tools run in. Node's own modules only:
 // setup.mjs uses this before anything is installed.
 
-import { spawn } from "node:child_process";
-import { accessSync, constants, existsSync, readFileSync } from "node:fs";
+import { accessSync, constants, readFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { delimiter, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -85,29 +84,4 @@ export function atLeast(version, minimum) {
     if ((have[i] ?? 0) !== (want[i] ?? 0)) return (have[i] ?? 0) > (want[i] ?? 0);
   }
   return true;
-}
-
-const MODERN_NODE = 22;
-
-/**
- * wrangler needs Node 22. Where the running one is older, runs the same script again under the Node that npm
- * installed, and ends with its exit code; returns only where the running Node will do.
- */
-export async function underModernNode() {
-  if (atLeast(process.versions.node, String(MODERN_NODE))) return;
-  const node = npmBin("node");
-  if (!existsSync(node)) {
-    throw new Error(
-      `Node ${process.versions.node} is running, wrangler needs Node ${MODERN_NODE} or newer, and npm brings one ` +
-        "along only for Linux on x86-64. Install Node 22 or newer.",
-    );
-  }
-  // The channel tells the inner process when this one dies without a word.
-  const child = spawn(node, process.argv.slice(1), { stdio: ["inherit", "inherit", "inherit", "ipc"], cwd: ROOT });
-  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => child.kill(signal));
-  const [code, signal] = await new Promise((resolve, reject) => {
-    child.once("error", reject);
-    child.once("exit", (...end) => resolve(end));
-  });
-  process.exit(signal ? 1 : code);
 }

@@ -1,7 +1,7 @@
 // Running programs: with progress on what takes long, and never leaving one behind.
 
 import { spawn } from "node:child_process";
-import { ROOT, toolEnv, which } from "./project.mjs";
+import { atLeast, npmBin, ROOT, toolEnv, which } from "./project.mjs";
 
 const live = process.stdout.isTTY && !process.env.CI;
 const seconds = (since) => ((performance.now() - since) / 1000).toFixed(1);
@@ -139,12 +139,38 @@ export async function stop(child) {
 
 export const stopAll = () => Promise.all([...running].map(stop));
 
+const MODERN_NODE = "22";
+let inner;
+
+/**
+ * wrangler needs Node 22. Where the running one is older, runs the same script again under the Node that npm installed, and ends with
+ * its exit code; returns only where the running Node will do. To be called inside of `runMain`.
+ */
+export async function underModernNode() {
+  if (atLeast(process.versions.node, MODERN_NODE)) return;
+  const node = npmBin("node");
+  if (!which(node)) {
+    throw new Stop(
+      `this is Node ${process.versions.node}, wrangler needs ${MODERN_NODE} or newer, and npm brings one along only for Linux on ` +
+        "x86-64: install a newer Node.",
+    );
+  }
+  // By the channel the inner process notices when this one dies without a word.
+  inner = spawn(node, process.argv.slice(1), { stdio: ["inherit", "inherit", "inherit", "ipc"] });
+  const [code] = await ended(inner, "exit");
+  process.exit(code ?? 1);
+}
+
 /** Runs a script's `main`; whatever happens, nothing it started is left, and a failure is an exit code. */
 export async function runMain(main) {
   let leaving = false;
   const leave = async (code) => {
     if (leaving) return;
     leaving = true;
+    if (inner && inner.exitCode === null) {
+      inner.kill("SIGTERM");
+      await ended(inner, "exit");
+    }
     await stopAll();
     process.exit(code);
   };

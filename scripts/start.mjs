@@ -1,0 +1,64 @@
+// `npm start`: sets up, builds, starts a chain, an origin and the gateway, pays once, and stays up.
+//
+//   npm start -- --once   ends after the payment; exit code 0 only if it succeeded
+//   npm run dev           stays up without paying
+//
+// Ports: ANVIL_PORT, GATEWAY_PORT, ORIGIN_PORT.
+
+import { runMain, Stop, say, underModernNode } from "./lib/run.mjs";
+import { setup } from "./setup.mjs";
+
+await runMain(async () => {
+  const args = process.argv.slice(2);
+  const unknown = args.find((arg) => arg !== "--once" && arg !== "--no-pay");
+  if (unknown) throw new Stop(`unknown option ${unknown}; there are --once and --no-pay`);
+  await setup();
+  await underModernNode();
+
+  const { choosePorts, followGateway, startDevnet } = await import("./lib/devnet.mjs");
+  const { build } = await import("./build.mjs");
+  const ports = await choosePorts();
+  await build();
+  let partEnded;
+  const ended = new Promise((resolve) => {
+    partEnded = resolve;
+  });
+  const devnet = await startDevnet({ ports, onEnd: partEnded });
+  if (!args.includes("--no-pay")) {
+    const { pay } = await import("./pay.mjs");
+    await pay(devnet);
+  }
+  if (args.includes("--once")) return 0;
+  sayHow(devnet);
+  followGateway();
+  throw new Stop(`${await ended} has ended by itself; its log is .dev/logs/gateway.log`);
+});
+
+function sayHow(devnet) {
+  say(`
+Everything is up; Ctrl-C ends it.
+  gateway  ${devnet.gateway}   (health: /__mpp/health, configuration: /__mpp/config)
+  origin   ${devnet.origin}
+  chain    ${devnet.rpc}   (chain id ${devnet.chainId})
+  all of it, with payers' keys: .dev/devnet.json
+
+Priced: ${devnet.routes.map(({ path, methods, price }) => `${methods.join(", ")} ${path} (${price})`).join(", ")}
+Free:   GET /free/… and everything else
+
+See a challenge:
+  curl -i ${devnet.gateway}/v1/quote
+
+Pay again, as \`npm start\` did, with mppx (any path; a body makes it a POST):
+  node scripts/pay.mjs /v1/report/7
+  node scripts/pay.mjs /v1/echo 'hello'
+
+Pay from your own program:
+  import { evm, Mppx } from "mppx/client";
+  import { privateKeyToAccount } from "viem/accounts";
+  const account = privateKeyToAccount("${devnet.payers[1].privateKey}");
+  const { fetch } = Mppx.create({ polyfill: false, methods: [evm.charge({
+    account, networks: [${devnet.chainId}], currencies: ["${devnet.token}"],
+    authorization: { name: "${devnet.tokenName}", version: "${devnet.tokenVersion}" } })] });
+  console.log(await (await fetch("${devnet.gateway}/v1/quote")).text());
+`);
+}
