@@ -63,6 +63,7 @@ export async function startAnvil({ port = 8545, blockTime, extraArgs = [] } = {}
     guard.release();
   });
   const stop = async () => {
+    anvil.ref();
     if (alive) anvil.kill("SIGTERM");
     const late = setTimeout(() => anvil.kill("SIGKILL"), 3000);
     await ended;
