@@ -1,17 +1,17 @@
 // `npm run setup`: everything the project needs, into the project folder. Node's own modules only, any Node from 20.
-// Looks first and does only what is missing, so that `npm start` and `npm test` can always begin with it.
+// `--ci` adds what only .ci/run needs. Looks first and does only what is missing, so that `npm start` and `npm test` can always begin with it.
 
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { at, atLeast, minimumRust, RUST_TARGETS, TOOLS, toolBin, which } from "./lib/project.mjs";
+import { at, atLeast, CI_TOOLS, minimumRust, RUST_TARGETS, TOOLS, toolBin, which } from "./lib/project.mjs";
 import { command, runMain, Stop, say, step } from "./lib/run.mjs";
 
 /** Makes sure that everything is there. Returns whether anything had to be done. */
-export async function setup() {
+export async function setup({ ci = false } = {}) {
   const rust = await checkPrerequisites();
-  const done = [await npmPackages(), await rustTargets(rust), await cargoTools()];
+  const done = [await npmPackages(), await rustTargets(rust), await cargoTools({ ...TOOLS, ...(ci && CI_TOOLS) })];
   done.push(await contracts());
   return done.includes(true);
 }
@@ -78,16 +78,16 @@ async function rustTargets({ sysroot }) {
   return true;
 }
 
-async function cargoTools() {
+async function cargoTools(tools) {
   let done = false;
-  for (const [crate, version] of Object.entries(TOOLS)) {
+  for (const [crate, version] of Object.entries(tools)) {
     done = (await cargoTool(crate, version)) || done;
   }
   return done;
 }
 
 /** Builds a crate's programs into `.tools`, unless this version is there already. */
-export async function cargoTool(crate, version) {
+async function cargoTool(crate, version) {
   if (installed()[crate] === version) return false;
   if (crate === "worker-build" && process.platform === "linux") await checkOpenssl();
   await step(`${crate} ${version} (compiled once, a minute or two)`, (detail) =>
@@ -135,7 +135,7 @@ async function contracts() {
 
 if (import.meta.url === pathToFileURL(process.argv[1]).href) {
   await runMain(async () => {
-    const worked = await setup();
+    const worked = await setup({ ci: process.argv.includes("--ci") });
     say(worked ? "Everything is set up." : "Everything was set up already.");
   });
 }

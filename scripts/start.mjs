@@ -31,7 +31,7 @@ await runMain(async () => {
   if (args.includes("--once")) return 0;
   sayHow(devnet);
   followGateway();
-  throw new Stop(`${await ended} has ended by itself; its log is .dev/logs/gateway.log`);
+  throw new Stop(`${await ended} has ended by itself (the gateway’s log is .dev/logs/gateway.log)`);
 });
 
 function sayHow(devnet) {

@@ -59,9 +59,10 @@ function taken(port) {
  */
 export async function startDevnet({ ports, onEnd }) {
   takeFolder();
-  const { rpc, contracts, payers, settlement, recipient } = await step("chain: anvil with the token and the escrow", () =>
+  const { rpc, pid, contracts, payers, settlement, recipient } = await step("chain: anvil with the token and the escrow", () =>
     startChain(ports.ANVIL_PORT),
   );
+  setInterval(() => alive(pid) || onEnd("the chain"), 1000).unref();
   const origin = await startOrigin({ port: ports.ORIGIN_PORT });
   const secrets = {
     MPP_SECRET_KEY: randomBytes(32).toString("hex"),
@@ -129,11 +130,11 @@ function alive(pid) {
 }
 
 async function startChain(port) {
-  const { rpc } = await startAnvil({ port });
+  const { rpc, pid } = await startAnvil({ port });
   const contracts = await placeContracts(rpc);
   const [settlement, recipient, ...payers] = accounts(6);
   await Promise.all(payers.map(({ address }) => mint(rpc, address, FUNDS)));
-  return { rpc, contracts, settlement, recipient, payers };
+  return { rpc, pid, contracts, settlement, recipient, payers };
 }
 
 /** wrangler.toml as it is deployed, with this machine's chain, origin and routes; secrets go into a file of their own. */
@@ -168,11 +169,13 @@ async function startGateway({ config, gateway, port, onEnd }) {
   const log = createWriteStream(at(".dev/logs/gateway.log"));
   const recent = [];
   let up = false;
+  let broken = false;
   for (const stream of [child.stdout, child.stderr]) {
     createInterface({ input: stream }).on("line", (line) => {
       log.write(`${line}\n`);
       recent.push(line);
       if (recent.length > 40) recent.shift();
+      broken ||= line.includes("Build failed");
       if (following && line.trim()) say(`gateway │ ${line}`);
     });
   }
@@ -182,8 +185,9 @@ async function startGateway({ config, gateway, port, onEnd }) {
     if (up) onEnd("the gateway");
   });
   for (const deadline = Date.now() + 60_000; ; await sleep(50)) {
-    if (ended || Date.now() > deadline) {
-      throw new Stop(`the gateway did not come up${ended ? "" : " within 60 s"}; it said:\n${recent.join("\n")}`);
+    if (broken) await sleep(500);
+    if (ended || broken || Date.now() > deadline) {
+      throw new Stop(`the gateway did not come up; it said:\n${recent.join("\n")}`);
     }
     const answer = await fetch(`${gateway}/__mpp/health`, { signal: AbortSignal.timeout(10_000) }).catch(() => undefined);
     if (!answer) continue;

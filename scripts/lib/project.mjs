@@ -20,6 +20,9 @@ export const toolBin = (name) => at(".tools/bin", name);
 /** Crates that setup installs into `.tools`. wasm-bindgen's version is the one Cargo.toml pins. */
 export const TOOLS = { "wasm-bindgen-cli": "0.2.129", "worker-build": "0.8.7" };
 
+/** What only .ci/run needs besides. */
+export const CI_TOOLS = { "cargo-deny": "0.20.2" };
+
 export const RUST_TARGETS = ["wasm32-unknown-unknown", "thumbv7em-none-eabi"];
 
 /** Variables that make cargo ignore the flags in .cargo/config.toml, and with them the fast k256. */
@@ -40,6 +43,8 @@ export function toolEnv(extra = {}) {
     WASM_BINDGEN_BIN: toolBin("wasm-bindgen"),
     ESBUILD_BIN: npmBin("esbuild"),
     WASM_OPT_BIN: npmBin("wasm-opt"),
+    // The banner asks the registry for a newer version.
+    WRANGLER_HIDE_BANNER: "true",
     CLOUDFLARE_CF_FETCH_ENABLED: "false",
     WRANGLER_SEND_METRICS: "false",
     WRANGLER_SEND_ERROR_REPORTS: "false",
