@@ -1,0 +1,433 @@
+//! Ethereum JSON-RPC: requests as values, answers as types, and what a node's error means.
+
+use super::transaction::{Call, GasPrice};
+use super::{Address, B256, ChainId, U256};
+use alloc::borrow::ToOwned;
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
+use alloy_primitives::Bytes;
+use core::fmt;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+/// One call, without its id.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Request {
+    method: &'static str,
+    params: Value,
+}
+
+/// Which of an account's transactions `eth_getTransactionCount` counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Count {
+    /// Those in blocks.
+    Latest,
+    /// Those in blocks and in the node's pool.
+    Pending,
+}
+
+impl Request {
+    /// `eth_chainId`
+    pub fn chain_id() -> Self {
+        Self { method: "eth_chainId", params: json!([]) }
+    }
+
+    /// `eth_call` on the latest block, sent by `from`.
+    pub fn call(from: Option<Address>, call: &Call) -> Self {
+        Self { method: "eth_call", params: json!([transaction(from, call), "latest"]) }
+    }
+
+    /// `eth_estimateGas`
+    pub fn estimate_gas(from: Address, call: &Call) -> Self {
+        Self { method: "eth_estimateGas", params: json!([transaction(Some(from), call)]) }
+    }
+
+    /// `eth_sendRawTransaction`
+    pub fn send(raw: &Bytes) -> Self {
+        Self { method: "eth_sendRawTransaction", params: json!([raw]) }
+    }
+
+    /// `eth_getTransactionReceipt`
+    pub fn receipt(transaction: B256) -> Self {
+        Self { method: "eth_getTransactionReceipt", params: json!([transaction]) }
+    }
+
+    /// `eth_getTransactionCount`
+    pub fn transaction_count(account: Address, count: Count) -> Self {
+        let tag = match count {
+            Count::Latest => "latest",
+            Count::Pending => "pending",
+        };
+        Self { method: "eth_getTransactionCount", params: json!([account, tag]) }
+    }
+
+    /// `eth_getBlockByNumber` of the latest block, without its transactions.
+    pub fn latest_block() -> Self {
+        Self { method: "eth_getBlockByNumber", params: json!(["latest", false]) }
+    }
+
+    /// `eth_getBlockByNumber` of one block, without its transactions.
+    pub fn block(number: u64) -> Self {
+        Self { method: "eth_getBlockByNumber", params: json!([hex_number(number), false]) }
+    }
+
+    /// `eth_gasPrice`
+    pub fn gas_price() -> Self {
+        Self { method: "eth_gasPrice", params: json!([]) }
+    }
+
+    /// `eth_maxPriorityFeePerGas`
+    pub fn priority_fee() -> Self {
+        Self { method: "eth_maxPriorityFeePerGas", params: json!([]) }
+    }
+
+    /// `eth_getBalance` on the latest block.
+    pub fn balance(account: Address) -> Self {
+        Self { method: "eth_getBalance", params: json!([account, "latest"]) }
+    }
+
+    /// `eth_getLogs` of one contract with exactly these topics, from a block on.
+    pub fn logs(contract: Address, topics: &[B256], from_block: u64) -> Self {
+        let filter = json!({ "address": contract, "topics": topics, "fromBlock": hex_number(from_block), "toBlock": "latest" });
+        Self { method: "eth_getLogs", params: json!([filter]) }
+    }
+}
+
+fn transaction(from: Option<Address>, call: &Call) -> Value {
+    match from {
+        Some(from) => json!({ "from": from, "to": call.to, "data": call.data }),
+        None => json!({ "to": call.to, "data": call.data }),
+    }
+}
+
+fn hex_number(number: u64) -> String {
+    alloc::format!("{number:#x}")
+}
+
+/// The HTTP body for `requests`: one object for one request (some providers know no batches), an
+/// array for more. The id of a request is its index.
+pub fn body(requests: &[Request]) -> String {
+    let one = |(id, request): (usize, &Request)| json!({ "jsonrpc": "2.0", "id": id, "method": request.method, "params": request.params });
+    let body = match requests {
+        [request] => one((0, request)),
+        requests => requests.iter().enumerate().map(one).collect(),
+    };
+    alloc::string::ToString::to_string(&body)
+}
+
+/// The answer to one request: the raw result, or the node's error.
+pub type Answer = Result<Box<RawValue>, NodeError>;
+
+/// The body is not the answer to what was asked: HTML, a wrong number of answers, another protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotJsonRpc;
+
+/// Reads the answer to [`body`] of `count` requests, in the order of the requests.
+///
+/// # Errors
+/// [`NotJsonRpc`] when an answer is missing or nothing can be read.
+pub fn parse(body: &str, count: usize) -> Result<Vec<Answer>, NotJsonRpc> {
+    #[derive(Deserialize)]
+    struct Entry<'a> {
+        #[serde(default)]
+        id: Value,
+        #[serde(borrow, default)]
+        result: Option<&'a RawValue>,
+        #[serde(default)]
+        error: Option<ErrorObject>,
+    }
+    let entries: Vec<Entry<'_>> = if body.trim_start().starts_with('[') {
+        serde_json::from_str(body).map_err(|_| NotJsonRpc)?
+    } else {
+        let entry: Entry<'_> = serde_json::from_str(body).map_err(|_| NotJsonRpc)?;
+        if let Some(error) = entry.error {
+            // A node that refuses a whole batch answers with one error and no id.
+            return Ok((0..count).map(|_| Err(error.classify())).collect());
+        }
+        alloc::vec![entry]
+    };
+    let mut answers: Vec<Option<Answer>> = (0..count).map(|_| None).collect();
+    for entry in entries {
+        let index = entry.id.as_u64().and_then(|id| usize::try_from(id).ok()).ok_or(NotJsonRpc)?;
+        let answer = match (entry.error, entry.result) {
+            (Some(error), _) => Err(error.classify()),
+            (None, Some(result)) => Ok(result.to_owned()),
+            (None, None) => Ok(null()?),
+        };
+        *answers.get_mut(index).ok_or(NotJsonRpc)? = Some(answer);
+    }
+    answers.into_iter().map(|answer| answer.ok_or(NotJsonRpc)).collect()
+}
+
+fn null() -> Result<Box<RawValue>, NotJsonRpc> {
+    RawValue::from_string(String::from("null")).map_err(|_| NotJsonRpc)
+}
+
+/// What a node's error means for us, whatever its wording.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NodeError {
+    /// The call reverts. The reason, when the contract gave a readable one.
+    Reverted(Option<String>),
+    /// The node has this very transaction already.
+    AlreadyKnown,
+    /// Another transaction with this nonce is in a block.
+    NonceTooLow,
+    /// The fee is too low to be accepted or to replace a pending transaction.
+    Underpriced,
+    /// The sender cannot pay for the gas.
+    InsufficientFunds,
+    /// The node does not know the method.
+    Unsupported,
+    /// Too many requests, or the node has a bad moment: another endpoint may do better.
+    Busy,
+    /// Anything else, with its JSON-RPC code.
+    Other(i64),
+}
+
+#[derive(Deserialize)]
+struct ErrorObject {
+    #[serde(default)]
+    code: i64,
+    #[serde(default)]
+    message: String,
+    #[serde(default)]
+    data: Value,
+}
+
+impl ErrorObject {
+    /// Nodes agree on few codes, so the wording of geth, Nethermind, Erigon, reth, anvil, ZKsync and of the
+    /// large providers is looked at too.
+    fn classify(&self) -> NodeError {
+        let message = self.message.to_ascii_lowercase();
+        let says = |words: &[&str]| words.iter().any(|word| message.contains(word));
+        if self.code == 3 || says(&["revert"]) {
+            return NodeError::Reverted(self.revert_reason());
+        }
+        if says(&["already known", "already imported", "known transaction", "alreadyknown", "already exists", "already in mempool"]) {
+            return NodeError::AlreadyKnown;
+        }
+        if says(&["nonce too low", "nonce is too low", "oldnonce", "nonce has already been used", "invalid nonce", "allowed nonce range"]) {
+            return NodeError::NonceTooLow;
+        }
+        if says(&["underpriced", "fee too low", "feetoolow", "gas price too low", "less than block base fee", "max fee per gas less"]) {
+            return NodeError::Underpriced;
+        }
+        if says(&["insufficient funds", "insufficient balance", "not enough balance", "insufficientfunds"]) {
+            return NodeError::InsufficientFunds;
+        }
+        match self.code {
+            -32601 => NodeError::Unsupported,
+            429 | -32005 | -32016 | -32603 => NodeError::Busy,
+            _ if says(&["rate limit", "too many requests", "limit exceeded", "timeout", "timed out", "internal error", "unavailable"]) => NodeError::Busy,
+            code => NodeError::Other(code),
+        }
+    }
+
+    /// The text of Solidity's `Error(string)`, printable and short enough to repeat.
+    fn revert_reason(&self) -> Option<String> {
+        let data = match &self.data {
+            Value::String(data) => data.as_str(),
+            Value::Object(data) => data.get("data")?.as_str()?,
+            _ => return None,
+        };
+        let data = super::parse::bytes(data).ok()?;
+        let error = <alloy_sol_types::Revert as alloy_sol_types::SolError>::abi_decode(&data).ok()?;
+        let readable = error.reason.chars().filter(|c| c.is_ascii() && !c.is_ascii_control()).take(120).collect();
+        Some(readable)
+    }
+}
+
+impl fmt::Display for NodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Reverted(Some(reason)) => write!(f, "reverted: {reason}"),
+            Self::Reverted(None) => f.write_str("reverted"),
+            Self::AlreadyKnown => f.write_str("already known"),
+            Self::NonceTooLow => f.write_str("nonce too low"),
+            Self::Underpriced => f.write_str("underpriced"),
+            Self::InsufficientFunds => f.write_str("insufficient funds for gas"),
+            Self::Unsupported => f.write_str("method not supported"),
+            Self::Busy => f.write_str("busy"),
+            Self::Other(code) => write!(f, "JSON-RPC error {code}"),
+        }
+    }
+}
+
+/// Reads a result as `T`.
+///
+/// # Errors
+/// [`NotJsonRpc`] when it has another shape.
+pub fn decode<T: DeserializeOwned>(result: &RawValue) -> Result<T, NotJsonRpc> {
+    serde_json::from_str(result.get()).map_err(|_| NotJsonRpc)
+}
+
+/// Reads a hexadecimal quantity that fits `u64`.
+pub fn decode_u64(result: &RawValue) -> Result<u64, NotJsonRpc> {
+    decode::<U256>(result)?.try_into().map_err(|_| NotJsonRpc)
+}
+
+/// Reads a hexadecimal quantity that fits `u128`, such as a price in wei.
+pub fn decode_u128(result: &RawValue) -> Result<u128, NotJsonRpc> {
+    decode::<U256>(result)?.try_into().map_err(|_| NotJsonRpc)
+}
+
+/// An event log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Log {
+    /// The contract that emitted it.
+    pub address: Address,
+    /// Up to four words: the event's signature and its indexed fields.
+    pub topics: Vec<B256>,
+    /// The other fields, ABI-encoded.
+    pub data: Bytes,
+}
+
+/// Where a log stands in the chain.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LoggedAt {
+    /// The transaction that emitted it.
+    pub transaction_hash: B256,
+}
+
+/// A mined transaction's receipt.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Receipt {
+    /// The transaction.
+    pub transaction_hash: B256,
+    /// Its sender.
+    pub from: Address,
+    status: U256,
+    block_number: U256,
+    /// What it logged, in order.
+    pub logs: Vec<Log>,
+}
+
+/// A block's header, as far as it matters here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Block {
+    number: U256,
+    timestamp: U256,
+    #[serde(default)]
+    base_fee_per_gas: Option<U256>,
+}
+
+impl Receipt {
+    /// Whether the transaction did not revert.
+    pub fn succeeded(&self) -> bool {
+        self.status == U256::from(1)
+    }
+
+    /// The number of its block.
+    pub fn block_number(&self) -> u64 {
+        self.block_number.saturating_to()
+    }
+}
+
+impl Block {
+    /// Its number.
+    pub fn number(&self) -> u64 {
+        self.number.saturating_to()
+    }
+
+    /// Its time in seconds since the Unix epoch.
+    pub fn timestamp(&self) -> crate::time::UnixSeconds {
+        crate::time::UnixSeconds::new(self.timestamp.saturating_to())
+    }
+
+    /// A price with room for the base fee to double, from what nodes suggest; the legacy price where
+    /// blocks have no base fee.
+    pub fn suggest_price(&self, gas_price: u128, priority_fee: Option<u128>) -> GasPrice {
+        match self.base_fee_per_gas.and_then(|fee| u128::try_from(fee).ok()) {
+            Some(base_fee) => {
+                let priority_fee = priority_fee.unwrap_or_else(|| gas_price.saturating_sub(base_fee));
+                GasPrice::Dynamic { max_fee: base_fee.saturating_mul(2).saturating_add(priority_fee), priority_fee }
+            }
+            None => GasPrice::Legacy(gas_price),
+        }
+    }
+}
+
+/// Whether an answered `eth_chainId` is `expected`.
+pub fn is_chain(result: &RawValue, expected: ChainId) -> bool {
+    decode_u64(result) == Ok(expected)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec;
+
+    #[test]
+    fn one_request_is_an_object_and_more_are_a_batch() {
+        assert_eq!(body(&[Request::chain_id()]), r#"{"id":0,"jsonrpc":"2.0","method":"eth_chainId","params":[]}"#);
+        assert!(body(&[Request::chain_id(), Request::gas_price()]).starts_with(r#"[{"id":0,"#));
+    }
+
+    fn results(body: &str, count: usize) -> Result<Vec<Result<String, NodeError>>, NotJsonRpc> {
+        let answers = parse(body, count)?;
+        Ok(answers.into_iter().map(|answer| answer.map(|raw| raw.get().into())).collect())
+    }
+
+    #[test]
+    fn answers_are_put_in_the_order_of_the_requests() {
+        let body = r#"[{"id":1,"result":"0x2"},{"id":0,"result":null}]"#;
+        assert_eq!(results(body, 2), Ok(vec![Ok("null".into()), Ok("\"0x2\"".into())]));
+        assert_eq!(results(r#"{"id":0,"result":"0x1"}"#, 1), Ok(vec![Ok("\"0x1\"".into())]));
+        let busy = r#"{"id":null,"error":{"code":-32005,"message":"x"}}"#;
+        assert_eq!(results(busy, 2), Ok(vec![Err(NodeError::Busy), Err(NodeError::Busy)]));
+    }
+
+    #[test]
+    fn anything_else_is_no_answer() {
+        for body in ["", "<html>", "[]", "{}", r#"[{"id":0,"result":1}]"#, r#"[{"id":7,"result":1},{"id":0,"result":1}]"#, r#"[{"result":1},{"id":1,"result":1}]"#] {
+            assert_eq!(results(body, 2), Err(NotJsonRpc), "{body}");
+        }
+    }
+
+    fn classified(code: i64, message: &str) -> NodeError {
+        ErrorObject { code, message: message.into(), data: Value::Null }.classify()
+    }
+
+    #[test]
+    fn errors_are_known_by_their_wording() {
+        assert_eq!(classified(-32000, "already known"), NodeError::AlreadyKnown);
+        assert_eq!(classified(-32003, "transaction already imported"), NodeError::AlreadyKnown);
+        assert_eq!(classified(-32000, "nonce too low: next nonce 5, tx nonce 4"), NodeError::NonceTooLow);
+        assert_eq!(classified(-32000, "replacement transaction underpriced"), NodeError::Underpriced);
+        assert_eq!(classified(-32000, "max fee per gas less than block base fee"), NodeError::Underpriced);
+        assert_eq!(classified(-32000, "insufficient funds for gas * price + value"), NodeError::InsufficientFunds);
+        assert_eq!(classified(-32601, "the method does not exist"), NodeError::Unsupported);
+        assert_eq!(classified(-32005, "limit"), NodeError::Busy);
+        assert_eq!(classified(-32000, "Too Many Requests"), NodeError::Busy);
+        assert_eq!(classified(-32602, "invalid params"), NodeError::Other(-32602));
+        assert_eq!(classified(3, "execution reverted"), NodeError::Reverted(None));
+    }
+
+    #[test]
+    fn a_revert_s_reason_is_read_and_cleaned() {
+        use alloy_sol_types::SolError;
+        let data = alloy_sol_types::Revert { reason: "no\nmoney ü".into() }.abi_encode();
+        let data = Value::String(alloy_primitives::hex::encode_prefixed(data));
+        for data in [data.clone(), json!({ "data": data })] {
+            let error = ErrorObject { code: 3, message: String::new(), data };
+            assert_eq!(error.classify(), NodeError::Reverted(Some("nomoney ".into())));
+        }
+    }
+
+    fn block(base_fee: Option<u64>) -> Block {
+        Block { number: U256::from(9), timestamp: U256::from(1), base_fee_per_gas: base_fee.map(U256::from) }
+    }
+
+    #[test]
+    fn prices_leave_room_and_fall_back_to_legacy() {
+        assert_eq!(block(Some(10)).suggest_price(13, Some(2)), GasPrice::Dynamic { max_fee: 22, priority_fee: 2 });
+        assert_eq!(block(Some(10)).suggest_price(13, None), GasPrice::Dynamic { max_fee: 23, priority_fee: 3 });
+        assert_eq!(block(None).suggest_price(13, Some(2)), GasPrice::Legacy(13));
+    }
+}

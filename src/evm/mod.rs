@@ -1,0 +1,16 @@
+//! What Ethereum defines. Addresses, hashes and 256-bit words are [`alloy_primitives`]' types;
+//! money is [`amount::Amount`].
+
+pub mod amount;
+pub mod eip712;
+pub mod erc3009;
+pub mod jsonrpc;
+pub mod key;
+pub mod parse;
+pub mod signature;
+pub mod transaction;
+
+pub use alloy_primitives::{Address, B256, U256, keccak256};
+
+/// EIP-155 chain id.
+pub type ChainId = u64;

@@ -1,0 +1,77 @@
+//! Header hygiene between client and origin.
+
+/// Request headers that only the gateway may set towards the origin all start with this.
+pub const PAYER_PREFIX: &str = "x-payment-";
+
+/// Hop-by-hop headers (RFC 9110 §7.6.1) besides those that `Connection` names.
+const HOP_BY_HOP: [&str; 9] = [
+    "connection",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// Credentials and tokens of payment protocols, besides `Authorization: Payment`.
+const PAYMENT: [&str; 5] = ["accept-payment", "payment-authorization", "payment-signature", "x-mpp-session", "x-payment"];
+
+/// Headers by which frameworks let a client override the request line: an origin that honours one would
+/// serve another request than the one that was priced.
+const OVERRIDES: [&str; 5] = ["x-http-method", "x-http-method-override", "x-method-override", "x-original-url", "x-rewrite-url"];
+
+/// Headers of a response that only the gateway may set.
+pub const RESPONSE_PAYMENT: [&str; 3] = ["payment-receipt", "payment-required", "payment-response"];
+
+/// Whether a request header (lower-case name) must not reach the origin, priced or not.
+pub fn is_private(name: &str) -> bool {
+    name.starts_with(PAYER_PREFIX) || PAYMENT.contains(&name) || OVERRIDES.contains(&name)
+}
+
+/// Whether a header (lower-case name) concerns one connection only. `connection` is the value of the
+/// `Connection` header.
+pub fn is_hop_by_hop(name: &str, connection: Option<&str>) -> bool {
+    let named = |value: &str| value.split(',').any(|token| token.trim().eq_ignore_ascii_case(name));
+    HOP_BY_HOP.contains(&name) || connection.is_some_and(named)
+}
+
+/// `list` with the `names` it lacks, comma-separated: for `Access-Control-Expose-Headers` and the like.
+pub fn with_names(list: Option<&str>, names: &[&str]) -> alloc::string::String {
+    let mut out = alloc::string::String::from(list.unwrap_or_default().trim());
+    for name in names {
+        if !out.split(',').any(|held| held.trim().eq_ignore_ascii_case(name)) {
+            if !out.is_empty() {
+                out.push_str(", ");
+            }
+            out.push_str(name);
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn private_and_hop_by_hop_names_are_known() {
+        for name in ["x-payment", "x-payment-payer", "x-payment-anything", "payment-signature", "x-rewrite-url", "x-mpp-session"] {
+            assert!(is_private(name), "{name}");
+        }
+        for name in ["authorization", "cookie", "x-pay", "content-type"] {
+            assert!(!is_private(name), "{name}");
+        }
+        assert!(is_hop_by_hop("te", None));
+        assert!(is_hop_by_hop("x-trace", Some("close, X-Trace")));
+        assert!(!is_hop_by_hop("x-trace", Some("close, x-trace-id")));
+    }
+
+    #[test]
+    fn names_are_added_once() {
+        assert_eq!(with_names(None, &["A", "B"]), "A, B");
+        assert_eq!(with_names(Some("X, a"), &["A", "B"]), "X, a, B");
+    }
+}

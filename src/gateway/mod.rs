@@ -1,0 +1,11 @@
+//! The gateway's own rules: configuration, routes and prices, offers, header hygiene.
+
+pub mod config;
+pub mod headers;
+mod network;
+pub mod offer;
+pub mod path;
+pub mod route;
+mod validate;
+
+pub use validate::{Broken, Secrets, validate};

@@ -1,0 +1,107 @@
+//! How an origin may read a path. The gateway cannot know whether the origin decodes `%2f`, folds
+//! case, or collapses slashes, so a price must hold for every reading.
+
+use alloc::borrow::Cow;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+/// Origins that decode more often than this are not defended against.
+const MAX_DECODINGS: usize = 3;
+
+/// The readings of a path: each a list of lower-case segments. The first is the path as it stands.
+pub fn readings(path: &str) -> Vec<Vec<String>> {
+    let mut readings = Vec::with_capacity(1);
+    readings.push(path.split('/').filter(|segment| !segment.is_empty()).map(str::to_lowercase).collect::<Vec<_>>());
+    if path.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'~' | b'/')) {
+        return readings;
+    }
+    let mut text = Cow::Borrowed(path);
+    for _ in 0..=MAX_DECODINGS {
+        let reading = normalise(&text);
+        if !readings.contains(&reading) {
+            readings.push(reading);
+        }
+        let decoded = percent_decode(&text);
+        if decoded == text {
+            break;
+        }
+        text = Cow::Owned(decoded);
+    }
+    readings
+}
+
+/// The path as a lenient server reads it: cut at a control character, backslashes as slashes, matrix
+/// parameters and trailing dots and spaces dropped, dot segments resolved.
+fn normalise(path: &str) -> Vec<String> {
+    let path = path.split(|c: char| c.is_control()).next().unwrap_or_default();
+    let mut segments: Vec<String> = Vec::new();
+    for segment in path.split(['/', '\\']) {
+        let segment = segment.split(';').next().unwrap_or_default();
+        match segment {
+            "" | "." => {}
+            ".." => {
+                segments.pop();
+            }
+            segment => match segment.trim_end_matches(['.', ' ']) {
+                "" => {}
+                trimmed => segments.push(trimmed.to_lowercase()),
+            },
+        }
+    }
+    segments
+}
+
+fn percent_decode(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&first, tail)) = rest.split_first() {
+        let escaped = match (first, tail) {
+            (b'%', [high, low, ..]) => hex_digit(*high).zip(hex_digit(*low)),
+            _ => None,
+        };
+        match escaped {
+            Some((high, low)) => {
+                bytes.push(high * 16 + low);
+                rest = tail.get(2..).unwrap_or_default();
+            }
+            None => {
+                bytes.push(first);
+                rest = tail;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+fn hex_digit(byte: u8) -> Option<u8> {
+    char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec;
+
+    #[test]
+    fn a_plain_path_has_one_reading() {
+        assert_eq!(readings("/v1/reports/7"), vec![vec!["v1", "reports", "7"]]);
+        assert_eq!(readings("/"), vec![Vec::<String>::new()]);
+    }
+
+    #[test]
+    fn the_readings_of_tricky_paths_hold_the_lenient_one() {
+        for path in [
+            "//v1/x", "/v1//x/", "/V1/X", "/v1/x;a=b", "/v1;a/x", "/v1%2fx", "/v1%252fx", "/%76%31/x", "/free/..%2fv1/x", "/free/%2e%2e/v1/x",
+            "/free/%252e%252e/v1/x", "/v1\\x", "/v1%5cx", "/v1/./x", "/v1/x.", "/v1/x%20", "/v1/x%00.html", "/free/../v1/x", "/a/b/../../v1/x",
+        ] {
+            assert!(readings(path).iter().any(|reading| reading == &["v1", "x"]), "{path}: {:?}", readings(path));
+        }
+    }
+
+    #[test]
+    fn the_path_as_it_stands_is_always_a_reading() {
+        assert_eq!(readings("/premium/..%2ffree")[0], vec!["premium", "..%2ffree"]);
+        assert_eq!(readings("/%zz%").first(), Some(&vec!["%zz%".into()]));
+        assert!(readings("/%ff").len() > 1);
+    }
+}

@@ -1,0 +1,290 @@
+//! Which requests are priced.
+
+use super::config::Settle;
+use super::offer::Offer;
+use super::path;
+use crate::evm::amount::Amount;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::cmp::Reverse;
+use core::fmt;
+
+/// A path pattern: literal segments, `{name}` for exactly one segment, and `/*` at the end for the
+/// path before it and everything below. Compared without regard to case.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pattern {
+    text: String,
+    segments: Vec<Segment>,
+    tail: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Segment {
+    Parameter,
+    Literal(String),
+}
+
+/// What was wrong with a pattern.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InvalidPattern {
+    /// Does not start with `/`.
+    NotAbsolute,
+    /// `*` anywhere but as the last segment, or braces that do not enclose a whole segment.
+    MisplacedWildcard,
+    /// Characters that a path does not hold as they are, an empty segment, or a dot segment.
+    NotCanonical,
+}
+
+/// The HTTP methods a route prices.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Methods {
+    /// All but `OPTIONS`.
+    Any,
+    /// These, in upper case. `GET` includes `HEAD`.
+    Only(Vec<String>),
+}
+
+/// A priced route.
+#[derive(Clone, Debug)]
+pub struct Route {
+    /// Which paths.
+    pub pattern: Pattern,
+    /// Which methods.
+    pub methods: Methods,
+    /// The price of one request, base units.
+    pub price: Amount,
+    /// A line for people, printable ASCII.
+    pub description: Option<String>,
+    /// What is asked for, in the server's order; never empty.
+    pub offers: Vec<Offer>,
+    /// When a charge is settled.
+    pub settle: Settle,
+    /// Whether the request body is bound to the challenge.
+    pub digest: bool,
+}
+
+/// All priced routes.
+#[derive(Clone, Debug, Default)]
+pub struct Router {
+    routes: Vec<Route>,
+}
+
+impl Pattern {
+    /// Reads a pattern.
+    pub fn parse(text: &str) -> Result<Self, InvalidPattern> {
+        let rest = text.strip_prefix('/').ok_or(InvalidPattern::NotAbsolute)?;
+        let (rest, tail) = match rest.strip_suffix('*') {
+            Some("") => ("", true),
+            Some(before) => (before.strip_suffix('/').ok_or(InvalidPattern::MisplacedWildcard)?, true),
+            None => (rest, false),
+        };
+        let segments = match rest {
+            "" => Vec::new(),
+            rest => rest.split('/').map(Segment::parse).collect::<Result<_, _>>()?,
+        };
+        Ok(Self { text: text.into(), segments, tail })
+    }
+
+    fn matches(&self, path: &[String]) -> bool {
+        let long_enough = if self.tail { path.len() >= self.segments.len() } else { path.len() == self.segments.len() };
+        let covers = |(segment, part): (&Segment, &String)| match segment {
+            Segment::Parameter => true,
+            Segment::Literal(literal) => literal == part,
+        };
+        long_enough && self.segments.iter().zip(path).all(covers)
+    }
+
+    /// Orders patterns that match the same path: literals over parameters from the left on, then exact
+    /// over tail.
+    fn specificity(&self) -> (&[Segment], bool) {
+        (&self.segments, !self.tail)
+    }
+
+    /// Whether both stand for the same paths, so that neither is more specific.
+    pub fn same_paths(&self, other: &Self) -> bool {
+        self.segments == other.segments && self.tail == other.tail
+    }
+}
+
+impl Segment {
+    fn parse(text: &str) -> Result<Self, InvalidPattern> {
+        if let Some(name) = text.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) {
+            let named = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+            return if named { Ok(Self::Parameter) } else { Err(InvalidPattern::MisplacedWildcard) };
+        }
+        if text.contains(['{', '}', '*']) {
+            return Err(InvalidPattern::MisplacedWildcard);
+        }
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~!$&'()+,=:@".contains(&b);
+        let canonical = !text.is_empty() && text.bytes().all(plain) && !text.ends_with('.');
+        if canonical { Ok(Self::Literal(text.to_lowercase())) } else { Err(InvalidPattern::NotCanonical) }
+    }
+}
+
+impl Methods {
+    /// Whether a request with this method is priced.
+    pub fn contain(&self, method: &str) -> bool {
+        match self {
+            Self::Any => method != "OPTIONS",
+            Self::Only(methods) => {
+                let listed = |wanted: &str| methods.iter().any(|method| method == wanted);
+                listed(method) || (method == "HEAD" && listed("GET"))
+            }
+        }
+    }
+
+    /// Whether some method is in both.
+    pub fn overlap(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Only(methods), other) | (other, Self::Only(methods)) => methods.iter().any(|method| other.contain(method)),
+            (Self::Any, Self::Any) => true,
+        }
+    }
+}
+
+impl Router {
+    /// Takes routes of which no two stand for the same paths and methods.
+    pub const fn new(routes: Vec<Route>) -> Self {
+        Self { routes }
+    }
+
+    /// All routes, in the configuration's order.
+    pub fn routes(&self) -> &[Route] {
+        &self.routes
+    }
+
+    /// The route that prices a request, if any does. The most specific pattern wins; where an origin may
+    /// read the path in several ways, the most expensive reading does.
+    pub fn price(&self, method: &str, path: &str) -> Option<&Route> {
+        let matching = |reading: &Vec<String>| {
+            self.routes
+                .iter()
+                .filter(|route| route.methods.contain(method) && route.pattern.matches(reading))
+                .max_by_key(|route| route.pattern.specificity())
+        };
+        // The first of equally expensive readings: the path as it stands.
+        path::readings(path).iter().filter_map(matching).min_by_key(|route| Reverse(route.price))
+    }
+}
+
+/// Whether any of the patterns may price the request.
+pub fn is_priced(priced: &[(Pattern, Methods)], method: &str, path: &str) -> bool {
+    let readings = path::readings(path);
+    priced.iter().any(|(pattern, methods)| methods.contain(method) && readings.iter().any(|reading| pattern.matches(reading)))
+}
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl fmt::Display for InvalidPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotAbsolute => "does not start with /",
+            Self::MisplacedWildcard => "has a wildcard that is neither a whole {name} segment nor a final /*",
+            Self::NotCanonical => "has an empty segment, a trailing slash or dot, or a character that must be written otherwise",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec;
+
+    fn route(pattern: &str, methods: Methods, price: u128) -> Route {
+        Route {
+            pattern: Pattern::parse(pattern).unwrap(),
+            methods,
+            price: Amount::from_base_units(price),
+            description: None,
+            offers: vec![],
+            settle: Settle::First,
+            digest: false,
+        }
+    }
+
+    fn router(routes: &[(&str, u128)]) -> Router {
+        Router::new(routes.iter().map(|(pattern, price)| route(pattern, Methods::Any, *price)).collect())
+    }
+
+    fn price(router: &Router, path: &str) -> Option<u128> {
+        router.price("GET", path).map(|route| route.price.base_units())
+    }
+
+    #[test]
+    fn patterns_match_on_segment_borders() {
+        let router = router(&[("/exact", 1), ("/users/{id}/posts", 2), ("/premium/*", 3)]);
+        for (path, expected) in [
+            ("/exact", Some(1)),
+            ("/exact/", Some(1)),
+            ("/exact/x", None),
+            ("/exactly", None),
+            ("/users/7/posts", Some(2)),
+            ("/users//posts", None),
+            ("/users/7/8/posts", None),
+            ("/premium", Some(3)),
+            ("/premium/", Some(3)),
+            ("/premium/a/b", Some(3)),
+            ("/premiumfoo", None),
+            ("/", None),
+        ] {
+            assert_eq!(price(&router, path), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn the_most_specific_pattern_wins_in_any_order() {
+        for order in [[0, 1, 2, 3], [3, 2, 1, 0]] {
+            let all = [("/*", 1), ("/v1/*", 2), ("/v1/{x}", 3), ("/v1/x", 4)];
+            let router = router(&order.map(|index| all[index]));
+            assert_eq!(price(&router, "/v1/x"), Some(4));
+            assert_eq!(price(&router, "/v1/y"), Some(3));
+            assert_eq!(price(&router, "/v1/y/z"), Some(2));
+            assert_eq!(price(&router, "/else"), Some(1));
+        }
+    }
+
+    #[test]
+    fn an_ambiguous_path_costs_its_dearest_reading() {
+        let router = router(&[("/cheap/*", 1), ("/dear/*", 9)]);
+        assert_eq!(price(&router, "/cheap/..%2fdear/x"), Some(9));
+        assert_eq!(price(&router, "/dear/..%2fcheap/x"), Some(9));
+        assert_eq!(price(&router, "/free/..%2fcheap/x"), Some(1));
+    }
+
+    #[test]
+    fn methods_are_priced_separately_and_head_counts_as_get() {
+        let router = Router::new(vec![route("/x", Methods::Only(vec!["GET".into()]), 1)]);
+        assert!(router.price("GET", "/x").is_some());
+        assert!(router.price("HEAD", "/x").is_some());
+        assert!(router.price("POST", "/x").is_none());
+        assert!(!Methods::Any.contain("OPTIONS"));
+        assert!(Methods::Any.contain("BREW"));
+        assert!(Methods::Only(vec!["GET".into()]).overlap(&Methods::Any));
+        assert!(!Methods::Only(vec!["GET".into()]).overlap(&Methods::Only(vec!["POST".into()])));
+    }
+
+    #[test]
+    fn bad_patterns_say_why() {
+        for (text, error) in [
+            ("x", InvalidPattern::NotAbsolute),
+            ("", InvalidPattern::NotAbsolute),
+            ("/a*", InvalidPattern::MisplacedWildcard),
+            ("/*/a", InvalidPattern::MisplacedWildcard),
+            ("/a{b}", InvalidPattern::MisplacedWildcard),
+            ("/{}", InvalidPattern::MisplacedWildcard),
+            ("//a", InvalidPattern::NotCanonical),
+            ("/a/", InvalidPattern::NotCanonical),
+            ("/a/..", InvalidPattern::NotCanonical),
+            ("/a%20b", InvalidPattern::NotCanonical),
+            ("/a?b", InvalidPattern::NotCanonical),
+        ] {
+            assert_eq!(Pattern::parse(text), Err(error), "{text}");
+        }
+        assert!(Pattern::parse("/*").is_ok());
+        assert!(Pattern::parse("/").is_ok());
+    }
+}

@@ -1,0 +1,486 @@
+//! The one place where a configuration is judged. Every rule has a number, so that a problem can be
+//! looked up in the README and a test can name what it breaks.
+
+use super::config::{Gateway, Limits, Origin, RawGateway, RawLimits, RawOrigin, RawRoute, RawSurface, RawToken, Surface, Token};
+use super::network::{PRESETS, Preset, is_abstract};
+use super::offer::Offer;
+use super::route::{Methods, Pattern, Route, Router};
+use crate::evm::amount::Amount;
+use crate::evm::key::PrivateKey;
+use crate::evm::{Address, ChainId, parse};
+use crate::method::{Intent, Method, charge};
+use crate::protocol::challenge::{BindingKeys, MIN_SECRET_BYTES};
+use crate::protocol::problem::FieldError;
+use alloc::borrow::ToOwned;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::fmt;
+use core::time::Duration;
+
+/// The shortest token that may protect the admin endpoints, in bytes.
+const MIN_ADMIN_TOKEN_BYTES: usize = 16;
+
+/// What a configuration must fulfil. The number is the discriminant.
+#[derive(Clone, Copy)]
+#[repr(u16)]
+enum Rule {
+    Shape = 1,
+    Network = 2,
+    Token = 3,
+    Recipient = 4,
+    Realm = 5,
+    RpcUrls = 6,
+    Escrow = 7,
+    Origin = 8,
+    ChallengeLifetime = 9,
+    Confirmations = 10,
+    Limits = 11,
+    RoutePath = 12,
+    RouteTwice = 13,
+    RouteMethods = 14,
+    Price = 15,
+    Description = 16,
+    Intents = 17,
+    PaymentMethods = 18,
+    SecretKey = 19,
+    SettlementKey = 20,
+    AdminToken = 21,
+}
+
+/// The secrets, as the environment holds them; `None` where it does not.
+#[derive(Default)]
+pub struct Secrets {
+    /// `MPP_SECRET_KEY`
+    pub secret_key: Option<String>,
+    /// `MPP_SECRET_KEY_PREVIOUS`
+    pub previous_secret_key: Option<String>,
+    /// `SETTLEMENT_PRIVATE_KEY`
+    pub settlement_private_key: Option<String>,
+    /// `RPC_URL`: one or several, separated by commas or white space.
+    pub rpc_url: Option<String>,
+    /// `ADMIN_TOKEN`
+    pub admin_token: Option<String>,
+}
+
+// Only which secrets there are may be shown.
+impl fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secrets(…)")
+    }
+}
+
+/// A wrong configuration: what is wrong, and what can still be served.
+#[derive(Debug)]
+pub struct Broken {
+    /// At least one.
+    pub errors: Vec<FieldError>,
+    /// Present when at least origin and paths are right, so that unpriced requests pass.
+    pub surface: Option<Surface>,
+}
+
+/// Collects what is wrong instead of stopping at the first.
+#[derive(Default)]
+struct Findings(Vec<FieldError>);
+
+impl Findings {
+    fn add(&mut self, rule: Rule, field: impl Into<String>, detail: impl fmt::Display, remedy: &str) {
+        #[allow(clippy::as_conversions, reason = "the discriminant of a fieldless repr(u16) enum")]
+        let rule = rule as u16;
+        self.0.push(FieldError { rule, field: field.into(), detail: detail.to_string(), remedy: remedy.to_owned() });
+    }
+}
+
+/// Judges a configuration: `json` is the `gateway` variable, `None` when there is none.
+///
+/// # Errors
+/// [`Broken`] with every field that is wrong.
+pub fn validate(json: Option<&str>, secrets: &Secrets) -> Result<Gateway, Broken> {
+    let mut findings = Findings::default();
+    let raw = read(json, &mut findings);
+    let surface = raw.as_ref().map_or_else(|| json.and_then(|json| serde_json::from_str(json).ok()), |raw| Some(RawSurface::of(raw))).and_then(surface);
+    let keys = binding_keys(secrets, &mut findings);
+    let settlement_key = settlement_key(secrets, &mut findings);
+    if secrets.admin_token.as_ref().is_some_and(|token| token.len() < MIN_ADMIN_TOKEN_BYTES) {
+        findings.add(Rule::AdminToken, "ADMIN_TOKEN", format!("is shorter than {MIN_ADMIN_TOKEN_BYTES} bytes"), "set a longer random one with: wrangler secret put ADMIN_TOKEN");
+    }
+    let gateway = raw.and_then(|raw| {
+        let settings = Settings::read(raw, secrets, &mut findings)?;
+        Some(settings.with_keys(keys?, settlement_key?))
+    });
+    match gateway {
+        Some(gateway) if findings.0.is_empty() => Ok(gateway),
+        _ => Err(Broken { errors: findings.0, surface }),
+    }
+}
+
+fn read(json: Option<&str>, findings: &mut Findings) -> Option<RawGateway> {
+    const REMEDY: &str = "see the configuration table in the README";
+    let Some(json) = json else {
+        findings.add(Rule::Shape, "gateway", "is missing", "add a [vars.gateway] table to wrangler.toml");
+        return None;
+    };
+    let mut deserializer = serde_json::Deserializer::from_str(json);
+    let error = match serde_path_to_error::deserialize(&mut deserializer) {
+        Ok(raw) => return Some(raw),
+        Err(error) => error,
+    };
+    let path = error.path().to_string();
+    let field = if path == "." { "gateway".to_owned() } else { path };
+    // The position is that of a JSON text nobody has seen.
+    let message = error.inner().to_string();
+    let message = message.split(" at line ").next().unwrap_or_default();
+    findings.add(Rule::Shape, field, message, REMEDY);
+    None
+}
+
+impl RawSurface {
+    fn of(raw: &RawGateway) -> Self {
+        let routes = raw.routes.iter().map(|route| super::config::RawSurfaceRoute { path: route.path.clone(), methods: route.methods.clone() });
+        let RawOrigin { url, service, dns } = &raw.origin;
+        Self { origin: RawOrigin { url: url.clone(), service: service.clone(), dns: *dns }, routes: routes.collect() }
+    }
+}
+
+/// The unpriced surface, if origin and every path can be relied on.
+fn surface(raw: RawSurface) -> Option<Surface> {
+    let mut ignored = Findings::default();
+    let origin = origin(raw.origin, &mut ignored)?;
+    let priced = raw
+        .routes
+        .into_iter()
+        .map(|route| Some((Pattern::parse(&route.path).ok()?, methods("", route.methods, &mut ignored)?)))
+        .collect::<Option<_>>()?;
+    Some(Surface { origin, priced })
+}
+
+/// A gateway without its keys.
+struct Settings {
+    chain_id: ChainId,
+    token: Token,
+    escrow: Option<Address>,
+    recipient: Address,
+    realm: Option<String>,
+    rpc_urls: Vec<String>,
+    challenge_lifetime: Duration,
+    confirmations: u64,
+    origin: Origin,
+    limits: Limits,
+    router: Router,
+}
+
+impl Settings {
+    fn read(raw: RawGateway, secrets: &Secrets, findings: &mut Findings) -> Option<Self> {
+        let network = network(&raw, findings);
+        let preset = network.as_ref().and_then(|network| network.preset);
+        let token = token(raw.token, preset, findings);
+        let escrow = match raw.escrow {
+            Some(text) => address(Rule::Escrow, "escrow", &text, findings),
+            None => preset.map(|preset| preset.escrow),
+        };
+        let recipient = address(Rule::Recipient, "recipient", &raw.recipient, findings);
+        let realm = raw.realm.and_then(|realm| valid_realm(realm, findings));
+        let rpc_urls = rpc_urls(raw.rpc_urls, secrets.rpc_url.as_deref(), preset, findings);
+        let challenge_lifetime = bounded(Rule::ChallengeLifetime, "challengeLifetimeSeconds", raw.challenge_lifetime_seconds, 300, 30..=3600, findings);
+        let confirmations = bounded(Rule::Confirmations, "confirmations", raw.confirmations, 1, 1..=1000, findings);
+        let origin = origin(raw.origin, findings);
+        let limits = limits(&raw.limits, findings);
+        let (chain_id, token, recipient) = (network?.chain_id, token?, recipient?);
+        let router = router(raw.routes, &Asset { chain_id, token: &token, recipient }, findings);
+        Some(Self {
+            chain_id,
+            token,
+            escrow,
+            recipient,
+            realm,
+            rpc_urls: rpc_urls?,
+            challenge_lifetime: Duration::from_secs(challenge_lifetime),
+            confirmations,
+            origin: origin?,
+            limits: limits?,
+            router,
+        })
+    }
+
+    fn with_keys(self, binding_keys: BindingKeys, settlement_key: PrivateKey) -> Gateway {
+        let Self { chain_id, token, escrow, recipient, realm, rpc_urls, challenge_lifetime, confirmations, origin, limits, router } = self;
+        Gateway { chain_id, token, escrow, recipient, realm, rpc_urls, challenge_lifetime, confirmations, origin, limits, router, binding_keys, settlement_key }
+    }
+}
+
+struct Network {
+    chain_id: ChainId,
+    preset: Option<&'static Preset>,
+}
+
+fn network(raw: &RawGateway, findings: &mut Findings) -> Option<Network> {
+    match (&raw.network, raw.chain_id) {
+        (Some(name), chain_id) => {
+            let preset = PRESETS.iter().find(|preset| preset.name == name);
+            match (preset, chain_id) {
+                (None, _) => findings.add(Rule::Network, "network", "is not a known network", "use abstract or abstract-testnet, or leave it out and set chainId, token and rpcUrls"),
+                (Some(preset), Some(chain_id)) if preset.chain_id != chain_id => {
+                    findings.add(Rule::Network, "chainId", format!("contradicts network: {name} is chain {}", preset.chain_id), "leave out one of the two");
+                }
+                (Some(preset), _) => return Some(Network { chain_id: preset.chain_id, preset: Some(preset) }),
+            }
+            None
+        }
+        (None, Some(chain_id)) if chain_id > 0 => Some(Network { chain_id, preset: None }),
+        (None, _) => {
+            findings.add(Rule::Network, "network", "is missing, and so is a positive chainId", "set network to abstract or abstract-testnet, or set chainId, token and rpcUrls");
+            None
+        }
+    }
+}
+
+fn token(raw: Option<RawToken>, preset: Option<&Preset>, findings: &mut Findings) -> Option<Token> {
+    let raw = raw.unwrap_or_default();
+    let token = match raw.address {
+        Some(text) => address(Rule::Token, "token.address", &text, findings)?,
+        None => required(preset.map(|preset| preset.token), "token.address", findings)?,
+    };
+    // What a preset says holds for its own token only.
+    let preset = preset.filter(|preset| preset.token == token);
+    let decimals = required(raw.decimals.or(preset.map(|preset| preset.token_decimals)), "token.decimals", findings)?;
+    if decimals > 36 {
+        findings.add(Rule::Token, "token.decimals", "exceeds 36", "set the value of the token's decimals()");
+        return None;
+    }
+    let domain = match (raw.name, raw.version) {
+        (Some(name), Some(version)) => Some((name, version)),
+        (None, None) => preset.and_then(|preset| preset.token_domain).map(|(name, version)| (name.to_owned(), version.to_owned())),
+        (name, _) => {
+            let missing = if name.is_some() { "token.version" } else { "token.name" };
+            findings.add(Rule::Token, missing, "is missing", "set both name and version of the token's EIP-712 domain, or neither to have them read from the token");
+            return None;
+        }
+    };
+    Some(Token { address: token, decimals, domain })
+}
+
+fn required<T>(value: Option<T>, field: &str, findings: &mut Findings) -> Option<T> {
+    if value.is_none() {
+        findings.add(Rule::Token, field, "is missing", "set it, or use the token of a network preset");
+    }
+    value
+}
+
+fn address(rule: Rule, field: &str, text: &str, findings: &mut Findings) -> Option<Address> {
+    const REMEDY: &str = "set an address, 0x and 40 hexadecimal digits";
+    match parse::address(text) {
+        Ok(Address::ZERO) => findings.add(rule, field, "is the zero address", REMEDY),
+        Ok(address) => return Some(address),
+        Err(error) => findings.add(rule, field, error, REMEDY),
+    }
+    None
+}
+
+fn valid_realm(realm: String, findings: &mut Findings) -> Option<String> {
+    let plain = !realm.is_empty() && realm.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'|' | b'"' | b'\\' | b','));
+    if !plain {
+        findings.add(Rule::Realm, "realm", "must be printable ASCII without spaces, commas, quotes, backslashes or |", "use the host name of the API");
+    }
+    plain.then_some(realm)
+}
+
+/// Endpoints may carry an API key, so a finding never repeats one.
+fn rpc_urls(configured: Option<Vec<String>>, secret: Option<&str>, preset: Option<&Preset>, findings: &mut Findings) -> Option<Vec<String>> {
+    let split = |text: &str| text.split([',', ' ', '\n', '\t', '\r']).filter(|url| !url.is_empty()).map(str::to_owned).collect::<Vec<_>>();
+    let (field, urls) = match (secret, configured) {
+        (Some(text), _) => ("RPC_URL", split(text)),
+        (None, Some(urls)) => ("rpcUrls", urls),
+        (None, None) => ("rpcUrls", preset.map(|preset| preset.rpc_url.to_owned()).into_iter().collect()),
+    };
+    if urls.is_empty() {
+        findings.add(Rule::RpcUrls, field, "names no endpoint", "set RPC_URL with: wrangler secret put RPC_URL");
+        return None;
+    }
+    for (index, url) in urls.iter().enumerate() {
+        if !is_http_url(url) {
+            findings.add(Rule::RpcUrls, format!("{field}[{index}]"), "is not an absolute http or https URL", "give the endpoint's full URL");
+            return None;
+        }
+    }
+    Some(urls)
+}
+
+fn is_http_url(text: &str) -> bool {
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    rest.is_some_and(|rest| !rest.is_empty() && !rest.starts_with(['/', '?', '#', ':'])) && text.bytes().all(|b| b.is_ascii_graphic())
+}
+
+fn origin(raw: RawOrigin, findings: &mut Findings) -> Option<Origin> {
+    const REMEDY: &str = "set exactly one of origin.url, origin.service and origin.dns = true";
+    match (raw.url, raw.service, raw.dns) {
+        (Some(url), None, false) => {
+            if is_http_url(&url) && !url.contains(['?', '#', '@']) {
+                return Some(Origin::Url(url.trim_end_matches('/').to_owned()));
+            }
+            findings.add(Rule::Origin, "origin.url", "is not an absolute http or https URL without credentials, query and fragment", "give the origin's base URL");
+        }
+        (None, Some(service), false) if !service.is_empty() => return Some(Origin::Service(service)),
+        (None, None, true) => return Some(Origin::Dns),
+        (None, None, false) => findings.add(Rule::Origin, "origin", "names no origin", REMEDY),
+        _ => findings.add(Rule::Origin, "origin", "names more than one origin, or an empty service", REMEDY),
+    }
+    None
+}
+
+fn bounded(rule: Rule, field: &str, value: Option<u64>, default: u64, range: core::ops::RangeInclusive<u64>, findings: &mut Findings) -> u64 {
+    let value = value.unwrap_or(default);
+    if !range.contains(&value) {
+        findings.add(rule, field, format!("must lie between {} and {}", range.start(), range.end()), "correct it, or leave it out for the default");
+    }
+    value
+}
+
+fn limits(raw: &RawLimits, findings: &mut Findings) -> Option<Limits> {
+    let mut seconds = |field: &str, value, default, max| {
+        let value = bounded(Rule::Limits, &format!("limits.{field}"), value, default, 1..=max, findings);
+        Duration::from_secs(value)
+    };
+    let settlement_timeout = seconds("settlementTimeoutSeconds", raw.settlement_timeout_seconds, 20, 120);
+    let origin_timeout = seconds("originTimeoutSeconds", raw.origin_timeout_seconds, 60, 600);
+    let rpc_timeout = seconds("rpcTimeoutSeconds", raw.rpc_timeout_seconds, 5, 60);
+    let mut bytes = |field: &str, value: Option<usize>, default: usize, min: usize, max: usize| {
+        let value = value.unwrap_or(default);
+        if (min..=max).contains(&value) {
+            return Some(value);
+        }
+        findings.add(Rule::Limits, format!("limits.{field}"), format!("must lie between {min} and {max}"), "correct it, or leave it out for the default");
+        None
+    };
+    let credential_bytes = bytes("credentialBytes", raw.credential_bytes, 16 * 1024, 4 * 1024, 64 * 1024);
+    let digest_body_bytes = bytes("digestBodyBytes", raw.digest_body_bytes, 1024 * 1024, 1, 32 * 1024 * 1024);
+    Some(Limits { settlement_timeout, origin_timeout, rpc_timeout, credential_bytes: credential_bytes?, digest_body_bytes: digest_body_bytes? })
+}
+
+/// What every route is paid in and to.
+struct Asset<'a> {
+    chain_id: ChainId,
+    token: &'a Token,
+    recipient: Address,
+}
+
+fn router(raw: Vec<RawRoute>, asset: &Asset<'_>, findings: &mut Findings) -> Router {
+    let mut routes: Vec<Route> = Vec::with_capacity(raw.len());
+    for (index, raw) in raw.into_iter().enumerate() {
+        let at = format!("routes[{index}]");
+        let Some(route) = route(&at, raw, asset, findings) else { continue };
+        if routes.iter().any(|other| other.pattern.same_paths(&route.pattern) && other.methods.overlap(&route.methods)) {
+            findings.add(Rule::RouteTwice, format!("{at}.path"), "prices the same paths and methods as an earlier route", "remove one, or give them different methods");
+        }
+        routes.push(route);
+    }
+    Router::new(routes)
+}
+
+fn route(at: &str, raw: RawRoute, asset: &Asset<'_>, findings: &mut Findings) -> Option<Route> {
+    let pattern = Pattern::parse(&raw.path)
+        .map_err(|error| findings.add(Rule::RoutePath, format!("{at}.path"), error, "write it like /v1/items, /v1/items/{id} or /v1/*"))
+        .ok();
+    let methods = methods(at, raw.methods, findings);
+    let price = price(at, &raw.price, asset.token.decimals, findings);
+    let description = match raw.description {
+        Some(text) => Some(description(at, text, findings)?),
+        None => None,
+    };
+    let intents = named(Rule::Intents, &format!("{at}.intents"), raw.intents, &Intent::ALL, Intent::name, findings);
+    let offered: &[Method] = if is_abstract(asset.chain_id) { &Method::ALL } else { &[Method::Evm] };
+    let payment_methods = named(Rule::PaymentMethods, &format!("{at}.paymentMethods"), raw.payment_methods, offered, Method::name, findings);
+    let (intents, payment_methods, price) = (intents?, payment_methods?, price?);
+    let terms = charge::Terms {
+        amount: price,
+        chain_id: asset.chain_id,
+        token: asset.token.address,
+        decimals: asset.token.decimals,
+        recipient: asset.recipient,
+        description: description.as_deref(),
+    };
+    let offers = payment_methods
+        .iter()
+        .flat_map(|method| intents.iter().map(move |intent| (*method, *intent)))
+        .map(|(method, intent)| match intent {
+            Intent::Charge => Offer::new(method, intent, &terms.request(method)),
+        })
+        .collect();
+    Some(Route { pattern: pattern?, methods: methods?, price, description, offers, settle: raw.settle, digest: raw.digest })
+}
+
+fn methods(at: &str, raw: Option<Vec<String>>, findings: &mut Findings) -> Option<Methods> {
+    let Some(methods) = raw else { return Some(Methods::Any) };
+    let valid = |method: &String| !method.is_empty() && method.bytes().all(|b| b.is_ascii_uppercase() || b == b'-') && method != "OPTIONS";
+    if methods.is_empty() || !methods.iter().all(valid) {
+        let remedy = "list HTTP methods in upper case, such as [\"GET\", \"POST\"]; leave it out for all; OPTIONS is never priced";
+        findings.add(Rule::RouteMethods, format!("{at}.methods"), "is empty or holds something that is no priceable HTTP method", remedy);
+        return None;
+    }
+    Some(Methods::Only(methods))
+}
+
+fn price(at: &str, text: &str, decimals: u8, findings: &mut Findings) -> Option<Amount> {
+    const REMEDY: &str = "give a price in human units, such as \"0.01\"; leave the route out to make it free";
+    match Amount::parse_human(text, decimals) {
+        Ok(Amount::ZERO) => findings.add(Rule::Price, format!("{at}.price"), "is zero", REMEDY),
+        Ok(price) => return Some(price),
+        Err(error) => findings.add(Rule::Price, format!("{at}.price"), error, REMEDY),
+    }
+    None
+}
+
+/// It goes into a header that several clients split at `, Payment `.
+fn description(at: &str, text: String, findings: &mut Findings) -> Option<String> {
+    let printable = text.len() <= 200 && text.bytes().all(|b| b == b' ' || b.is_ascii_graphic());
+    if !printable || text.to_ascii_lowercase().contains(", payment ") {
+        findings.add(Rule::Description, format!("{at}.description"), "must be at most 200 characters of printable ASCII, without \", Payment \"", "shorten or reword it");
+        return None;
+    }
+    Some(text)
+}
+
+/// The values that a list of names stands for; all of `known` when there is no list.
+fn named<T: Copy + PartialEq>(rule: Rule, field: &str, names: Option<Vec<String>>, known: &[T], name_of: fn(T) -> &'static str, findings: &mut Findings) -> Option<Vec<T>> {
+    let Some(names) = names else { return Some(known.to_vec()) };
+    let mut values = Vec::with_capacity(names.len());
+    for (index, name) in names.iter().enumerate() {
+        match known.iter().copied().find(|value| name_of(*value) == name) {
+            Some(value) if !values.contains(&value) => values.push(value),
+            Some(_) => findings.add(rule, format!("{field}[{index}]"), "is listed twice", "remove one"),
+            None => {
+                let known = known.iter().map(|value| name_of(*value)).collect::<Vec<_>>().join(", ");
+                findings.add(rule, format!("{field}[{index}]"), format!("is not one of those possible here: {known}"), "correct or remove it");
+            }
+        }
+    }
+    if names.is_empty() {
+        findings.add(rule, field, "is empty", "leave it out for the default");
+    }
+    (values.len() == names.len() && !values.is_empty()).then_some(values)
+}
+
+fn binding_keys(secrets: &Secrets, findings: &mut Findings) -> Option<BindingKeys> {
+    const REMEDY: &str = "make one with: openssl rand -hex 32, and set it with: wrangler secret put MPP_SECRET_KEY";
+    let too_short = |secret: &Option<String>| secret.as_ref().is_some_and(|secret| secret.len() < MIN_SECRET_BYTES);
+    match &secrets.secret_key {
+        None => findings.add(Rule::SecretKey, "MPP_SECRET_KEY", "is missing", REMEDY),
+        current if too_short(current) => findings.add(Rule::SecretKey, "MPP_SECRET_KEY", format!("is shorter than {MIN_SECRET_BYTES} bytes"), REMEDY),
+        Some(_) => {}
+    }
+    if too_short(&secrets.previous_secret_key) {
+        let remedy = "set it to the secret that was in use before, or delete it with: wrangler secret delete MPP_SECRET_KEY_PREVIOUS";
+        findings.add(Rule::SecretKey, "MPP_SECRET_KEY_PREVIOUS", format!("is shorter than {MIN_SECRET_BYTES} bytes"), remedy);
+    }
+    let current = secrets.secret_key.as_ref()?.as_bytes();
+    BindingKeys::new(current, secrets.previous_secret_key.as_ref().map(String::as_bytes)).ok()
+}
+
+fn settlement_key(secrets: &Secrets, findings: &mut Findings) -> Option<PrivateKey> {
+    const REMEDY: &str = "set the private key of a funded account, 0x and 64 hexadecimal digits, with: wrangler secret put SETTLEMENT_PRIVATE_KEY";
+    match secrets.settlement_private_key.as_deref().map(PrivateKey::parse) {
+        Some(Ok(key)) => return Some(key),
+        Some(Err(_)) => findings.add(Rule::SettlementKey, "SETTLEMENT_PRIVATE_KEY", "is not a private key", REMEDY),
+        None => findings.add(Rule::SettlementKey, "SETTLEMENT_PRIVATE_KEY", "is missing", REMEDY),
+    }
+    None
+}

@@ -1,0 +1,40 @@
+//! `mpp-edge`: an edge payment gateway for the Machine Payments Protocol (MPP).
+//!
+//! An agent asks for a resource, gets `402 Payment Required` with challenges of the `Payment` HTTP
+//! authentication scheme, signs one, asks again, and gets the resource and a receipt. The crate is
+//! compiled to wasm and runs on Cloudflare Workers in front of any HTTP API.
+//!
+//! # Two halves, one wall
+//!
+//! * **The core knows no I/O.** It is `no_std` with `alloc`: time, entropy, chain facts and stored
+//!   state come in as values, decisions go out as values. Every rule about money lives there.
+//! * **The shell knows no rules.** `worker` turns requests, storage, alarms and RPC into calls of
+//!   the core, and the core's answers back into I/O. It exists only with the `worker` feature.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`time`] | points in time as types |
+//! | [`protocol`] | the `Payment` scheme: challenge, credential, receipt, problem, `Accept-Payment` |
+//! | [`evm`] | what Ethereum defines: amounts, signatures, EIP-712, ERC-3009, transactions, JSON-RPC |
+//! | [`method`] | payment methods × intents: what each asks for and what proves it |
+//! | [`payment`] | the life of one charge as a state machine |
+//! | [`settlement`] | the settlement account's outbox as a state machine |
+//! | [`gateway`] | configuration, routes and prices, header hygiene |
+//! | `worker` | the shell |
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+// Hosted targets link std for its panic handler and allocator; the core never names it.
+#[cfg(not(target_os = "none"))]
+extern crate std;
+
+pub mod evm;
+pub mod gateway;
+pub mod method;
+pub mod payment;
+pub mod protocol;
+pub mod settlement;
+pub mod time;
+#[cfg(feature = "worker")]
+mod worker;

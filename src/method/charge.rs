@@ -1,0 +1,244 @@
+//! The charge intent of the methods `abstract` and `evm`: one ERC-3009 authorization pays for one
+//! request (`draft-evm-charge-00`, credential type `authorization`).
+
+use super::Method;
+use crate::evm::amount::{Amount, decimal_u64};
+use crate::evm::eip712::Domain;
+use crate::evm::erc3009::{Authorization, SignedAuthorization};
+use crate::evm::signature::Signature;
+use crate::evm::{Address, B256, ChainId, keccak256, parse};
+use crate::protocol::credential::Credential;
+use crate::protocol::problem::{Problem, ProblemKind};
+use crate::time::{Timestamp, UnixSeconds};
+use alloc::borrow::Cow;
+use alloc::format;
+use alloc::string::String;
+use core::time::Duration;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+/// An authorization is refused when less than this is left of it: the transaction might be mined too
+/// late, and revert at our cost.
+pub const MIN_VALIDITY: Duration = Duration::from_secs(10);
+
+/// What a charge asks for.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms<'a> {
+    /// The price in base units.
+    pub amount: Amount,
+    /// EIP-155 chain id.
+    pub chain_id: ChainId,
+    /// The token's contract.
+    pub token: Address,
+    /// The token's decimal places.
+    pub decimals: u8,
+    /// Who is paid.
+    pub recipient: Address,
+    /// A line for people.
+    pub description: Option<&'a str>,
+}
+
+/// The request object. Fields stand in JCS order, so that its compact JSON is canonical.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Request<'a> {
+    amount: Amount,
+    currency: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<&'a str>,
+    method_details: MethodDetails,
+    recipient: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct MethodDetails {
+    chain_id: ChainId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    credential_types: Option<[&'static str; 1]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    decimals: Option<u8>,
+}
+
+impl Terms<'_> {
+    /// The JCS form of the request object that `method` puts into its challenge.
+    pub fn request(&self, method: Method) -> String {
+        let (credential_types, decimals) = match method {
+            Method::Abstract => (None, None),
+            Method::Evm => (Some([AUTHORIZATION]), Some(self.decimals)),
+        };
+        let request = Request {
+            amount: self.amount,
+            currency: self.token.to_checksum(None),
+            description: self.description,
+            method_details: MethodDetails { chain_id: self.chain_id, credential_types, decimals },
+            recipient: self.recipient.to_checksum(None),
+        };
+        // Strings and integers always serialise.
+        serde_json::to_string(&request).unwrap_or_default()
+    }
+}
+
+const AUTHORIZATION: &str = "authorization";
+
+/// The payload of a credential; `to` and `value` are absent in the method `abstract`.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Payload<'a> {
+    #[serde(rename = "type", borrow)]
+    kind: Cow<'a, str>,
+    #[serde(borrow, default)]
+    from: Cow<'a, str>,
+    #[serde(borrow, default)]
+    to: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    value: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    valid_after: Cow<'a, str>,
+    #[serde(borrow, default)]
+    valid_before: Cow<'a, str>,
+    #[serde(borrow, default)]
+    nonce: Cow<'a, str>,
+    #[serde(borrow, default)]
+    signature: Cow<'a, str>,
+}
+
+/// A charge whose proof is right as far as it can be told without the chain.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Charge {
+    /// The challenge it answers.
+    pub challenge_id: String,
+    /// When the challenge was issued; the payment cannot be older.
+    pub issued: Timestamp,
+    /// When the challenge expires.
+    pub expires: Timestamp,
+    /// The token's contract.
+    pub token: Address,
+    /// What is to be broadcast.
+    pub signed: SignedAuthorization,
+}
+
+/// An authorization as read from a credential, before its signature is checked.
+#[derive(Debug)]
+pub struct Claim {
+    authorization: Authorization,
+    signature: Signature,
+}
+
+impl Claim {
+    /// Reads the payload and compares it with what was asked. `realm` and the challenge's id give the
+    /// nonce of the method `evm`.
+    ///
+    /// # Errors
+    /// The problem to answer with; its detail names the field.
+    pub fn read(credential: &Credential, method: Method, terms: &Terms<'_>) -> Result<Self, Problem> {
+        let payload = parse_payload(&credential.payload)?;
+        if payload.kind != AUTHORIZATION {
+            return Err(Problem::new(ProblemKind::MethodUnsupported, "payload.type: only \"authorization\" is accepted"));
+        }
+        let from = parse::address(&payload.from).map_err(|error| malformed("payload.from", error))?;
+        check_source(credential, terms.chain_id, from)?;
+        check_payee(&payload, method, terms)?;
+        let nonce = parse::hash(&payload.nonce).map_err(|error| malformed("payload.nonce", error))?;
+        let challenge = &credential.challenge;
+        if method == Method::Evm && nonce != challenge_hash(&challenge.id, &challenge.realm) {
+            return Err(failed("payload.nonce: must be keccak256 of the challenge's id and realm"));
+        }
+        let authorization = Authorization {
+            from,
+            to: terms.recipient,
+            value: terms.amount,
+            valid_after: seconds("payload.validAfter", &payload.valid_after)?,
+            valid_before: seconds("payload.validBefore", &payload.valid_before)?,
+            nonce,
+        };
+        let signature = Signature::parse(&payload.signature).map_err(|error| failed(format!("payload.signature: {error}")))?;
+        Ok(Self { authorization, signature })
+    }
+
+    /// Checks that the payer signed this authorization in the token's domain.
+    ///
+    /// # Errors
+    /// `verification-failed`.
+    pub fn verify(self, domain: &Domain) -> Result<SignedAuthorization, Problem> {
+        let Self { authorization, signature } = self;
+        let signer = signature.recover(authorization.digest(domain)).map_err(|error| failed(format!("payload.signature: {error}")))?;
+        if signer != authorization.from {
+            return Err(failed("payload.signature: not made by payload.from for this authorization"));
+        }
+        Ok(SignedAuthorization { authorization, signature })
+    }
+}
+
+impl Charge {
+    /// Why the charge must not be begun now, if so. One that was begun in time is finished all the same.
+    pub fn untimely(&self, now: Timestamp) -> Option<Problem> {
+        let window = &self.signed.authorization;
+        if now >= self.expires {
+            return Some(Problem::new(ProblemKind::PaymentExpired, "the challenge has expired; a fresh one comes with this answer"));
+        }
+        if now.saturating_add(MIN_VALIDITY) >= window.valid_before.timestamp() {
+            return Some(Problem::new(ProblemKind::PaymentExpired, "payload.validBefore: the authorization expires too soon to be settled"));
+        }
+        if window.valid_after >= now.seconds() {
+            return Some(failed("payload.validAfter: the authorization is not valid yet"));
+        }
+        None
+    }
+}
+
+/// The nonce that the method `evm` binds to a challenge: `keccak256(utf8(id ‖ realm))`.
+pub fn challenge_hash(id: &str, realm: &str) -> B256 {
+    keccak256(format!("{id}{realm}"))
+}
+
+fn parse_payload(payload: &RawValue) -> Result<Payload<'_>, Problem> {
+    serde_json::from_str(payload.get()).map_err(|_| {
+        let detail = "payload: must be an object of strings: type, from, validAfter, validBefore, nonce, signature, and for evm to and value";
+        Problem::new(ProblemKind::MalformedCredential, detail)
+    })
+}
+
+fn check_source(credential: &Credential, chain_id: ChainId, from: Address) -> Result<(), Problem> {
+    match credential.source.as_deref() {
+        None => Ok(()),
+        Some(source) if parse::did_pkh(source) == Some((chain_id, from)) => Ok(()),
+        Some(_) => Err(failed("source: must be did:pkh:eip155:<chainId>:<payload.from>")),
+    }
+}
+
+/// `abstract` takes payee and amount from the challenge; `evm` repeats them. Whatever is there must agree.
+fn check_payee(payload: &Payload<'_>, method: Method, terms: &Terms<'_>) -> Result<(), Problem> {
+    match &payload.to {
+        Some(to) if parse::address(to).map_err(|error| malformed("payload.to", error))? != terms.recipient => {
+            return Err(failed("payload.to: is not the challenge's recipient"));
+        }
+        None if method == Method::Evm => return Err(malformed("payload.to", "is missing")),
+        _ => {}
+    }
+    match &payload.value {
+        Some(value) => {
+            let value = Amount::parse_base_units(value).map_err(|error| malformed("payload.value", error))?;
+            match value.cmp(&terms.amount) {
+                core::cmp::Ordering::Less => Err(Problem::new(ProblemKind::PaymentInsufficient, "payload.value: is less than the challenge's amount")),
+                core::cmp::Ordering::Greater => Err(failed("payload.value: is not the challenge's amount")),
+                core::cmp::Ordering::Equal => Ok(()),
+            }
+        }
+        None if method == Method::Evm => Err(malformed("payload.value", "is missing")),
+        None => Ok(()),
+    }
+}
+
+fn seconds(field: &str, text: &str) -> Result<UnixSeconds, Problem> {
+    decimal_u64(text).map(UnixSeconds::new).ok_or_else(|| malformed(field, "must be a plain decimal number of seconds below 2^64"))
+}
+
+fn malformed(field: &str, what: impl core::fmt::Display) -> Problem {
+    Problem::new(ProblemKind::MalformedCredential, format!("{field}: {what}"))
+}
+
+fn failed(detail: impl Into<Cow<'static, str>>) -> Problem {
+    Problem::new(ProblemKind::VerificationFailed, detail)
+}

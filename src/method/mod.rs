@@ -1,0 +1,61 @@
+//! Payment methods × intents: what each asks for and what proves it.
+
+pub mod charge;
+
+use core::fmt;
+use serde::{Deserialize, Serialize};
+
+/// A payment method, the `method` parameter of a challenge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Method {
+    /// Abstract's own: the client chooses the authorization's nonce.
+    Abstract,
+    /// `draft-evm-charge-00`: the nonce is bound to the challenge.
+    Evm,
+}
+
+/// A payment intent, the `intent` parameter of a challenge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Intent {
+    /// One payment for one request (`draft-payment-intent-charge-00`).
+    Charge,
+}
+
+impl Method {
+    /// All methods, in the order in which they are offered by default.
+    pub const ALL: [Self; 2] = [Self::Abstract, Self::Evm];
+
+    /// The name on the wire.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Abstract => "abstract",
+            Self::Evm => "evm",
+        }
+    }
+}
+
+impl Intent {
+    /// All intents.
+    pub const ALL: [Self; 1] = [Self::Charge];
+
+    /// The name on the wire.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Charge => "charge",
+        }
+    }
+}
+
+impl fmt::Display for Method {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl fmt::Display for Intent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}

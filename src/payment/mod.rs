@@ -1,0 +1,414 @@
+//! The life of one charge as a state machine: claimed → submitted → settled → delivered, or, where the
+//! origin is called first, claimed → reserved → submitted → settled → delivered.
+//!
+//! The payer's object keeps one [`Payment`] per authorization nonce. While the object itself works on it
+//! (simulating, settling), copies of the same credential find it busy. Where a request outside works on
+//! it (calling the origin), that request holds a lease: copies find it busy until it is given back or,
+//! when the request died, runs out. Whoever delivers must still hold it, so there is one settlement and
+//! one delivery.
+
+mod simulation;
+
+pub use simulation::{Simulated, Simulation};
+
+use crate::evm::B256;
+use crate::evm::amount::Amount;
+use crate::method::charge::Charge;
+use crate::protocol::problem::{Problem, ProblemKind};
+use crate::settlement::{Failure, Verdict};
+use crate::time::Timestamp;
+use core::time::Duration;
+use serde::{Deserialize, Serialize};
+
+/// How long a paid but undelivered payment is remembered after its challenge has expired.
+const UNDELIVERED: Duration = crate::gateway::offer::RESUMABLE;
+
+/// Nothing is remembered longer than this after the challenge has expired, however late `validBefore` is:
+/// by then a use of the authorization is older than any challenge it could be presented for.
+const LONGEST: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+/// Names one holding of a payment by one request. Each is larger than those before it.
+pub type LeaseId = u32;
+
+/// How far a payment has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Stage {
+    /// Being simulated; nothing was broadcast.
+    Claimed,
+    /// It would succeed; the origin is being called before anything is broadcast.
+    Reserved,
+    /// Handed to the settlement account; may be on chain.
+    Submitted,
+    /// The money is ours.
+    Settled {
+        /// The transaction that moved it.
+        transaction: B256,
+    },
+    /// The money is ours and the resource was handed out.
+    Delivered {
+        /// The transaction that moved it.
+        transaction: B256,
+    },
+    /// It will never be paid.
+    Failed(Failure),
+}
+
+/// One charge and how far it has come.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Payment {
+    charge: Charge,
+    stage: Stage,
+    /// The latest lease.
+    lease: LeaseId,
+    /// Until when the latest lease is held; `None` when it was given back.
+    leased_until: Option<Timestamp>,
+}
+
+/// What must be done next for a presented charge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Find out whether the transfer would succeed.
+    Simulate,
+    /// Have it settled, or wait for it.
+    Settle,
+    /// Call the origin and deliver.
+    Deliver {
+        /// The transaction that moved the money.
+        transaction: B256,
+    },
+}
+
+/// Why a presented charge is not worked on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// Another request is working on it.
+    Busy,
+    /// It bought something already.
+    Spent,
+    /// The authorization belongs to another challenge.
+    OtherChallenge,
+    /// It never became a payment.
+    Failed(Failure),
+    /// It comes too late or too early to be begun.
+    Untimely(Problem),
+}
+
+/// The caller no longer holds the lease, or the payment is not at the stage it believes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lost;
+
+impl Payment {
+    /// A charge is presented. `stored` is what is known under its nonce; `at_work` says whether this very
+    /// object is simulating or settling it at the moment. (After a restart it is not, whatever was stored.)
+    ///
+    /// # Errors
+    /// [`Refusal`] when nothing is to be done for it now; the stored state stays as it is.
+    pub fn present(stored: Option<Self>, charge: Charge, now: Timestamp, at_work: bool) -> Result<(Self, Next), Refusal> {
+        let mut payment = match stored {
+            None => Self { charge, stage: Stage::Claimed, lease: 0, leased_until: None },
+            Some(payment) if !payment.is_for(&charge) => return Err(Refusal::OtherChallenge),
+            Some(payment) => payment,
+        };
+        let next = match payment.stage {
+            Stage::Delivered { .. } => return Err(Refusal::Spent),
+            Stage::Failed(failure) => return Err(Refusal::Failed(failure)),
+            _ if at_work || payment.is_leased(now) => return Err(Refusal::Busy),
+            Stage::Claimed | Stage::Reserved => {
+                if let Some(problem) = payment.charge.untimely(now) {
+                    return Err(Refusal::Untimely(problem));
+                }
+                payment.stage = Stage::Claimed;
+                Next::Simulate
+            }
+            Stage::Submitted => Next::Settle,
+            Stage::Settled { transaction } => Next::Deliver { transaction },
+        };
+        Ok((payment, next))
+    }
+
+    /// Hands the payment to the request that presented it, for at most `duration`.
+    pub fn lease(&mut self, now: Timestamp, duration: Duration) -> LeaseId {
+        self.lease = self.lease.saturating_add(1);
+        self.leased_until = Some(now.saturating_add(duration));
+        self.lease
+    }
+
+    /// The simulation went well, and the origin is to be called first.
+    pub const fn reserve(&mut self) {
+        if let Stage::Claimed = self.stage {
+            self.stage = Stage::Reserved;
+        }
+    }
+
+    /// The same payment, whatever valid signature it came with.
+    fn is_for(&self, charge: &Charge) -> bool {
+        self.charge.challenge_id == charge.challenge_id
+            && self.charge.token == charge.token
+            && self.charge.signed.authorization == charge.signed.authorization
+    }
+
+    fn is_leased(&self, now: Timestamp) -> bool {
+        self.leased_until.is_some_and(|until| now < until)
+    }
+
+    /// What is paid.
+    pub const fn charge(&self) -> &Charge {
+        &self.charge
+    }
+
+    /// How far it has come.
+    pub const fn stage(&self) -> Stage {
+        self.stage
+    }
+
+    /// It is about to be handed to the settlement account.
+    pub const fn submit(&mut self) {
+        if let Stage::Claimed | Stage::Reserved = self.stage {
+            self.stage = Stage::Submitted;
+        }
+    }
+
+    /// The origin has answered a reserved payment: it is to be settled now.
+    ///
+    /// # Errors
+    /// [`Lost`] when this lease no longer holds the reservation.
+    pub fn submit_reserved(&mut self, lease: LeaseId) -> Result<(), Lost> {
+        match self.stage {
+            Stage::Reserved if self.holds(lease) => {
+                self.stage = Stage::Submitted;
+                self.leased_until = None;
+                Ok(())
+            }
+            _ => Err(Lost),
+        }
+    }
+
+    /// Whether `lease` is the latest and was not given back. It may have run out: nobody took over.
+    fn holds(&self, lease: LeaseId) -> bool {
+        self.lease == lease && self.leased_until.is_some()
+    }
+
+    /// The settlement account has reached a verdict. Repeating it is harmless.
+    pub const fn conclude(&mut self, verdict: Verdict) {
+        if let Stage::Claimed | Stage::Reserved | Stage::Submitted = self.stage {
+            self.stage = match verdict {
+                Verdict::Settled { transaction } => Stage::Settled { transaction },
+                Verdict::Failed(failure) => Stage::Failed(failure),
+            };
+        }
+    }
+
+    /// The resource is about to be handed out, now or never. Returns the transaction that paid for it.
+    ///
+    /// # Errors
+    /// [`Lost`] when another request has taken over or the money is not there: nothing may be handed out.
+    pub fn deliver(&mut self, lease: LeaseId) -> Result<B256, Lost> {
+        match self.stage {
+            Stage::Settled { transaction } if self.holds(lease) => {
+                self.stage = Stage::Delivered { transaction };
+                self.leased_until = None;
+                Ok(transaction)
+            }
+            _ => Err(Lost),
+        }
+    }
+
+    /// The delivery broke off by the origin's fault: the same credential may fetch again.
+    ///
+    /// # Errors
+    /// [`Lost`] when this lease did not deliver.
+    pub fn reopen(&mut self, lease: LeaseId) -> Result<(), Lost> {
+        match self.stage {
+            Stage::Delivered { transaction } if self.lease == lease => {
+                self.stage = Stage::Settled { transaction };
+                Ok(())
+            }
+            _ => Err(Lost),
+        }
+    }
+
+    /// The request that held the lease is done without delivering. Returns what is to be remembered:
+    /// nothing when nothing was broadcast.
+    pub fn release(mut self, lease: LeaseId) -> Option<Self> {
+        if !self.holds(lease) {
+            return Some(self);
+        }
+        self.leased_until = None;
+        match self.stage {
+            Stage::Reserved => None,
+            _ => Some(self),
+        }
+    }
+
+    /// What the payment will still take from the payer's balance, as far as is known.
+    pub fn reserves(&self, now: Timestamp) -> Amount {
+        let on_its_way = match self.stage {
+            Stage::Reserved => self.is_leased(now),
+            Stage::Claimed | Stage::Submitted => true,
+            _ => false,
+        };
+        if on_its_way { self.charge.signed.authorization.value } else { Amount::ZERO }
+    }
+
+    /// When the payment may be forgotten. One whose outcome is unknown never is.
+    pub fn forget_at(&self) -> Option<Timestamp> {
+        let expires = self.charge.expires;
+        let valid_before = self.charge.signed.authorization.valid_before.timestamp();
+        let spent = expires.max(valid_before).min(expires.saturating_add(LONGEST));
+        match self.stage {
+            Stage::Submitted => None,
+            Stage::Settled { .. } => Some(spent.max(expires.saturating_add(UNDELIVERED))),
+            Stage::Claimed | Stage::Reserved | Stage::Delivered { .. } | Stage::Failed(_) => Some(spent),
+        }
+    }
+}
+
+/// Seconds after which a client should try a busy payment again.
+pub const RETRY_SECONDS: u32 = 2;
+
+impl Refusal {
+    /// The answer to the client.
+    pub fn into_problem(self) -> Problem {
+        match self {
+            Self::Busy => Problem::unavailable("this payment is being worked on; send the same credential again", RETRY_SECONDS),
+            Self::Spent => Problem::new(ProblemKind::InvalidChallenge, "the credential has been used"),
+            Self::OtherChallenge => Problem::new(ProblemKind::InvalidChallenge, "payload.nonce: the authorization was presented for another challenge"),
+            Self::Failed(failure) => failure.problem(),
+            Self::Untimely(problem) => problem,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evm::erc3009::{Authorization, SignedAuthorization};
+    use crate::evm::key::PrivateKey;
+    use crate::evm::keccak256;
+    use crate::time::UnixSeconds;
+    use alloy_primitives::Address;
+
+    const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+    const TX: B256 = B256::repeat_byte(7);
+
+    fn charge(id: &str) -> Charge {
+        let key = PrivateKey::parse("0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80").unwrap();
+        let authorization = Authorization {
+            from: key.address(),
+            to: Address::repeat_byte(2),
+            value: Amount::from_base_units(10_000),
+            valid_after: UnixSeconds::new(0),
+            valid_before: NOW.seconds().saturating_add(300),
+            nonce: B256::repeat_byte(3),
+        };
+        Charge {
+            challenge_id: id.into(),
+            issued: NOW,
+            expires: NOW.saturating_add(Duration::from_secs(300)),
+            token: Address::repeat_byte(1),
+            signed: SignedAuthorization { authorization, signature: key.sign(keccak256(b"x")) },
+        }
+    }
+
+    fn later(seconds: u64) -> Timestamp {
+        NOW.saturating_add(Duration::from_secs(seconds))
+    }
+
+    fn claimed() -> Payment {
+        Payment::present(None, charge("a"), NOW, false).unwrap().0
+    }
+
+    fn settled() -> Payment {
+        let mut payment = claimed();
+        payment.submit();
+        payment.conclude(Verdict::Settled { transaction: TX });
+        payment
+    }
+
+    fn present(payment: &Payment, now: Timestamp) -> Result<Next, Refusal> {
+        Payment::present(Some(payment.clone()), charge("a"), now, false).map(|(_, next)| next)
+    }
+
+    #[test]
+    fn a_new_charge_is_simulated_and_its_copies_wait() {
+        let payment = claimed();
+        assert_eq!(Payment::present(Some(payment.clone()), charge("a"), NOW, true).unwrap_err(), Refusal::Busy);
+        // After a restart nobody is at work on it.
+        assert_eq!(present(&payment, NOW), Ok(Next::Simulate));
+    }
+
+    #[test]
+    fn delivery_happens_once_and_needs_the_latest_lease() {
+        let mut payment = settled();
+        let first = payment.lease(NOW, Duration::from_secs(10));
+        assert_eq!(present(&payment, later(9)), Err(Refusal::Busy));
+        assert_eq!(present(&payment, later(10)), Ok(Next::Deliver { transaction: TX }));
+        let second = payment.lease(later(10), Duration::from_secs(10));
+        assert_eq!(payment.deliver(first), Err(Lost));
+        assert_eq!(payment.deliver(second), Ok(TX));
+        assert_eq!(payment.deliver(second), Err(Lost));
+        assert_eq!(present(&payment, later(100)), Err(Refusal::Spent));
+    }
+
+    #[test]
+    fn a_failed_origin_leaves_the_payment_to_be_presented_again_even_late() {
+        let mut payment = settled();
+        let lease = payment.lease(NOW, Duration::from_secs(10));
+        let payment = payment.release(lease).unwrap();
+        assert_eq!(present(&payment, later(10_000)), Ok(Next::Deliver { transaction: TX }));
+        assert_eq!(payment.clone().deliver(lease), Err(Lost));
+        assert_eq!(payment.forget_at(), Some(later(300 + 86_400)));
+    }
+
+    #[test]
+    fn a_broken_delivery_can_be_reopened_by_who_delivered() {
+        let mut payment = settled();
+        let lease = payment.lease(NOW, Duration::from_secs(10));
+        assert_eq!(payment.reopen(lease), Err(Lost));
+        payment.deliver(lease).unwrap();
+        assert_eq!(payment.reopen(lease + 1), Err(Lost));
+        assert_eq!(payment.reopen(lease), Ok(()));
+        assert_eq!(present(&payment, NOW), Ok(Next::Deliver { transaction: TX }));
+    }
+
+    #[test]
+    fn a_reservation_is_settled_by_its_holder_or_forgotten() {
+        let mut payment = claimed();
+        payment.reserve();
+        let lease = payment.lease(NOW, Duration::from_secs(10));
+        assert_eq!(payment.reserves(NOW), Amount::from_base_units(10_000));
+        assert_eq!(payment.reserves(later(10)), Amount::ZERO);
+        assert_eq!(payment.clone().release(lease), None);
+        assert_eq!(payment.submit_reserved(lease + 1), Err(Lost));
+        assert_eq!(payment.submit_reserved(lease), Ok(()));
+        assert_eq!(payment.submit_reserved(lease), Err(Lost));
+        assert_eq!(payment.forget_at(), None);
+        assert_eq!(present(&payment, later(10_000)), Ok(Next::Settle));
+    }
+
+    #[test]
+    fn only_what_was_begun_in_time_is_finished_late() {
+        assert!(matches!(Payment::present(None, charge("a"), later(300), false), Err(Refusal::Untimely(_))));
+        assert!(matches!(present(&claimed(), later(300)), Err(Refusal::Untimely(_))));
+        assert!(matches!(Payment::present(None, charge("a"), later(290), false), Err(Refusal::Untimely(_))));
+        assert!(Payment::present(None, charge("a"), later(289), false).is_ok());
+    }
+
+    #[test]
+    fn one_authorization_belongs_to_one_challenge() {
+        assert_eq!(Payment::present(Some(settled()), charge("b"), NOW, false).unwrap_err(), Refusal::OtherChallenge);
+    }
+
+    #[test]
+    fn a_verdict_is_final() {
+        let mut payment = settled();
+        payment.conclude(Verdict::Failed(Failure::Reverted));
+        assert_eq!(payment.stage(), Stage::Settled { transaction: TX });
+        let mut failed = claimed();
+        failed.conclude(Verdict::Failed(Failure::Expired));
+        failed.conclude(Verdict::Settled { transaction: TX });
+        assert_eq!(present(&failed, NOW), Err(Refusal::Failed(Failure::Expired)));
+    }
+}

@@ -1,0 +1,215 @@
+//! Challenges: what a `402` asks for, bound by an HMAC so that the gateway stores nothing
+//! (`draft-httpauth-payment-00`, "Challenge binding").
+
+use super::encoding::{from_base64, to_base64url};
+use alloc::string::String;
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+use subtle::ConstantTimeEq;
+
+/// The shortest secret that may bind challenges, in bytes.
+pub const MIN_SECRET_BYTES: usize = 32;
+
+/// The parameters that the challenge `id` binds. `description` is not among them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Terms<'a> {
+    /// The protection space; never holds `|`.
+    pub realm: &'a str,
+    /// Payment method, `[a-z]+`.
+    pub method: &'a str,
+    /// Payment intent, such as `charge`.
+    pub intent: &'a str,
+    /// base64url of the JCS form of the request object.
+    pub request: &'a str,
+    /// RFC 3339 time after which the challenge is not honoured.
+    pub expires: Option<&'a str>,
+    /// Digest of the request body the challenge was issued for.
+    pub digest: Option<&'a str>,
+    /// base64url of the JCS form of a flat string map that the client returns unchanged.
+    pub opaque: Option<&'a str>,
+}
+
+/// A challenge as it goes into one `WWW-Authenticate` line.
+#[derive(Clone, Copy, Debug)]
+pub struct Challenge<'a> {
+    /// The binding: base64url of the HMAC-SHA256 over the terms.
+    pub id: &'a str,
+    /// What the id binds.
+    pub terms: Terms<'a>,
+    /// A line for people; printable ASCII.
+    pub description: Option<&'a str>,
+}
+
+/// The secret is shorter than [`MIN_SECRET_BYTES`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SecretTooShort;
+
+/// The secret that binds challenges, with its key schedule computed once.
+#[derive(Clone)]
+struct BindingKey(Hmac<Sha256>);
+
+/// The current secret, and the previous one while it is being rotated out.
+#[derive(Clone)]
+pub struct BindingKeys {
+    current: BindingKey,
+    previous: Option<BindingKey>,
+}
+
+impl BindingKey {
+    fn new(secret: &[u8]) -> Result<Self, SecretTooShort> {
+        if secret.len() < MIN_SECRET_BYTES {
+            return Err(SecretTooShort);
+        }
+        Hmac::new_from_slice(secret).map(Self).map_err(|_| SecretTooShort)
+    }
+
+    fn mac(&self, terms: &Terms<'_>) -> [u8; 32] {
+        let mut mac = self.0.clone();
+        mac.update(terms.realm.as_bytes());
+        let rest = [
+            terms.method,
+            terms.intent,
+            terms.request,
+            terms.expires.unwrap_or_default(),
+            terms.digest.unwrap_or_default(),
+            terms.opaque.unwrap_or_default(),
+        ];
+        for part in rest {
+            mac.update(b"|");
+            mac.update(part.as_bytes());
+        }
+        mac.finalize().into_bytes().into()
+    }
+}
+
+impl BindingKeys {
+    /// Takes the secrets as bytes.
+    ///
+    /// # Errors
+    /// [`SecretTooShort`] when either has fewer than [`MIN_SECRET_BYTES`] bytes.
+    pub fn new(current: &[u8], previous: Option<&[u8]>) -> Result<Self, SecretTooShort> {
+        Ok(Self {
+            current: BindingKey::new(current)?,
+            previous: previous.map(BindingKey::new).transpose()?,
+        })
+    }
+
+    /// The id of a new challenge with these terms.
+    pub fn bind(&self, terms: &Terms<'_>) -> String {
+        to_base64url(self.current.mac(terms))
+    }
+
+    /// Whether `id` is one of ours for exactly these terms. Takes the same time for every wrong id.
+    pub fn verify(&self, id: &str, terms: &Terms<'_>) -> bool {
+        let Ok(id) = from_base64(id) else { return false };
+        let current = self.current.mac(terms).ct_eq(&id);
+        let previous = self.previous.as_ref().map(|key| key.mac(terms).ct_eq(&id));
+        (current | previous.unwrap_or_else(|| 0.into())).into()
+    }
+}
+
+impl Challenge<'_> {
+    /// The value of one `WWW-Authenticate` line. Parameters in the order that the deployed clients
+    /// write them, every value quoted.
+    pub fn to_header(&self) -> String {
+        let terms = &self.terms;
+        let mut line = String::with_capacity(256 + terms.request.len());
+        line.push_str("Payment ");
+        push_parameter(&mut line, "id", self.id);
+        let rest = [
+            ("realm", Some(terms.realm)),
+            ("method", Some(terms.method)),
+            ("intent", Some(terms.intent)),
+            ("request", Some(terms.request)),
+            ("description", self.description),
+            ("digest", terms.digest),
+            ("expires", terms.expires),
+            ("opaque", terms.opaque),
+        ];
+        for (name, value) in rest {
+            if let Some(value) = value {
+                line.push_str(", ");
+                push_parameter(&mut line, name, value);
+            }
+        }
+        line
+    }
+}
+
+fn push_parameter(line: &mut String, name: &str, value: &str) {
+    line.push_str(name);
+    line.push_str("=\"");
+    for character in value.chars() {
+        if matches!(character, '"' | '\\') {
+            line.push('\\');
+        }
+        line.push(character);
+    }
+    line.push('"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::string::ToString;
+
+    const TERMS: Terms<'_> = Terms {
+        realm: "api.example.com",
+        method: "evm",
+        intent: "charge",
+        request: "e30",
+        expires: Some("2027-01-15T12:05:00.000Z"),
+        digest: None,
+        opaque: None,
+    };
+
+    fn keys(current: u8, previous: Option<u8>) -> BindingKeys {
+        let previous = previous.map(|byte| [byte; 32]);
+        BindingKeys::new(&[current; 32], previous.as_ref().map(<[u8; 32]>::as_slice)).unwrap()
+    }
+
+    #[test]
+    fn a_short_secret_is_refused() {
+        assert!(BindingKeys::new(&[1; 31], None).is_err());
+        assert!(BindingKeys::new(&[1; 32], Some(&[1; 31])).is_err());
+    }
+
+    #[test]
+    fn every_bound_term_changes_the_id() {
+        let keys = keys(1, None);
+        let id = keys.bind(&TERMS);
+        assert!(keys.verify(&id, &TERMS));
+        let edited = [
+            Terms { realm: "api.example.con", ..TERMS },
+            Terms { method: "abstract", ..TERMS },
+            Terms { intent: "session", ..TERMS },
+            Terms { request: "e31", ..TERMS },
+            Terms { expires: None, ..TERMS },
+            Terms { digest: Some("sha-256=x"), ..TERMS },
+            Terms { opaque: Some("e30"), ..TERMS },
+        ];
+        for terms in edited {
+            assert!(!keys.verify(&id, &terms), "{terms:?}");
+        }
+        for bad in ["", "AAAA", "ä", &id[1..]] {
+            assert!(!keys.verify(bad, &TERMS), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_previous_secret_is_honoured_while_it_is_configured() {
+        let old = keys(1, None).bind(&TERMS);
+        assert!(keys(2, Some(1)).verify(&old, &TERMS));
+        assert!(!keys(2, None).verify(&old, &TERMS));
+        assert_ne!(keys(2, Some(1)).bind(&TERMS), old);
+    }
+
+    #[test]
+    fn quotes_and_backslashes_are_escaped() {
+        let challenge = Challenge { id: "i", terms: TERMS, description: Some(r#"say "hi" \ bye"#) };
+        assert_eq!(
+            challenge.to_header(),
+            r#"Payment id="i", realm="api.example.com", method="evm", intent="charge", request="e30", description="say \"hi\" \\ bye", expires="2027-01-15T12:05:00.000Z""#.to_string()
+        );
+    }
+}

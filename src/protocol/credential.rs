@@ -1,0 +1,253 @@
+//! Credentials: the client's proof, `Authorization: Payment <base64url JSON>`
+//! (`draft-httpauth-payment-00`, "Credential").
+
+use super::challenge::Terms;
+use super::encoding::{from_base64, to_base64url};
+use alloc::borrow::Cow;
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+/// The `Payment` part of an `Authorization` value, and what else the value holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuthorizationHeader<'a> {
+    /// The base64 text after the scheme, when there is a `Payment` credential.
+    pub payment: Option<&'a str>,
+    /// The credentials of other schemes, to be forwarded to the origin.
+    pub others: Option<Cow<'a, str>>,
+}
+
+/// The request carries more than one `Payment` credential.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MultipleCredentials;
+
+/// Separates the `Payment` credential from those of other schemes. Fetch joins repeated
+/// `Authorization` headers with `, `, so this also finds the second of two headers.
+///
+/// # Errors
+/// [`MultipleCredentials`] when there is more than one.
+pub fn split_authorization(value: &str) -> Result<AuthorizationHeader<'_>, MultipleCredentials> {
+    let mut payment = None;
+    let mut others: Vec<&str> = Vec::new();
+    for part in split_outside_quotes(value) {
+        match payment_token(part) {
+            Some(_) if payment.is_some() => return Err(MultipleCredentials),
+            Some(token) => payment = Some(token),
+            None if !part.is_empty() => others.push(part),
+            None => {}
+        }
+    }
+    let others = match (payment, others.as_slice()) {
+        (_, []) => None,
+        (None, _) => Some(Cow::Borrowed(value)),
+        (Some(_), others) => Some(Cow::Owned(others.join(", "))),
+    };
+    Ok(AuthorizationHeader { payment, others })
+}
+
+fn payment_token(part: &str) -> Option<&str> {
+    let (scheme, rest) = part.split_once([' ', '\t']).unwrap_or((part, ""));
+    scheme.eq_ignore_ascii_case("payment").then(|| rest.trim())
+}
+
+/// Splits at commas that do not stand inside a quoted string.
+fn split_outside_quotes(value: &str) -> impl Iterator<Item = &str> {
+    let mut quoted = false;
+    let mut escaped = false;
+    value
+        .split(move |character: char| {
+            match character {
+                _ if escaped => escaped = false,
+                '\\' if quoted => escaped = true,
+                '"' => quoted = !quoted,
+                ',' if !quoted => return true,
+                _ => {}
+            }
+            false
+        })
+        .map(str::trim)
+}
+
+/// A parsed credential. Nothing in it is verified yet.
+#[derive(Deserialize)]
+pub struct Credential {
+    /// The challenge as the client returned it.
+    pub challenge: EchoedChallenge,
+    /// The proof, whose shape the payment method defines.
+    pub payload: Box<RawValue>,
+    /// Who pays, as a DID; optional.
+    #[serde(default)]
+    pub source: Option<String>,
+}
+
+// A credential is a bearer token until it is spent: it must not reach a log by accident.
+impl fmt::Debug for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credential").field("challenge", &self.challenge.id).finish_non_exhaustive()
+    }
+}
+
+/// The challenge inside a credential.
+#[derive(Clone, Debug, Deserialize)]
+pub struct EchoedChallenge {
+    /// The binding to check against the terms.
+    pub id: String,
+    /// See [`Terms`].
+    pub realm: String,
+    /// See [`Terms`].
+    pub method: String,
+    /// See [`Terms`].
+    pub intent: String,
+    /// See [`Terms`].
+    pub request: String,
+    /// See [`Terms`].
+    #[serde(default)]
+    pub expires: Option<String>,
+    /// See [`Terms`].
+    #[serde(default)]
+    pub digest: Option<String>,
+    /// See [`Terms`].
+    #[serde(default, deserialize_with = "opaque_text")]
+    pub opaque: Option<String>,
+}
+
+/// Why the text is not a credential. The message says what was wrong and never repeats the text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum InvalidCredential {
+    /// The token is not base64url or base64.
+    Base64,
+    /// The decoded bytes are not the JSON of a credential; serde's message with line and column.
+    Json(String),
+}
+
+impl Credential {
+    /// Reads the base64 text after `Payment `.
+    ///
+    /// # Errors
+    /// [`InvalidCredential`] when it is not base64 of a credential's JSON.
+    pub fn parse(token: &str) -> Result<Self, InvalidCredential> {
+        let json = from_base64(token).map_err(|_| InvalidCredential::Base64)?;
+        serde_json::from_slice(&json).map_err(|error| InvalidCredential::Json(describe(&error)))
+    }
+}
+
+/// serde's message for a wrong type quotes the offending value; a credential's values stay private.
+fn describe(error: &serde_json::Error) -> String {
+    use alloc::format;
+    use alloc::string::ToString;
+    let text = error.to_string();
+    if text.starts_with("missing field") || text.starts_with("duplicate field") {
+        return text;
+    }
+    format!("unexpected JSON at line {} column {}", error.line(), error.column())
+}
+
+impl EchoedChallenge {
+    /// The bound terms.
+    pub fn terms(&self) -> Terms<'_> {
+        Terms {
+            realm: &self.realm,
+            method: &self.method,
+            intent: &self.intent,
+            request: &self.request,
+            expires: self.expires.as_deref(),
+            digest: self.digest.as_deref(),
+            opaque: self.opaque.as_deref(),
+        }
+    }
+}
+
+/// `opaque` as the string it was issued as. Old clients send the decoded object instead: its JCS
+/// form is what was bound.
+fn opaque_text<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Opaque {
+        Text(String),
+        Map(BTreeMap<String, String>),
+    }
+    Ok(match Option::<Opaque>::deserialize(deserializer)? {
+        None => None,
+        Some(Opaque::Text(text)) => Some(text),
+        Some(Opaque::Map(map)) => {
+            let json = serde_json::to_vec(&map).map_err(serde::de::Error::custom)?;
+            Some(to_base64url(json))
+        }
+    })
+}
+
+impl fmt::Display for InvalidCredential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Base64 => f.write_str("the credential is not base64url"),
+            Self::Json(error) => write!(f, "the credential is not the expected JSON: {error}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::format;
+
+    fn split(value: &str) -> (Option<&str>, Option<String>) {
+        let header = split_authorization(value).unwrap();
+        (header.payment, header.others.map(Cow::into_owned))
+    }
+
+    #[test]
+    fn the_payment_credential_is_found_among_others() {
+        assert_eq!(split("Payment abc"), (Some("abc"), None));
+        assert_eq!(split("pAyMeNt   abc "), (Some("abc"), None));
+        assert_eq!(split("Bearer x, Payment abc"), (Some("abc"), Some("Bearer x".into())));
+        assert_eq!(split("Payment abc, Basic eA=="), (Some("abc"), Some("Basic eA==".into())));
+        assert_eq!(split("Payment"), (Some(""), None));
+        assert_eq!(split(""), (None, None));
+    }
+
+    #[test]
+    fn values_without_a_payment_credential_pass_as_they_are() {
+        for value in ["Bearer x", "Digest username=\"a, Payment b\", realm=\"r\"", "Payments x", "Bearer payment"] {
+            assert_eq!(split(value), (None, Some(value.into())));
+        }
+    }
+
+    #[test]
+    fn two_payment_credentials_are_refused() {
+        assert_eq!(split_authorization("Payment a, payment b"), Err(MultipleCredentials));
+    }
+
+    fn parse(json: &str) -> Result<Credential, InvalidCredential> {
+        Credential::parse(&to_base64url(json))
+    }
+
+    const CHALLENGE: &str = r#""id":"i","realm":"r","method":"evm","intent":"charge","request":"e30""#;
+
+    #[test]
+    fn unknown_keys_and_nulls_are_ignored() {
+        let credential = parse(&format!(r#"{{"x":[1],"payload":{{}},"challenge":{{{CHALLENGE},"expires":null,"y":1}},"source":null}}"#)).unwrap();
+        assert_eq!(credential.challenge.expires, None);
+        assert_eq!(credential.source, None);
+    }
+
+    #[test]
+    fn an_opaque_object_means_its_canonical_text() {
+        let credential = parse(&format!(r#"{{"payload":{{}},"challenge":{{{CHALLENGE},"opaque":{{"b":"2","a":"1"}}}}}}"#)).unwrap();
+        assert_eq!(credential.challenge.opaque, Some(to_base64url(r#"{"a":"1","b":"2"}"#)));
+    }
+
+    #[test]
+    fn errors_name_the_field_and_hide_the_values() {
+        let missing = parse(r#"{"payload":{}}"#).unwrap_err();
+        assert_eq!(missing, InvalidCredential::Json("missing field `challenge` at line 1 column 14".into()));
+        let wrong = parse(r#"{"payload":{},"challenge":"secret-value"}"#).unwrap_err();
+        assert!(!format!("{wrong}").contains("secret-value"), "{wrong}");
+        let twice = parse(&format!(r#"{{"payload":{{}},"payload":{{}},"challenge":{{{CHALLENGE}}}}}"#)).unwrap_err();
+        assert!(format!("{twice}").contains("duplicate field `payload`"), "{twice}");
+        assert_eq!(Credential::parse("ä").unwrap_err(), InvalidCredential::Base64);
+    }
+}

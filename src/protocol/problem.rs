@@ -1,0 +1,178 @@
+//! Problem details (RFC 9457) with the scheme's types, base `https://paymentauth.org/problems/`.
+
+use alloc::borrow::Cow;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use serde::Serialize;
+use serde::ser::{SerializeMap, Serializer};
+
+const BASE: &str = "https://paymentauth.org/problems/";
+
+/// What kind of problem it is; decides type, title and status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProblemKind {
+    /// 402: nothing was offered in payment.
+    PaymentRequired,
+    /// 402: the credential cannot be read.
+    MalformedCredential,
+    /// 402: the challenge is not ours, not for this request, already used, or no longer offered.
+    InvalidChallenge,
+    /// 402: the proof does not prove the payment.
+    VerificationFailed,
+    /// 402: the challenge or the authorization is past its time.
+    PaymentExpired,
+    /// 402: the payer cannot pay this amount, or offered too little.
+    PaymentInsufficient,
+    /// 400: a method or intent that this route does not offer.
+    MethodUnsupported,
+    /// 400: the request itself is wrong.
+    BadRequest,
+    /// 413: a body that must be hashed is too large. Not the scheme's own: `about:blank`.
+    ContentTooLarge,
+    /// 500: the gateway's configuration is wrong, or it failed. `about:blank`.
+    Internal,
+    /// 502: the origin could not be reached or answered nonsense. `about:blank`.
+    OriginFailed,
+    /// 503: the payment's outcome is not known yet; the same credential resumes it. `about:blank`.
+    Unavailable,
+    /// 504: the origin did not answer in time. `about:blank`.
+    OriginTimeout,
+}
+
+/// A problem, ready to be answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Decides type, title and status.
+    pub kind: ProblemKind,
+    /// What happened this time; holds no secret and no credential.
+    pub detail: Cow<'static, str>,
+    /// The fresh challenge that came with it.
+    pub challenge_id: Option<String>,
+    /// Seconds after which trying again makes sense.
+    pub retry_after: Option<u32>,
+    /// Fields of the configuration that are wrong.
+    pub errors: Vec<FieldError>,
+}
+
+/// One wrong field, of a configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FieldError {
+    /// The number of the rule it breaks.
+    pub rule: u16,
+    /// The path of the field, such as `routes[2].price`.
+    pub field: String,
+    /// What is wrong with it; never its value when it is a secret.
+    pub detail: String,
+    /// What to do about it.
+    pub remedy: String,
+}
+
+impl ProblemKind {
+    /// HTTP status.
+    pub const fn status(self) -> u16 {
+        match self {
+            Self::PaymentRequired
+            | Self::MalformedCredential
+            | Self::InvalidChallenge
+            | Self::VerificationFailed
+            | Self::PaymentExpired
+            | Self::PaymentInsufficient => 402,
+            Self::MethodUnsupported | Self::BadRequest => 400,
+            Self::ContentTooLarge => 413,
+            Self::Internal => 500,
+            Self::OriginFailed => 502,
+            Self::Unavailable => 503,
+            Self::OriginTimeout => 504,
+        }
+    }
+
+    /// The last part of the type, for the types that the scheme defines.
+    const fn slug(self) -> Option<&'static str> {
+        Some(match self {
+            Self::PaymentRequired => "payment-required",
+            Self::MalformedCredential => "malformed-credential",
+            Self::InvalidChallenge => "invalid-challenge",
+            Self::VerificationFailed => "verification-failed",
+            Self::PaymentExpired => "payment-expired",
+            Self::PaymentInsufficient => "payment-insufficient",
+            Self::MethodUnsupported => "method-unsupported",
+            Self::BadRequest => "bad-request",
+            Self::ContentTooLarge | Self::Internal | Self::OriginFailed | Self::Unavailable | Self::OriginTimeout => return None,
+        })
+    }
+
+    const fn title(self) -> &'static str {
+        match self {
+            Self::PaymentRequired => "Payment Required",
+            Self::MalformedCredential => "Malformed Credential",
+            Self::InvalidChallenge => "Invalid Challenge",
+            Self::VerificationFailed => "Verification Failed",
+            Self::PaymentExpired => "Payment Expired",
+            Self::PaymentInsufficient => "Payment Insufficient",
+            Self::MethodUnsupported => "Method Unsupported",
+            Self::BadRequest => "Bad Request",
+            Self::ContentTooLarge => "Content Too Large",
+            Self::Internal => "Internal Server Error",
+            Self::OriginFailed => "Bad Gateway",
+            Self::Unavailable => "Service Unavailable",
+            Self::OriginTimeout => "Gateway Timeout",
+        }
+    }
+}
+
+impl Problem {
+    /// A problem with nothing but its detail.
+    pub fn new(kind: ProblemKind, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self { kind, detail: detail.into(), challenge_id: None, retry_after: None, errors: Vec::new() }
+    }
+
+    /// The outcome is unknown: the same credential may be sent again after `seconds`.
+    pub fn unavailable(detail: impl Into<Cow<'static, str>>, seconds: u32) -> Self {
+        Self { retry_after: Some(seconds), ..Self::new(ProblemKind::Unavailable, detail) }
+    }
+
+    /// The JSON body.
+    pub fn to_json(&self) -> String {
+        // Strings and integers always serialise.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+}
+
+impl Serialize for Problem {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        match self.kind.slug() {
+            Some(slug) => map.serialize_entry("type", &format!("{BASE}{slug}"))?,
+            None => map.serialize_entry("type", "about:blank")?,
+        }
+        map.serialize_entry("title", self.kind.title())?;
+        map.serialize_entry("status", &self.kind.status())?;
+        map.serialize_entry("detail", &self.detail)?;
+        if let Some(id) = &self.challenge_id {
+            map.serialize_entry("challengeId", id)?;
+        }
+        if !self.errors.is_empty() {
+            map.serialize_entry("errors", &self.errors)?;
+        }
+        map.end()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_scheme_s_types_have_its_base_and_others_are_blank() {
+        let mut problem = Problem::new(ProblemKind::InvalidChallenge, "used");
+        problem.challenge_id = Some("abc".into());
+        assert_eq!(
+            problem.to_json(),
+            r#"{"type":"https://paymentauth.org/problems/invalid-challenge","title":"Invalid Challenge","status":402,"detail":"used","challengeId":"abc"}"#
+        );
+        let unknown = Problem::unavailable("pending", 2);
+        assert_eq!(unknown.to_json(), r#"{"type":"about:blank","title":"Service Unavailable","status":503,"detail":"pending"}"#);
+        assert_eq!(unknown.retry_after, Some(2));
+    }
+}

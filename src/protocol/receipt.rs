@@ -1,0 +1,51 @@
+//! Receipts: what a paid response carries in `Payment-Receipt` (`draft-httpauth-payment-00`).
+
+use super::encoding::to_base64url;
+use crate::time::Timestamp;
+use alloc::string::String;
+use serde::Serialize;
+
+/// A receipt of a successful payment.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Receipt<'a> {
+    /// Payment method.
+    pub method: &'a str,
+    /// What names the payment on its rail; for a charge the transaction hash.
+    pub reference: &'a str,
+    status: Success,
+    #[serde(serialize_with = "as_rfc3339")]
+    timestamp: Timestamp,
+    /// The challenge that was paid; SDKs of the first generation leave it out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub challenge_id: Option<&'a str>,
+    /// EIP-155 chain id, on EVM methods.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub chain_id: Option<u64>,
+    /// The merchant's own id of what was bought.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub external_id: Option<&'a str>,
+}
+
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Success {
+    Success,
+}
+
+fn as_rfc3339<S: serde::Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&time.to_rfc3339())
+}
+
+impl<'a> Receipt<'a> {
+    /// A receipt without its optional members.
+    pub const fn new(method: &'a str, reference: &'a str, timestamp: Timestamp) -> Self {
+        Self { method, reference, status: Success::Success, timestamp, challenge_id: None, chain_id: None, external_id: None }
+    }
+
+    /// The value of the `Payment-Receipt` header: base64url of the JSON.
+    pub fn to_header(&self) -> String {
+        // A struct of strings and integers always serialises; an empty value would only lose the receipt.
+        to_base64url(serde_json::to_vec(self).unwrap_or_default())
+    }
+}

@@ -1,0 +1,314 @@
+//! One operation of the outbox: an effect on the chain, and the transactions tried for it.
+
+use super::{Failure, Verdict};
+use crate::evm::erc3009::SignedAuthorization;
+use crate::evm::jsonrpc::{NodeError, Receipt};
+use crate::evm::transaction::{Call, GasPrice};
+use crate::evm::{Address, B256, keccak256};
+use crate::time::{Timestamp, UnixSeconds};
+use alloc::vec::Vec;
+use alloy_primitives::Bytes;
+use core::time::Duration;
+use serde::{Deserialize, Serialize};
+
+/// A transaction that is not mined after this is replaced at a higher price.
+const STUCK: Duration = Duration::from_secs(15);
+
+/// A transaction that is not mined after this is sent again as it is: a node may have dropped it.
+const REBROADCAST: Duration = Duration::from_secs(4);
+
+/// Transactions tried per operation at the most: each raises the price by a quarter, so the last costs
+/// about six times the first.
+const MAX_ATTEMPTS: usize = 9;
+
+/// Reviews in which the nonce was used up without a receipt of ours before a new nonce is taken; a node
+/// may serve its count a moment before its receipts.
+const MAX_ABSENCES: u8 = 2;
+
+/// Moving tokens by a payer's authorization.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Transfer {
+    /// The token's contract.
+    pub token: Address,
+    /// What the payer signed.
+    pub signed: SignedAuthorization,
+    /// The payment cannot be older than this: a use of the authorization before is not ours.
+    pub since: Timestamp,
+}
+
+/// What an operation is to bring about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Purpose {
+    /// A charge.
+    Transfer(Transfer),
+}
+
+/// A transaction tried for an operation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Attempt {
+    /// Its nonce.
+    pub nonce: u64,
+    /// Its hash.
+    pub hash: B256,
+    /// Its bytes.
+    pub raw: Bytes,
+    /// Its price.
+    pub price: GasPrice,
+    /// When it was signed.
+    pub signed_at: Timestamp,
+}
+
+/// A transaction, ours or not, in which the token logged the use of the authorization.
+#[derive(Clone, Debug)]
+pub struct Foreign {
+    /// Its receipt.
+    pub receipt: Receipt,
+    /// The time of its block.
+    pub mined_at: UnixSeconds,
+}
+
+/// An operation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Operation {
+    /// What it is for.
+    pub purpose: Purpose,
+    gas_limit: u64,
+    verdict: Option<Verdict>,
+    /// The account's nonce it holds. Kept after a verdict until it is used up, so that those behind it are not stuck.
+    nonce: Option<u64>,
+    attempts: Vec<Attempt>,
+    absences: u8,
+    underpriced: bool,
+    broadcast_at: Timestamp,
+}
+
+/// What the chain says at one moment.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Chain {
+    pub(super) block: u64,
+    pub(super) time: UnixSeconds,
+    /// Transactions of the account in blocks.
+    pub(super) count: u64,
+    /// The first nonce that neither the node's pool nor an operation holds, below one that an operation holds.
+    pub(super) gap: Option<u64>,
+    pub(super) confirmations: u64,
+}
+
+/// What an operation needs next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Nothing for now.
+    Wait,
+    /// Send the last transaction again.
+    Rebroadcast,
+    /// Sign with the same nonce at a higher price.
+    Reprice,
+    /// Take another nonce and sign.
+    Renumber,
+    /// Look for the authorization's use in the token's logs.
+    Investigate,
+}
+
+impl Purpose {
+    /// Derived from what is paid for, so that asking twice is asking once.
+    pub fn id(&self) -> B256 {
+        let Self::Transfer(Transfer { token, signed, .. }) = self;
+        let mut identity = Vec::with_capacity(72);
+        identity.extend_from_slice(token.as_slice());
+        identity.extend_from_slice(signed.authorization.from.as_slice());
+        identity.extend_from_slice(signed.authorization.nonce.as_slice());
+        keccak256(identity)
+    }
+
+    /// The call that brings it about.
+    pub fn call(&self) -> Call {
+        let Self::Transfer(transfer) = self;
+        Call { to: transfer.token, data: transfer.signed.transfer_call().into() }
+    }
+
+    /// After this a mined transaction reverts.
+    const fn valid_before(&self) -> UnixSeconds {
+        let Self::Transfer(transfer) = self;
+        transfer.signed.authorization.valid_before
+    }
+
+    fn is_fulfilled_by(&self, receipt: &Receipt) -> bool {
+        let Self::Transfer(transfer) = self;
+        receipt.succeeded() && transfer.signed.authorization.is_settled_by(transfer.token, &receipt.logs)
+    }
+}
+
+impl Operation {
+    /// A new operation. Without a `gas_limit` nothing is sent: what has already happened is looked for.
+    pub(super) const fn new(purpose: Purpose, gas_limit: Option<u64>, now: Timestamp) -> Self {
+        let gas_limit = match gas_limit {
+            Some(gas_limit) => gas_limit,
+            None => 0,
+        };
+        Self { purpose, gas_limit, verdict: None, nonce: None, attempts: Vec::new(), absences: 0, underpriced: false, broadcast_at: now }
+    }
+
+    /// How it ended, once it has.
+    pub const fn verdict(&self) -> Option<Verdict> {
+        self.verdict
+    }
+
+    /// Whether nothing is left to do for it.
+    pub const fn is_finished(&self) -> bool {
+        self.verdict.is_some() && self.nonce.is_none()
+    }
+
+    /// The transactions tried so far.
+    pub fn attempts(&self) -> &[Attempt] {
+        &self.attempts
+    }
+
+    /// The nonce it holds.
+    pub(super) const fn nonce(&self) -> Option<u64> {
+        self.nonce
+    }
+
+    pub(super) const fn gas_limit(&self) -> u64 {
+        self.gas_limit
+    }
+
+    /// When the last attempt was signed or sent again; drives the pace of polling.
+    pub const fn broadcast_at(&self) -> Timestamp {
+        self.broadcast_at
+    }
+
+    pub(super) fn last_attempt(&self) -> Option<&Attempt> {
+        self.attempts.last()
+    }
+
+    /// Whether its transaction must not take effect any more, and its nonce only has to be used up.
+    pub(super) const fn is_abandoned(&self) -> bool {
+        self.verdict.is_some()
+    }
+
+    pub(super) fn record(&mut self, attempt: Attempt) {
+        self.nonce = Some(attempt.nonce);
+        self.broadcast_at = attempt.signed_at;
+        self.absences = 0;
+        self.underpriced = false;
+        self.attempts.push(attempt);
+    }
+
+    pub(super) const fn sent_again(&mut self, now: Timestamp) {
+        self.broadcast_at = now;
+    }
+
+    /// What a node said to a transaction. Only what proves something changes anything: the transaction
+    /// may have reached the chain by another way.
+    pub(super) fn answered(&mut self, error: &NodeError) {
+        match error {
+            NodeError::NonceTooLow => self.absences = self.absences.saturating_add(1),
+            NodeError::Underpriced => self.underpriced = true,
+            _ => {}
+        }
+    }
+
+    /// Looks at the chain and decides. `receipt` is that of any of the attempts.
+    pub(super) fn review(&mut self, chain: &Chain, receipt: Option<&Receipt>, now: Timestamp) -> Step {
+        if self.verdict.is_some() {
+            return self.reclaim(chain, now);
+        }
+        if let Some(receipt) = receipt {
+            if !is_deep(receipt, chain) {
+                return Step::Wait;
+            }
+            if self.purpose.is_fulfilled_by(receipt) {
+                self.end(Verdict::Settled { transaction: receipt.transaction_hash });
+                self.release_used(chain);
+                return Step::Wait;
+            }
+            return Step::Investigate;
+        }
+        if chain.time >= self.purpose.valid_before() {
+            return Step::Investigate;
+        }
+        if self.attempts.is_empty() {
+            return if self.gas_limit == 0 { Step::Investigate } else { Step::Renumber };
+        }
+        match self.nonce {
+            Some(nonce) if nonce < chain.count => {
+                self.absences = self.absences.saturating_add(1);
+                if self.absences > MAX_ABSENCES { Step::Renumber } else { Step::Wait }
+            }
+            Some(nonce) if chain.gap.is_some_and(|gap| gap < nonce) && self.is_stuck(now) => Step::Renumber,
+            _ => self.push(now),
+        }
+    }
+
+    /// The pending transaction is sent again, and replaced when that does not help.
+    fn push(&self, now: Timestamp) -> Step {
+        if (self.underpriced || self.is_stuck(now)) && self.attempts.len() < MAX_ATTEMPTS {
+            Step::Reprice
+        } else if now.since(self.broadcast_at) >= REBROADCAST {
+            Step::Rebroadcast
+        } else {
+            Step::Wait
+        }
+    }
+
+    fn is_stuck(&self, now: Timestamp) -> bool {
+        self.last_attempt().is_none_or(|attempt| now.since(attempt.signed_at) >= STUCK)
+    }
+
+    /// After the verdict: the nonce must be used up, by whatever transaction.
+    fn reclaim(&mut self, chain: &Chain, now: Timestamp) -> Step {
+        self.release_used(chain);
+        if self.nonce.is_none() { Step::Wait } else { self.push(now) }
+    }
+
+    fn release_used(&mut self, chain: &Chain) {
+        if self.nonce.is_some_and(|nonce| nonce < chain.count) {
+            self.nonce = None;
+        }
+    }
+
+    fn end(&mut self, verdict: Verdict) {
+        self.verdict = Some(verdict);
+        self.absences = 0;
+    }
+
+    /// The logs were searched: `used` is the transaction in which the authorization was used, if any.
+    /// `account` is the settlement account.
+    pub(super) fn conclude(&mut self, used: Option<&Foreign>, account: Address, chain: &Chain) {
+        if self.verdict.is_some() {
+            return;
+        }
+        let Some(used) = used else {
+            let in_time = chain.time < self.purpose.valid_before();
+            let never_sent = self.attempts.is_empty();
+            self.end(Verdict::Failed(match (in_time, never_sent) {
+                (true, true) => Failure::UsedElsewhere,
+                (true, false) => Failure::Reverted,
+                (false, _) => Failure::Expired,
+            }));
+            return self.release_used(chain);
+        };
+        if !is_deep(&used.receipt, chain) {
+            return;
+        }
+        let transaction = used.receipt.transaction_hash;
+        let Purpose::Transfer(transfer) = &self.purpose;
+        let ours = self.attempts.iter().any(|attempt| attempt.hash == transaction);
+        // A transaction of our account that this outbox does not know was sent by another gateway that
+        // shares the account: it has sold that payment already.
+        let sold_elsewhere = used.receipt.from == account && !ours;
+        let in_our_time = used.mined_at >= transfer.since.seconds();
+        let counts = self.purpose.is_fulfilled_by(&used.receipt) && in_our_time && !sold_elsewhere;
+        self.end(if counts { Verdict::Settled { transaction } } else { Verdict::Failed(Failure::UsedElsewhere) });
+        self.release_used(chain);
+    }
+}
+
+fn is_deep(receipt: &Receipt, chain: &Chain) -> bool {
+    let depth = chain.block.checked_sub(receipt.block_number()).map_or(0, |above| above.saturating_add(1));
+    depth >= chain.confirmations
+}

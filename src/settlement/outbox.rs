@@ -1,0 +1,216 @@
+//! The outbox: all operations of one account on one chain, its nonces and its prices.
+
+use super::operation::{Attempt, Chain, Foreign, Operation, Purpose, Step};
+use crate::evm::jsonrpc::{Block, NodeError, Receipt};
+use crate::evm::key::PrivateKey;
+use crate::evm::transaction::{Call, GasPrice, Unsigned};
+use crate::evm::{Address, B256, ChainId};
+use crate::time::Timestamp;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+use alloy_primitives::Bytes;
+use core::time::Duration;
+
+/// A suggested price is used for this long.
+const PRICE_LIFETIME: Duration = Duration::from_secs(10);
+
+/// Gas of a transaction that does nothing, with room for chains that charge for data as ZKsync does.
+const EMPTY_GAS_LIMIT: u64 = 300_000;
+
+/// What the chain says of the account at one moment.
+#[derive(Clone, Copy, Debug)]
+pub struct AccountView {
+    /// The latest block.
+    pub block: Block,
+    /// Its transactions in blocks.
+    pub latest_count: u64,
+    /// Those and the ones in the node's pool.
+    pub pending_count: u64,
+    /// What nodes suggest to pay now.
+    pub price: GasPrice,
+}
+
+/// What the shell must do for an operation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Send a transaction, after the operation is persisted.
+    Broadcast(Bytes),
+    /// Look for the use of the authorization in the logs, then [`Outbox::conclude`].
+    Investigate,
+}
+
+/// The operations of one account that are not finished.
+pub struct Outbox {
+    chain_id: ChainId,
+    key: PrivateKey,
+    confirmations: u64,
+    operations: BTreeMap<B256, Operation>,
+    next_nonce: Option<u64>,
+    price: Option<(GasPrice, Timestamp)>,
+    view: Option<AccountView>,
+}
+
+impl Outbox {
+    /// An outbox that goes on with `operations`.
+    pub fn new(chain_id: ChainId, key: PrivateKey, confirmations: u64, operations: impl IntoIterator<Item = Operation>) -> Self {
+        let operations = operations.into_iter().map(|operation| (operation.purpose.id(), operation)).collect();
+        Self { chain_id, key, confirmations, operations, next_nonce: None, price: None, view: None }
+    }
+
+    /// The account.
+    pub const fn account(&self) -> Address {
+        self.key.address()
+    }
+
+    /// An operation that is not finished, or finished and not yet dropped.
+    pub fn get(&self, id: &B256) -> Option<&Operation> {
+        self.operations.get(id)
+    }
+
+    /// Whether nothing is left to do.
+    pub fn is_idle(&self) -> bool {
+        self.operations.values().all(Operation::is_finished)
+    }
+
+    /// Drops what is finished.
+    pub fn drop_finished(&mut self) {
+        self.operations.retain(|_, operation| !operation.is_finished());
+    }
+
+    /// When the youngest transaction was sent; polling slows down with its age.
+    pub fn last_broadcast(&self) -> Option<Timestamp> {
+        self.operations.values().map(Operation::broadcast_at).max()
+    }
+
+    /// Whether the account must be looked at before something can be signed.
+    pub fn is_stale(&self, now: Timestamp) -> bool {
+        self.next_nonce.is_none() || self.price.is_none_or(|(_, at)| now.since(at) >= PRICE_LIFETIME)
+    }
+
+    /// Takes note of the chain's state.
+    pub fn look(&mut self, view: AccountView, now: Timestamp) {
+        let after_held = self.held().last().map_or(0, |nonce| nonce.saturating_add(1));
+        self.next_nonce = Some(view.pending_count.max(view.latest_count).max(after_held));
+        self.price = Some((view.price, now));
+        self.view = Some(view);
+    }
+
+    fn held(&self) -> BTreeSet<u64> {
+        self.operations.values().filter_map(Operation::nonce).collect()
+    }
+
+    /// Takes an operation on, unless it is here. Returns the transaction to broadcast once it is persisted.
+    /// Without a `gas_limit` nothing is sent, and the next review investigates.
+    pub fn submit(&mut self, purpose: Purpose, gas_limit: Option<u64>, now: Timestamp) -> Option<Bytes> {
+        let id = purpose.id();
+        if self.operations.contains_key(&id) {
+            return None;
+        }
+        self.operations.insert(id, Operation::new(purpose, gas_limit, now));
+        gas_limit.and_then(|_| self.sign(id, None, now))
+    }
+
+    /// The transactions whose receipts are wanted.
+    pub fn pending_hashes(&self) -> Vec<B256> {
+        let unfinished = self.operations.values().filter(|operation| operation.verdict().is_none());
+        unfinished.flat_map(|operation| operation.attempts().iter().map(|attempt| attempt.hash)).collect()
+    }
+
+    /// Looks at every operation in the light of the last [`Outbox::look`] and these receipts.
+    pub fn review(&mut self, receipts: &[Receipt], now: Timestamp) -> Vec<(B256, Effect)> {
+        let Some(chain) = self.chain() else { return Vec::new() };
+        let ids: Vec<B256> = self.operations.keys().copied().collect();
+        ids.into_iter().filter_map(|id| self.review_one(id, receipts, &chain, now).map(|effect| (id, effect))).collect()
+    }
+
+    fn chain(&self) -> Option<Chain> {
+        let view = self.view.as_ref()?;
+        let held = self.held();
+        let count = view.pending_count.max(view.latest_count);
+        let gap = held.last().is_some_and(|last| *last > count) && !held.contains(&count);
+        Some(Chain {
+            block: view.block.number(),
+            time: view.block.timestamp(),
+            count: view.latest_count,
+            gap: gap.then_some(count),
+            confirmations: self.confirmations,
+        })
+    }
+
+    fn review_one(&mut self, id: B256, receipts: &[Receipt], chain: &Chain, now: Timestamp) -> Option<Effect> {
+        let operation = self.operations.get_mut(&id)?;
+        let mined = |receipt: &&Receipt| operation.attempts().iter().any(|attempt| attempt.hash == receipt.transaction_hash);
+        let receipt = receipts.iter().find(mined);
+        match operation.review(chain, receipt, now) {
+            Step::Wait => None,
+            Step::Investigate => Some(Effect::Investigate),
+            Step::Rebroadcast => {
+                operation.sent_again(now);
+                operation.last_attempt().map(|attempt| Effect::Broadcast(attempt.raw.clone()))
+            }
+            Step::Reprice => {
+                let nonce = operation.nonce();
+                self.sign(id, nonce, now).map(Effect::Broadcast)
+            }
+            Step::Renumber => {
+                // One operation at a time fills a gap: the next review sees it held.
+                let gap = chain.gap.filter(|gap| !self.held().contains(gap));
+                self.sign(id, gap, now).map(Effect::Broadcast)
+            }
+        }
+    }
+
+    /// Signs a transaction for the operation with `nonce`, or the next free one, and records it.
+    fn sign(&mut self, id: B256, nonce: Option<u64>, now: Timestamp) -> Option<Bytes> {
+        let (suggested, _) = self.price?;
+        let next = self.next_nonce?;
+        let operation = self.operations.get_mut(&id)?;
+        let nonce = nonce.unwrap_or(next);
+        let replaced = operation.attempts().iter().rev().find(|attempt| attempt.nonce == nonce);
+        let price = replaced.map_or(suggested, |attempt| raised(attempt.price, suggested));
+        let (call, gas_limit) = if operation.is_abandoned() {
+            (Call { to: self.key.address(), data: Bytes::new() }, EMPTY_GAS_LIMIT)
+        } else {
+            (operation.purpose.call(), operation.gas_limit())
+        };
+        let unsigned = Unsigned { chain_id: self.chain_id, nonce, call: &call, gas_limit, gas_price: price };
+        let signed = unsigned.sign(&self.key);
+        operation.record(Attempt { nonce, hash: signed.hash, raw: signed.raw.clone(), price, signed_at: now });
+        self.next_nonce = Some(next.max(nonce.saturating_add(1)));
+        Some(signed.raw)
+    }
+
+    /// A node refused the operation's last transaction.
+    pub fn refused(&mut self, id: &B256, error: &NodeError) {
+        if let Some(operation) = self.operations.get_mut(id) {
+            operation.answered(error);
+        }
+    }
+
+    /// The logs were searched for an [`Effect::Investigate`].
+    pub fn conclude(&mut self, id: &B256, used: Option<&Foreign>) {
+        let account = self.account();
+        let Some(chain) = self.chain() else { return };
+        if let Some(operation) = self.operations.get_mut(id) {
+            operation.conclude(used, account, &chain);
+        }
+    }
+}
+
+/// A price that nodes accept as a replacement of `old`: a quarter above it, or what is suggested now.
+fn raised(old: GasPrice, suggested: GasPrice) -> GasPrice {
+    let raise = |price: u128| price.saturating_add(price / 4).saturating_add(1);
+    match (old, suggested) {
+        (GasPrice::Dynamic { max_fee, priority_fee }, GasPrice::Dynamic { max_fee: suggested_fee, priority_fee: suggested_priority }) => {
+            GasPrice::Dynamic { max_fee: raise(max_fee).max(suggested_fee), priority_fee: raise(priority_fee).max(suggested_priority) }
+        }
+        (GasPrice::Legacy(old), GasPrice::Legacy(suggested)) => GasPrice::Legacy(raise(old).max(suggested)),
+        // The chain changed its kind in between: what is suggested now is what it takes.
+        (_, suggested) => suggested,
+    }
+}
+
+/// How long to wait before the chain is asked again, when the youngest transaction is `age` old.
+pub fn poll_delay(age: Duration) -> Duration {
+    (age / 4).clamp(Duration::from_millis(100), Duration::from_secs(2))
+}
