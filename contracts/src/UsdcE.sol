@@ -262,7 +262,7 @@ contract UsdcE is ERC20, Nonces {
     }
 
     function _permit(address owner, address spender, uint256 value, uint256 deadline, bytes memory signature) private {
-        require(deadline == type(uint256).max || deadline >= block.timestamp, "FiatTokenV2: permit is expired");
+        require(deadline >= block.timestamp, "FiatTokenV2: permit is expired");
         _requireSigned(
             owner,
             keccak256(abi.encode(PERMIT_TYPEHASH, owner, spender, value, _useNonce(owner), deadline)),

@@ -126,6 +126,21 @@ contract EscrowStrangersTest is EscrowBase {
         );
     }
 
+    function test_aTokenThatCallsBackCannotWithdrawTwice() public {
+        CallbackToken evil = new CallbackToken();
+        vm.startPrank(address(evil));
+        bytes32 id = escrow.open(payee, address(evil), DEPOSIT, SALT, address(0));
+        escrow.requestClose(id);
+        vm.warp(NOW + GRACE);
+        evil.callBack(address(escrow), abi.encodeCall(escrow.withdraw, (id)));
+        escrow.withdraw(id);
+        vm.assertEq(
+            keccak256(evil.failure()),
+            keccak256(abi.encodePacked(AbstractStreamChannel.ChannelFinalized.selector)),
+            "the second withdrawal failed"
+        );
+    }
+
     function test_aTokenThatCallsBackFindsTheVoucherSettled() public {
         CallbackToken evil = new CallbackToken();
         vm.prank(payer);

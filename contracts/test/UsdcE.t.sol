@@ -151,6 +151,11 @@ contract UsdcETest is TestBase {
         token.blacklist(payee);
         vm.expectRevert(listed);
         _submit(token, _terms(1), signed);
+        vm.expectRevert(listed);
+        token.transferFrom(payer, payee, 0);
+        vm.prank(payee);
+        vm.expectRevert(listed);
+        token.receiveWithAuthorization(payer, payee, 1, 0, NOW + 1, NONCE, signed);
 
         token.unBlacklist(payee);
         _submit(token, _terms(1), signed);
@@ -277,12 +282,11 @@ contract UsdcETest is TestBase {
         _refused(terms, abi.encodePacked(s, bytes32(0), v), "ECRecover: invalid signature");
 
         bytes memory length = failure("ECRecover: invalid signature length");
-        vm.expectRevert(length);
-        _submit(token, terms, compact(signed));
-        vm.expectRevert(length);
-        _submit(token, terms, "");
-        vm.expectRevert(length);
-        _submit(token, terms, abi.encodePacked(signed, hex"00"));
+        bytes[3] memory sizes = [compact(signed), bytes(""), abi.encodePacked(signed, hex"00")];
+        for (uint256 i = 0; i < sizes.length; ++i) {
+            vm.expectRevert(length);
+            _submit(token, terms, sizes[i]);
+        }
     }
 
     function test_transferThatCannotBePaidLeavesTheNonce() public {
