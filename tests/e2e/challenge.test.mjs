@@ -1,6 +1,7 @@
 // What an unpaid request is told (WIRE §1, §4), and who is never asked.
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { Challenge } from "mppx";
 import { getAddress } from "viem";
 import { CHAIN_ID } from "../../scripts/chain.mjs";
 import { expectPaid, expectProblem } from "./harness/expect.mjs";
@@ -12,16 +13,24 @@ const { origin } = stack;
 
 const methods = (answer) => answer.challenges.map(({ method }) => method);
 
-test("a 402 makes one offer per header line, in the order of the route's methods", async () => {
+test("a 402 makes one challenge per offer, in the order of the route's methods", async () => {
   const mark = await stack.mark();
   const answer = await stack.send("/v1/reports/1");
   const problem = expectProblem(answer, 402, "payment-required");
-  const lines = answer.all("www-authenticate");
-  assert.equal(lines.length, 2, "each challenge has a line of its own");
-  for (const line of lines) assert.match(line, /^Payment [\x20-\x7e]+$/);
+  for (const line of answer.all("www-authenticate")) assert.match(line, /^Payment [\x20-\x7e]+$/, "Payment first, ASCII only");
   assert.deepEqual(methods(answer), ["abstract", "evm"]);
   if (problem.challengeId) assert.ok(answer.challenges.some(({ id }) => id === problem.challengeId));
   await mark.nothing();
+});
+
+test("mppx reads every challenge of a 402 as we mean it", async () => {
+  const response = await fetch(`${stack.gateway.urls[0]}/v1/reports/1`);
+  const list = Challenge.fromResponseList(response);
+  assert.deepEqual(
+    list.map(({ method }) => method),
+    ["abstract", "evm"],
+  );
+  for (const challenge of list) assert.ok(Challenge.verify(challenge, { secretKey: SECRET }), "mppx computes the same binding");
 });
 
 test("a route can offer a single method", async () => {

@@ -14,7 +14,8 @@ const ONE = { origin: 1, transactions: 1, transfers: 1, amount: 10_000n };
 function editOne(value, place) {
   const at = Math.min(Math.floor(value.length * place), value.length - 1);
   const old = value[at];
-  const swapped = /\d/.test(old) ? String((Number(old) + 1) % 10) : old === "a" ? "b" : /[a-z]/.test(old) ? "a" : "Q";
+  const [one, other] = /\d/.test(old) ? ["7", "8"] : /[a-z]/.test(old) ? ["a", "b"] : ["Q", "R"];
+  const swapped = old === one ? other : one;
   return value.slice(0, at) + swapped + value.slice(at + 1);
 }
 

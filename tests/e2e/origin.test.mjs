@@ -182,14 +182,16 @@ test("paid content is streamed: the first chunk is here before the origin finish
   await mark.moved({ ...PAID, origin: 1 });
 });
 
-test("a client that hangs up mid-stream ends the origin's work too", async () => {
+test("a client that hangs up mid-stream ends the origin's work too, and has had what it paid for", async () => {
   const mark = await stack.mark();
   const credential = await stack.credential(PATH);
-  origin.next(faults.stream((response) => response.write("data: one\n\n")));
-  const response = await stack.open(PATH, { headers: { authorization: encodeCredential(credential) } });
+  const authorization = encodeCredential(credential);
+  origin.next(faults.ticking());
+  const response = await stack.open(PATH, { headers: { authorization } });
   await response[Symbol.asyncIterator]().next();
   response.destroy();
   const request = origin.requests.at(-1);
   await until(() => request.aborted, "the origin to see its client go");
+  expectProblem(await stack.send(PATH, { authorization }), 402, "invalid-challenge");
   await mark.moved({ ...PAID, origin: 1 });
 });

@@ -41,8 +41,7 @@ export function abstractClient(account, token) {
     async fetch(url, init = {}) {
       const unpaid = await fetch(url, init);
       if (unpaid.status !== 402) return unpaid;
-      const lines = unpaid.headers.get("www-authenticate").split(/, (?=Payment )/);
-      const challenge = parseChallenges(lines).find(({ method }) => method === "abstract");
+      const challenge = parseChallenges([unpaid.headers.get("www-authenticate")]).find(({ method }) => method === "abstract");
       const credential = await abstractCredential(challenge, account, token);
       const headers = new Headers(init.headers);
       headers.set("authorization", encodeCredential(credential));

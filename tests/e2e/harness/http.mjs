@@ -73,10 +73,14 @@ export function open(base, path, options = {}) {
     else lines.push("Content-Length", String(Buffer.byteLength(body)));
   }
   return new Promise((resolve, reject) => {
-    const request = http.request({ hostname, port, path, method, headers: lines, agent, signal, timeout });
-    request.once("response", resolve);
+    const request = http.request({ hostname, port, path, method, headers: lines, agent, signal });
+    const late = setTimeout(() => request.destroy(new Error(`no answer to ${method} ${path} in ${timeout} ms`)), timeout);
+    request.once("close", () => clearTimeout(late));
+    request.once("response", (response) => {
+      clearTimeout(late);
+      resolve(response);
+    });
     request.once("error", reject);
-    request.once("timeout", () => request.destroy(new Error(`no answer to ${method} ${path} in ${timeout} ms`)));
     if (streamed) body.pipe(request);
     else request.end(body);
   });
@@ -87,6 +91,7 @@ export async function send(base, path, options) {
   const response = await open(base, path, options);
   const chunks = [];
   let aborted = false;
+  response.setTimeout(60_000, () => response.destroy(new Error(`${path} stopped in the middle`)));
   try {
     for await (const chunk of response) chunks.push(chunk);
   } catch {

@@ -31,10 +31,10 @@ export class Origin {
     this.#behaviours.push(...behaviours);
   }
 
+  /** Well behaved again. */
   reset() {
     this.#always = faults.content();
     this.#behaviours = [];
-    this.requests = [];
   }
 
   /** Requests whose URL begins with `prefix`. */
@@ -117,6 +117,13 @@ export const faults = {
       take(response, request, record);
     },
   }),
+  /** An event stream without an end, one event every 20 ms. */
+  ticking: () =>
+    faults.stream((response) => {
+      const timer = setInterval(() => response.write("data: tick\n\n"), 20);
+      response.on("close", () => clearInterval(timer));
+      response.write("data: first\n\n");
+    }),
   /** Hands over request and response before the request's body is read. */
   raw: (take) => ({ early: take }),
 };

@@ -21,11 +21,13 @@ export function canonical(value) {
 }
 
 /**
- * Parses `WWW-Authenticate` lines strictly: one Payment challenge a line, every value quoted.
+ * Parses `WWW-Authenticate` strictly: Payment challenges, every value quoted. workerd puts several values of a header into
+ * one line, as HTTP allows, so that what WIRE §1 calls a line is a list member here.
  * Each challenge has its parameters as members, `names` in the order received, and the decoded `terms`.
  */
 export function parseChallenges(lines) {
-  return lines.filter((line) => /^payment /i.test(line)).map(parseChallenge);
+  const members = lines.flatMap((line) => line.split(/, (?=Payment )/));
+  return members.filter((member) => member.startsWith("Payment ")).map(parseChallenge);
 }
 
 function parseChallenge(line) {
