@@ -1,6 +1,7 @@
 // Running programs: with progress on what takes long, and never leaving one behind.
 
 import { spawn } from "node:child_process";
+import { readFileSync } from "node:fs";
 import { atLeast, npmBin, ROOT, toolEnv, which } from "./project.mjs";
 
 const live = process.stdout.isTTY && !process.env.CI;
@@ -102,7 +103,7 @@ export function start(argv, { env = {}, cwd = ROOT, stdio = ["ignore", "pipe", "
 
 /** A shell that ends process group `pid` as soon as our end of its stdin has gone: when we are killed, too. */
 function endWithParent(pid) {
-  const guard = spawn("sh", ["-c", 'read -r _; kill -9 -- "-$0" 2>/dev/null', `${pid}`], {
+  const guard = spawn("sh", ["-c", 'read -r _; kill -s KILL -- "-$0" 2>/dev/null', `${pid}`], {
     detached: true,
     stdio: ["pipe", "ignore", "ignore"],
   });
@@ -178,10 +179,29 @@ export async function runMain(main) {
   process.on("SIGTERM", () => leave(143));
   process.on("SIGHUP", () => leave(129));
   process.on("disconnect", () => leave(1));
+  endWithNpm(() => leave(143));
   try {
     await leave((await main()) ?? 0);
   } catch (error) {
+    // What breaks because we are ending it is not worth a word.
+    if (leaving) return;
     say(error instanceof Stop ? `\nerror: ${error.message}` : `\n${error?.stack ?? error}`);
     await leave(1);
   }
+}
+
+/** Ending npm ends at best the shell between npm and us, and leaves us behind: whether both still stand has to be looked at. */
+function endWithNpm(leave) {
+  if (!process.env.npm_lifecycle_event) return;
+  const above = () => {
+    try {
+      // "pid (name) state ppid …"
+      const [, grandparent] = /\) \S (\d+)/.exec(readFileSync(`/proc/${process.ppid}/stat`, "utf8")) ?? [];
+      return `${process.ppid} ${grandparent}`;
+    } catch {
+      return `${process.ppid}`;
+    }
+  };
+  const npm = above();
+  setInterval(() => above() === npm || leave(), 500).unref();
 }
