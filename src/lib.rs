@@ -21,11 +21,11 @@
 //! | [`settlement`] | the settlement account's outbox as a state machine |
 //! | [`gateway`] | configuration, routes and prices, header hygiene |
 //! | `worker` | the shell |
-#![no_std]
+#![cfg_attr(not(feature = "worker"), no_std)]
 #![forbid(unsafe_code)]
 
 extern crate alloc;
-// Hosted targets link std for its panic handler and allocator; the core never names it.
+// Where there is a std it is linked for its panic handler and allocator; the core never names it.
 #[cfg(not(target_os = "none"))]
 extern crate std;
 

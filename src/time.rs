@@ -42,6 +42,12 @@ impl Timestamp {
         Self(self.0.saturating_add(millis))
     }
 
+    /// `self - duration`, or the epoch.
+    pub fn saturating_sub(self, duration: Duration) -> Self {
+        let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        Self(self.0.saturating_sub(millis))
+    }
+
     /// How long after `earlier` this is; zero when it is not after it.
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
@@ -50,9 +56,7 @@ impl Timestamp {
     /// Reads an RFC 3339 date and time.
     pub fn parse_rfc3339(text: &str) -> Result<Self, InvalidTimestamp> {
         let parsed = DateTime::parse_from_rfc3339(text).map_err(|_| InvalidTimestamp)?;
-        u64::try_from(parsed.timestamp_millis())
-            .map(Self)
-            .map_err(|_| InvalidTimestamp)
+        u64::try_from(parsed.timestamp_millis()).map(Self).map_err(|_| InvalidTimestamp)
     }
 
     /// The RFC 3339 form that JavaScript's `toISOString()` gives: UTC with milliseconds.

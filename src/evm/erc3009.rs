@@ -26,6 +26,7 @@ sol! {
     function DOMAIN_SEPARATOR() returns (bytes32);
     function name() returns (string);
     function version() returns (string);
+    function decimals() returns (uint8);
 
     event AuthorizationUsed(address indexed authorizer, bytes32 indexed nonce);
     event Transfer(address indexed from, address indexed to, uint256 value);
@@ -124,9 +125,9 @@ pub fn balance_call(account: Address) -> Vec<u8> {
     balanceOfCall { account }.abi_encode()
 }
 
-/// Calldata of `name()`, `version()` and `DOMAIN_SEPARATOR()`.
-pub fn domain_calls() -> [Vec<u8>; 3] {
-    [nameCall {}.abi_encode(), versionCall {}.abi_encode(), DOMAIN_SEPARATORCall {}.abi_encode()]
+/// Calldata of `name()`, `version()`, `DOMAIN_SEPARATOR()` and `decimals()`.
+pub fn metadata_calls() -> [Vec<u8>; 4] {
+    [nameCall {}.abi_encode(), versionCall {}.abi_encode(), DOMAIN_SEPARATORCall {}.abi_encode(), decimalsCall {}.abi_encode()]
 }
 
 /// Reads the answer of `name()` or `version()`.

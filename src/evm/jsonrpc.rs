@@ -221,7 +221,9 @@ impl ErrorObject {
         match self.code {
             -32601 => NodeError::Unsupported,
             429 | -32005 | -32016 | -32603 => NodeError::Busy,
-            _ if says(&["rate limit", "too many requests", "limit exceeded", "timeout", "timed out", "internal error", "unavailable"]) => NodeError::Busy,
+            _ if says(&["rate limit", "too many requests", "limit exceeded", "timeout", "timed out", "internal error", "unavailable"]) => {
+                NodeError::Busy
+            }
             code => NodeError::Other(code),
         }
     }
@@ -385,7 +387,15 @@ mod tests {
 
     #[test]
     fn anything_else_is_no_answer() {
-        for body in ["", "<html>", "[]", "{}", r#"[{"id":0,"result":1}]"#, r#"[{"id":7,"result":1},{"id":0,"result":1}]"#, r#"[{"result":1},{"id":1,"result":1}]"#] {
+        for body in [
+            "",
+            "<html>",
+            "[]",
+            "{}",
+            r#"[{"id":0,"result":1}]"#,
+            r#"[{"id":7,"result":1},{"id":0,"result":1}]"#,
+            r#"[{"result":1},{"id":1,"result":1}]"#,
+        ] {
             assert_eq!(results(body, 2), Err(NotJsonRpc), "{body}");
         }
     }

@@ -56,7 +56,13 @@ mod tests {
         let key = PrivateKey::parse("0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80").unwrap();
         assert_eq!(key.address(), address!("0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266"));
         assert!(!format!("{key:?}").contains("ac0974"));
-        for text in ["", "0x00", "ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80", &format!("0x{}", "0".repeat(64)), &format!("0x{}", "f".repeat(64))] {
+        for text in [
+            "",
+            "0x00",
+            "ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80",
+            &format!("0x{}", "0".repeat(64)),
+            &format!("0x{}", "f".repeat(64)),
+        ] {
             assert!(PrivateKey::parse(text).is_err(), "{text}");
         }
     }

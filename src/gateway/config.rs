@@ -8,7 +8,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// `[vars.gateway]` as written.
 #[derive(Debug, Deserialize)]
@@ -87,7 +87,7 @@ pub(super) struct RawSurfaceRoute {
 }
 
 /// When a charge is settled.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Settle {
     /// Before the origin is called.

@@ -23,6 +23,10 @@ const PAYMENT: [&str; 5] = ["accept-payment", "payment-authorization", "payment-
 /// serve another request than the one that was priced.
 const OVERRIDES: [&str; 5] = ["x-http-method", "x-http-method-override", "x-method-override", "x-original-url", "x-rewrite-url"];
 
+/// Headers that tell an origin behind the gateway what the client sees; set by the gateway alone.
+pub const FORWARDED: [&str; 6] =
+    ["forwarded", "x-forwarded-host", "x-forwarded-port", "x-forwarded-prefix", "x-forwarded-proto", "x-forwarded-server"];
+
 /// Headers of a response that only the gateway may set.
 pub const RESPONSE_PAYMENT: [&str; 3] = ["payment-receipt", "payment-required", "payment-response"];
 
@@ -36,6 +40,17 @@ pub fn is_private(name: &str) -> bool {
 pub fn is_hop_by_hop(name: &str, connection: Option<&str>) -> bool {
     let named = |value: &str| value.split(',').any(|token| token.trim().eq_ignore_ascii_case(name));
     HOP_BY_HOP.contains(&name) || connection.is_some_and(named)
+}
+
+/// A `Cache-Control` that keeps shared caches from storing a paid response, and keeps what else the
+/// origin asked for.
+pub fn private_cache_control(from_origin: Option<&str>) -> alloc::string::String {
+    let shared = |directive: &str| {
+        let name = directive.split('=').next().unwrap_or_default().trim();
+        ["public", "private", "s-maxage", "proxy-revalidate"].iter().any(|shared| name.eq_ignore_ascii_case(shared))
+    };
+    let kept = from_origin.unwrap_or_default().split(',').map(str::trim).filter(|directive| !directive.is_empty() && !shared(directive));
+    kept.fold(alloc::string::String::from("private"), |value, directive| alloc::format!("{value}, {directive}"))
 }
 
 /// `list` with the `names` it lacks, comma-separated: for `Access-Control-Expose-Headers` and the like.
@@ -67,6 +82,13 @@ mod tests {
         assert!(is_hop_by_hop("te", None));
         assert!(is_hop_by_hop("x-trace", Some("close, X-Trace")));
         assert!(!is_hop_by_hop("x-trace", Some("close, x-trace-id")));
+    }
+
+    #[test]
+    fn paid_responses_are_private_whatever_the_origin_says() {
+        assert_eq!(private_cache_control(None), "private");
+        assert_eq!(private_cache_control(Some("public, max-age=60, S-MaxAge=600")), "private, max-age=60");
+        assert_eq!(private_cache_control(Some("no-store")), "private, no-store");
     }
 
     #[test]

@@ -108,7 +108,13 @@ impl Asked<'_> {
     /// # Errors
     /// `invalid-challenge` when the challenge is not ours, was issued for another request, or asks for
     /// what is no longer offered; `payment-expired` when it is older than anything could resume.
-    pub fn accept<'o>(&self, credential: &Credential, offers: &'o [Offer], keys: &BindingKeys, now: Timestamp) -> Result<Accepted<'o>, Problem> {
+    pub fn accept<'o>(
+        &self,
+        credential: &Credential,
+        offers: &'o [Offer],
+        keys: &BindingKeys,
+        now: Timestamp,
+    ) -> Result<Accepted<'o>, Problem> {
         let challenge = &credential.challenge;
         if !keys.verify(&challenge.id, &challenge.terms()) {
             return Err(invalid("the challenge was not issued by this gateway, or was changed"));
@@ -116,7 +122,11 @@ impl Asked<'_> {
         if challenge.realm != self.realm {
             return Err(invalid("the challenge was issued for another realm"));
         }
-        let bound = challenge.opaque.as_deref().and_then(|text| from_base64(text).ok()).and_then(|json| serde_json::from_slice::<Opaque>(&json).ok());
+        let bound = challenge
+            .opaque
+            .as_deref()
+            .and_then(|text| from_base64(text).ok())
+            .and_then(|json| serde_json::from_slice::<Opaque>(&json).ok());
         if bound.is_none_or(|opaque| opaque.t != self.binding()) {
             return Err(invalid("the challenge was issued for another method, path or query"));
         }
@@ -125,7 +135,9 @@ impl Asked<'_> {
         }
         let offer = offers
             .iter()
-            .find(|offer| offer.method.name() == challenge.method && offer.intent.name() == challenge.intent && offer.request == challenge.request)
+            .find(|offer| {
+                offer.method.name() == challenge.method && offer.intent.name() == challenge.intent && offer.request == challenge.request
+            })
             .ok_or_else(|| invalid("the offer has changed since the challenge was issued; a fresh one comes with this answer"))?;
         let expires = challenge.expires.as_deref().map(Timestamp::parse_rfc3339);
         let Some(Ok(expires)) = expires else { return Err(invalid("the challenge has no expiry")) };

@@ -98,11 +98,19 @@ impl Findings {
 pub fn validate(json: Option<&str>, secrets: &Secrets) -> Result<Gateway, Broken> {
     let mut findings = Findings::default();
     let raw = read(json, &mut findings);
-    let surface = raw.as_ref().map_or_else(|| json.and_then(|json| serde_json::from_str(json).ok()), |raw| Some(RawSurface::of(raw))).and_then(surface);
+    let surface = raw
+        .as_ref()
+        .map_or_else(|| json.and_then(|json| serde_json::from_str(json).ok()), |raw| Some(RawSurface::of(raw)))
+        .and_then(surface);
     let keys = binding_keys(secrets, &mut findings);
     let settlement_key = settlement_key(secrets, &mut findings);
     if secrets.admin_token.as_ref().is_some_and(|token| token.len() < MIN_ADMIN_TOKEN_BYTES) {
-        findings.add(Rule::AdminToken, "ADMIN_TOKEN", format!("is shorter than {MIN_ADMIN_TOKEN_BYTES} bytes"), "set a longer random one with: wrangler secret put ADMIN_TOKEN");
+        findings.add(
+            Rule::AdminToken,
+            "ADMIN_TOKEN",
+            format!("is shorter than {MIN_ADMIN_TOKEN_BYTES} bytes"),
+            "set a longer random one with: wrangler secret put ADMIN_TOKEN",
+        );
     }
     let gateway = raw.and_then(|raw| {
         let settings = Settings::read(raw, secrets, &mut findings)?;
@@ -136,7 +144,8 @@ fn read(json: Option<&str>, findings: &mut Findings) -> Option<RawGateway> {
 
 impl RawSurface {
     fn of(raw: &RawGateway) -> Self {
-        let routes = raw.routes.iter().map(|route| super::config::RawSurfaceRoute { path: route.path.clone(), methods: route.methods.clone() });
+        let routes =
+            raw.routes.iter().map(|route| super::config::RawSurfaceRoute { path: route.path.clone(), methods: route.methods.clone() });
         let RawOrigin { url, service, dns } = &raw.origin;
         Self { origin: RawOrigin { url: url.clone(), service: service.clone(), dns: *dns }, routes: routes.collect() }
     }
@@ -181,7 +190,8 @@ impl Settings {
         let recipient = address(Rule::Recipient, "recipient", &raw.recipient, findings);
         let realm = raw.realm.and_then(|realm| valid_realm(realm, findings));
         let rpc_urls = rpc_urls(raw.rpc_urls, secrets.rpc_url.as_deref(), preset, findings);
-        let challenge_lifetime = bounded(Rule::ChallengeLifetime, "challengeLifetimeSeconds", raw.challenge_lifetime_seconds, 300, 30..=3600, findings);
+        let challenge_lifetime =
+            bounded(Rule::ChallengeLifetime, "challengeLifetimeSeconds", raw.challenge_lifetime_seconds, 300, 30..=3600, findings);
         let confirmations = bounded(Rule::Confirmations, "confirmations", raw.confirmations, 1, 1..=1000, findings);
         let origin = origin(raw.origin, findings);
         let limits = limits(&raw.limits, findings);
@@ -204,7 +214,21 @@ impl Settings {
 
     fn with_keys(self, binding_keys: BindingKeys, settlement_key: PrivateKey) -> Gateway {
         let Self { chain_id, token, escrow, recipient, realm, rpc_urls, challenge_lifetime, confirmations, origin, limits, router } = self;
-        Gateway { chain_id, token, escrow, recipient, realm, rpc_urls, challenge_lifetime, confirmations, origin, limits, router, binding_keys, settlement_key }
+        Gateway {
+            chain_id,
+            token,
+            escrow,
+            recipient,
+            realm,
+            rpc_urls,
+            challenge_lifetime,
+            confirmations,
+            origin,
+            limits,
+            router,
+            binding_keys,
+            settlement_key,
+        }
     }
 }
 
@@ -218,9 +242,19 @@ fn network(raw: &RawGateway, findings: &mut Findings) -> Option<Network> {
         (Some(name), chain_id) => {
             let preset = PRESETS.iter().find(|preset| preset.name == name);
             match (preset, chain_id) {
-                (None, _) => findings.add(Rule::Network, "network", "is not a known network", "use abstract or abstract-testnet, or leave it out and set chainId, token and rpcUrls"),
+                (None, _) => findings.add(
+                    Rule::Network,
+                    "network",
+                    "is not a known network",
+                    "use abstract or abstract-testnet, or leave it out and set chainId, token and rpcUrls",
+                ),
                 (Some(preset), Some(chain_id)) if preset.chain_id != chain_id => {
-                    findings.add(Rule::Network, "chainId", format!("contradicts network: {name} is chain {}", preset.chain_id), "leave out one of the two");
+                    findings.add(
+                        Rule::Network,
+                        "chainId",
+                        format!("contradicts network: {name} is chain {}", preset.chain_id),
+                        "leave out one of the two",
+                    );
                 }
                 (Some(preset), _) => return Some(Network { chain_id: preset.chain_id, preset: Some(preset) }),
             }
@@ -228,7 +262,12 @@ fn network(raw: &RawGateway, findings: &mut Findings) -> Option<Network> {
         }
         (None, Some(chain_id)) if chain_id > 0 => Some(Network { chain_id, preset: None }),
         (None, _) => {
-            findings.add(Rule::Network, "network", "is missing, and so is a positive chainId", "set network to abstract or abstract-testnet, or set chainId, token and rpcUrls");
+            findings.add(
+                Rule::Network,
+                "network",
+                "is missing, and so is a positive chainId",
+                "set network to abstract or abstract-testnet, or set chainId, token and rpcUrls",
+            );
             None
         }
     }
@@ -252,7 +291,12 @@ fn token(raw: Option<RawToken>, preset: Option<&Preset>, findings: &mut Findings
         (None, None) => preset.and_then(|preset| preset.token_domain).map(|(name, version)| (name.to_owned(), version.to_owned())),
         (name, _) => {
             let missing = if name.is_some() { "token.version" } else { "token.name" };
-            findings.add(Rule::Token, missing, "is missing", "set both name and version of the token's EIP-712 domain, or neither to have them read from the token");
+            findings.add(
+                Rule::Token,
+                missing,
+                "is missing",
+                "set both name and version of the token's EIP-712 domain, or neither to have them read from the token",
+            );
             return None;
         }
     };
@@ -279,13 +323,23 @@ fn address(rule: Rule, field: &str, text: &str, findings: &mut Findings) -> Opti
 fn valid_realm(realm: String, findings: &mut Findings) -> Option<String> {
     let plain = !realm.is_empty() && realm.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'|' | b'"' | b'\\' | b','));
     if !plain {
-        findings.add(Rule::Realm, "realm", "must be printable ASCII without spaces, commas, quotes, backslashes or |", "use the host name of the API");
+        findings.add(
+            Rule::Realm,
+            "realm",
+            "must be printable ASCII without spaces, commas, quotes, backslashes or |",
+            "use the host name of the API",
+        );
     }
     plain.then_some(realm)
 }
 
 /// Endpoints may carry an API key, so a finding never repeats one.
-fn rpc_urls(configured: Option<Vec<String>>, secret: Option<&str>, preset: Option<&Preset>, findings: &mut Findings) -> Option<Vec<String>> {
+fn rpc_urls(
+    configured: Option<Vec<String>>,
+    secret: Option<&str>,
+    preset: Option<&Preset>,
+    findings: &mut Findings,
+) -> Option<Vec<String>> {
     let split = |text: &str| text.split([',', ' ', '\n', '\t', '\r']).filter(|url| !url.is_empty()).map(str::to_owned).collect::<Vec<_>>();
     let (field, urls) = match (secret, configured) {
         (Some(text), _) => ("RPC_URL", split(text)),
@@ -298,7 +352,12 @@ fn rpc_urls(configured: Option<Vec<String>>, secret: Option<&str>, preset: Optio
     }
     for (index, url) in urls.iter().enumerate() {
         if !is_http_url(url) {
-            findings.add(Rule::RpcUrls, format!("{field}[{index}]"), "is not an absolute http or https URL", "give the endpoint's full URL");
+            findings.add(
+                Rule::RpcUrls,
+                format!("{field}[{index}]"),
+                "is not an absolute http or https URL",
+                "give the endpoint's full URL",
+            );
             return None;
         }
     }
@@ -317,7 +376,12 @@ fn origin(raw: RawOrigin, findings: &mut Findings) -> Option<Origin> {
             if is_http_url(&url) && !url.contains(['?', '#', '@']) {
                 return Some(Origin::Url(url.trim_end_matches('/').to_owned()));
             }
-            findings.add(Rule::Origin, "origin.url", "is not an absolute http or https URL without credentials, query and fragment", "give the origin's base URL");
+            findings.add(
+                Rule::Origin,
+                "origin.url",
+                "is not an absolute http or https URL without credentials, query and fragment",
+                "give the origin's base URL",
+            );
         }
         (None, Some(service), false) if !service.is_empty() => return Some(Origin::Service(service)),
         (None, None, true) => return Some(Origin::Dns),
@@ -327,10 +391,22 @@ fn origin(raw: RawOrigin, findings: &mut Findings) -> Option<Origin> {
     None
 }
 
-fn bounded(rule: Rule, field: &str, value: Option<u64>, default: u64, range: core::ops::RangeInclusive<u64>, findings: &mut Findings) -> u64 {
+fn bounded(
+    rule: Rule,
+    field: &str,
+    value: Option<u64>,
+    default: u64,
+    range: core::ops::RangeInclusive<u64>,
+    findings: &mut Findings,
+) -> u64 {
     let value = value.unwrap_or(default);
     if !range.contains(&value) {
-        findings.add(rule, field, format!("must lie between {} and {}", range.start(), range.end()), "correct it, or leave it out for the default");
+        findings.add(
+            rule,
+            field,
+            format!("must lie between {} and {}", range.start(), range.end()),
+            "correct it, or leave it out for the default",
+        );
     }
     value
 }
@@ -348,12 +424,23 @@ fn limits(raw: &RawLimits, findings: &mut Findings) -> Option<Limits> {
         if (min..=max).contains(&value) {
             return Some(value);
         }
-        findings.add(Rule::Limits, format!("limits.{field}"), format!("must lie between {min} and {max}"), "correct it, or leave it out for the default");
+        findings.add(
+            Rule::Limits,
+            format!("limits.{field}"),
+            format!("must lie between {min} and {max}"),
+            "correct it, or leave it out for the default",
+        );
         None
     };
     let credential_bytes = bytes("credentialBytes", raw.credential_bytes, 16 * 1024, 4 * 1024, 64 * 1024);
     let digest_body_bytes = bytes("digestBodyBytes", raw.digest_body_bytes, 1024 * 1024, 1, 32 * 1024 * 1024);
-    Some(Limits { settlement_timeout, origin_timeout, rpc_timeout, credential_bytes: credential_bytes?, digest_body_bytes: digest_body_bytes? })
+    Some(Limits {
+        settlement_timeout,
+        origin_timeout,
+        rpc_timeout,
+        credential_bytes: credential_bytes?,
+        digest_body_bytes: digest_body_bytes?,
+    })
 }
 
 /// What every route is paid in and to.
@@ -369,7 +456,12 @@ fn router(raw: Vec<RawRoute>, asset: &Asset<'_>, findings: &mut Findings) -> Rou
         let at = format!("routes[{index}]");
         let Some(route) = route(&at, raw, asset, findings) else { continue };
         if routes.iter().any(|other| other.pattern.same_paths(&route.pattern) && other.methods.overlap(&route.methods)) {
-            findings.add(Rule::RouteTwice, format!("{at}.path"), "prices the same paths and methods as an earlier route", "remove one, or give them different methods");
+            findings.add(
+                Rule::RouteTwice,
+                format!("{at}.path"),
+                "prices the same paths and methods as an earlier route",
+                "remove one, or give them different methods",
+            );
         }
         routes.push(route);
     }
@@ -388,7 +480,8 @@ fn route(at: &str, raw: RawRoute, asset: &Asset<'_>, findings: &mut Findings) ->
     };
     let intents = named(Rule::Intents, &format!("{at}.intents"), raw.intents, &Intent::ALL, Intent::name, findings);
     let offered: &[Method] = if is_abstract(asset.chain_id) { &Method::ALL } else { &[Method::Evm] };
-    let payment_methods = named(Rule::PaymentMethods, &format!("{at}.paymentMethods"), raw.payment_methods, offered, Method::name, findings);
+    let payment_methods =
+        named(Rule::PaymentMethods, &format!("{at}.paymentMethods"), raw.payment_methods, offered, Method::name, findings);
     let (intents, payment_methods, price) = (intents?, payment_methods?, price?);
     let terms = charge::Terms {
         amount: price,
@@ -433,14 +526,26 @@ fn price(at: &str, text: &str, decimals: u8, findings: &mut Findings) -> Option<
 fn description(at: &str, text: String, findings: &mut Findings) -> Option<String> {
     let printable = text.len() <= 200 && text.bytes().all(|b| b == b' ' || b.is_ascii_graphic());
     if !printable || text.to_ascii_lowercase().contains(", payment ") {
-        findings.add(Rule::Description, format!("{at}.description"), "must be at most 200 characters of printable ASCII, without \", Payment \"", "shorten or reword it");
+        findings.add(
+            Rule::Description,
+            format!("{at}.description"),
+            "must be at most 200 characters of printable ASCII, without \", Payment \"",
+            "shorten or reword it",
+        );
         return None;
     }
     Some(text)
 }
 
 /// The values that a list of names stands for; all of `known` when there is no list.
-fn named<T: Copy + PartialEq>(rule: Rule, field: &str, names: Option<Vec<String>>, known: &[T], name_of: fn(T) -> &'static str, findings: &mut Findings) -> Option<Vec<T>> {
+fn named<T: Copy + PartialEq>(
+    rule: Rule,
+    field: &str,
+    names: Option<Vec<String>>,
+    known: &[T],
+    name_of: fn(T) -> &'static str,
+    findings: &mut Findings,
+) -> Option<Vec<T>> {
     let Some(names) = names else { return Some(known.to_vec()) };
     let mut values = Vec::with_capacity(names.len());
     for (index, name) in names.iter().enumerate() {
@@ -449,7 +554,12 @@ fn named<T: Copy + PartialEq>(rule: Rule, field: &str, names: Option<Vec<String>
             Some(_) => findings.add(rule, format!("{field}[{index}]"), "is listed twice", "remove one"),
             None => {
                 let known = known.iter().map(|value| name_of(*value)).collect::<Vec<_>>().join(", ");
-                findings.add(rule, format!("{field}[{index}]"), format!("is not one of those possible here: {known}"), "correct or remove it");
+                findings.add(
+                    rule,
+                    format!("{field}[{index}]"),
+                    format!("is not one of those possible here: {known}"),
+                    "correct or remove it",
+                );
             }
         }
     }
@@ -464,7 +574,9 @@ fn binding_keys(secrets: &Secrets, findings: &mut Findings) -> Option<BindingKey
     let too_short = |secret: &Option<String>| secret.as_ref().is_some_and(|secret| secret.len() < MIN_SECRET_BYTES);
     match &secrets.secret_key {
         None => findings.add(Rule::SecretKey, "MPP_SECRET_KEY", "is missing", REMEDY),
-        current if too_short(current) => findings.add(Rule::SecretKey, "MPP_SECRET_KEY", format!("is shorter than {MIN_SECRET_BYTES} bytes"), REMEDY),
+        current if too_short(current) => {
+            findings.add(Rule::SecretKey, "MPP_SECRET_KEY", format!("is shorter than {MIN_SECRET_BYTES} bytes"), REMEDY)
+        }
         Some(_) => {}
     }
     if too_short(&secrets.previous_secret_key) {
@@ -476,7 +588,8 @@ fn binding_keys(secrets: &Secrets, findings: &mut Findings) -> Option<BindingKey
 }
 
 fn settlement_key(secrets: &Secrets, findings: &mut Findings) -> Option<PrivateKey> {
-    const REMEDY: &str = "set the private key of a funded account, 0x and 64 hexadecimal digits, with: wrangler secret put SETTLEMENT_PRIVATE_KEY";
+    const REMEDY: &str =
+        "set the private key of a funded account, 0x and 64 hexadecimal digits, with: wrangler secret put SETTLEMENT_PRIVATE_KEY";
     match secrets.settlement_private_key.as_deref().map(PrivateKey::parse) {
         Some(Ok(key)) => return Some(key),
         Some(Err(_)) => findings.add(Rule::SettlementKey, "SETTLEMENT_PRIVATE_KEY", "is not a private key", REMEDY),

@@ -179,7 +179,10 @@ impl Charge {
             return Some(Problem::new(ProblemKind::PaymentExpired, "the challenge has expired; a fresh one comes with this answer"));
         }
         if now.saturating_add(MIN_VALIDITY) >= window.valid_before.timestamp() {
-            return Some(Problem::new(ProblemKind::PaymentExpired, "payload.validBefore: the authorization expires too soon to be settled"));
+            return Some(Problem::new(
+                ProblemKind::PaymentExpired,
+                "payload.validBefore: the authorization expires too soon to be settled",
+            ));
         }
         if window.valid_after >= now.seconds() {
             return Some(failed("payload.validAfter: the authorization is not valid yet"));
@@ -195,7 +198,8 @@ pub fn challenge_hash(id: &str, realm: &str) -> B256 {
 
 fn parse_payload(payload: &RawValue) -> Result<Payload<'_>, Problem> {
     serde_json::from_str(payload.get()).map_err(|_| {
-        let detail = "payload: must be an object of strings: type, from, validAfter, validBefore, nonce, signature, and for evm to and value";
+        let detail =
+            "payload: must be an object of strings: type, from, validAfter, validBefore, nonce, signature, and for evm to and value";
         Problem::new(ProblemKind::MalformedCredential, detail)
     })
 }
@@ -221,7 +225,9 @@ fn check_payee(payload: &Payload<'_>, method: Method, terms: &Terms<'_>) -> Resu
         Some(value) => {
             let value = Amount::parse_base_units(value).map_err(|error| malformed("payload.value", error))?;
             match value.cmp(&terms.amount) {
-                core::cmp::Ordering::Less => Err(Problem::new(ProblemKind::PaymentInsufficient, "payload.value: is less than the challenge's amount")),
+                core::cmp::Ordering::Less => {
+                    Err(Problem::new(ProblemKind::PaymentInsufficient, "payload.value: is less than the challenge's amount"))
+                }
                 core::cmp::Ordering::Greater => Err(failed("payload.value: is not the challenge's amount")),
                 core::cmp::Ordering::Equal => Ok(()),
             }

@@ -38,8 +38,11 @@ pub enum Stage {
     Claimed,
     /// It would succeed; the origin is being called before anything is broadcast.
     Reserved,
-    /// Handed to the settlement account; may be on chain.
-    Submitted,
+    /// Handed to the settlement account, or about to be; may be on chain.
+    Submitted {
+        /// For its transaction; `None` when somebody else seems to have sent it.
+        gas_limit: Option<u64>,
+    },
     /// The money is ours.
     Settled {
         /// The transaction that moved it.
@@ -52,6 +55,16 @@ pub enum Stage {
     },
     /// It will never be paid.
     Failed(Failure),
+}
+
+impl Stage {
+    /// The transaction that moved the money, once it is ours.
+    pub const fn transaction(self) -> Option<B256> {
+        match self {
+            Self::Settled { transaction } | Self::Delivered { transaction } => Some(transaction),
+            _ => None,
+        }
+    }
 }
 
 /// One charge and how far it has come.
@@ -71,8 +84,11 @@ pub struct Payment {
 pub enum Next {
     /// Find out whether the transfer would succeed.
     Simulate,
-    /// Have it settled, or wait for it.
-    Settle,
+    /// Have it settled, or wait for it. Asking again is asking once.
+    Settle {
+        /// See [`Stage::Submitted`].
+        gas_limit: Option<u64>,
+    },
     /// Call the origin and deliver.
     Deliver {
         /// The transaction that moved the money.
@@ -122,7 +138,7 @@ impl Payment {
                 payment.stage = Stage::Claimed;
                 Next::Simulate
             }
-            Stage::Submitted => Next::Settle,
+            Stage::Submitted { gas_limit } => Next::Settle { gas_limit },
             Stage::Settled { transaction } => Next::Deliver { transaction },
         };
         Ok((payment, next))
@@ -164,20 +180,20 @@ impl Payment {
     }
 
     /// It is about to be handed to the settlement account.
-    pub const fn submit(&mut self) {
+    pub const fn submit(&mut self, gas_limit: Option<u64>) {
         if let Stage::Claimed | Stage::Reserved = self.stage {
-            self.stage = Stage::Submitted;
+            self.stage = Stage::Submitted { gas_limit };
         }
     }
 
-    /// The origin has answered a reserved payment: it is to be settled now.
+    /// The origin has answered a reserved payment, which is to be simulated again and settled.
     ///
     /// # Errors
     /// [`Lost`] when this lease no longer holds the reservation.
-    pub fn submit_reserved(&mut self, lease: LeaseId) -> Result<(), Lost> {
+    pub fn resume(&mut self, lease: LeaseId) -> Result<(), Lost> {
         match self.stage {
             Stage::Reserved if self.holds(lease) => {
-                self.stage = Stage::Submitted;
+                self.stage = Stage::Claimed;
                 self.leased_until = None;
                 Ok(())
             }
@@ -192,7 +208,7 @@ impl Payment {
 
     /// The settlement account has reached a verdict. Repeating it is harmless.
     pub const fn conclude(&mut self, verdict: Verdict) {
-        if let Stage::Claimed | Stage::Reserved | Stage::Submitted = self.stage {
+        if let Stage::Claimed | Stage::Reserved | Stage::Submitted { .. } = self.stage {
             self.stage = match verdict {
                 Verdict::Settled { transaction } => Stage::Settled { transaction },
                 Verdict::Failed(failure) => Stage::Failed(failure),
@@ -246,7 +262,7 @@ impl Payment {
     pub fn reserves(&self, now: Timestamp) -> Amount {
         let on_its_way = match self.stage {
             Stage::Reserved => self.is_leased(now),
-            Stage::Claimed | Stage::Submitted => true,
+            Stage::Claimed | Stage::Submitted { .. } => true,
             _ => false,
         };
         if on_its_way { self.charge.signed.authorization.value } else { Amount::ZERO }
@@ -258,7 +274,7 @@ impl Payment {
         let valid_before = self.charge.signed.authorization.valid_before.timestamp();
         let spent = expires.max(valid_before).min(expires.saturating_add(LONGEST));
         match self.stage {
-            Stage::Submitted => None,
+            Stage::Submitted { .. } => None,
             Stage::Settled { .. } => Some(spent.max(expires.saturating_add(UNDELIVERED))),
             Stage::Claimed | Stage::Reserved | Stage::Delivered { .. } | Stage::Failed(_) => Some(spent),
         }
@@ -274,7 +290,9 @@ impl Refusal {
         match self {
             Self::Busy => Problem::unavailable("this payment is being worked on; send the same credential again", RETRY_SECONDS),
             Self::Spent => Problem::new(ProblemKind::InvalidChallenge, "the credential has been used"),
-            Self::OtherChallenge => Problem::new(ProblemKind::InvalidChallenge, "payload.nonce: the authorization was presented for another challenge"),
+            Self::OtherChallenge => {
+                Problem::new(ProblemKind::InvalidChallenge, "payload.nonce: the authorization was presented for another challenge")
+            }
             Self::Failed(failure) => failure.problem(),
             Self::Untimely(problem) => problem,
         }
@@ -285,8 +303,8 @@ impl Refusal {
 mod tests {
     use super::*;
     use crate::evm::erc3009::{Authorization, SignedAuthorization};
-    use crate::evm::key::PrivateKey;
     use crate::evm::keccak256;
+    use crate::evm::key::PrivateKey;
     use crate::time::UnixSeconds;
     use alloy_primitives::Address;
 
@@ -322,7 +340,7 @@ mod tests {
 
     fn settled() -> Payment {
         let mut payment = claimed();
-        payment.submit();
+        payment.submit(Some(1));
         payment.conclude(Verdict::Settled { transaction: TX });
         payment
     }
@@ -381,11 +399,12 @@ mod tests {
         assert_eq!(payment.reserves(NOW), Amount::from_base_units(10_000));
         assert_eq!(payment.reserves(later(10)), Amount::ZERO);
         assert_eq!(payment.clone().release(lease), None);
-        assert_eq!(payment.submit_reserved(lease + 1), Err(Lost));
-        assert_eq!(payment.submit_reserved(lease), Ok(()));
-        assert_eq!(payment.submit_reserved(lease), Err(Lost));
+        assert_eq!(payment.resume(lease + 1), Err(Lost));
+        assert_eq!(payment.resume(lease), Ok(()));
+        assert_eq!(payment.resume(lease), Err(Lost));
+        payment.submit(Some(9));
         assert_eq!(payment.forget_at(), None);
-        assert_eq!(present(&payment, later(10_000)), Ok(Next::Settle));
+        assert_eq!(present(&payment, later(10_000)), Ok(Next::Settle { gas_limit: Some(9) }));
     }
 
     #[test]

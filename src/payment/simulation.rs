@@ -55,7 +55,9 @@ impl Simulation {
                 };
                 return Err(Problem::new(ProblemKind::VerificationFailed, detail));
             }
-            Err(_) => return Err(Problem::unavailable("the transfer could not be simulated; send the same credential again", RETRY_SECONDS)),
+            Err(_) => {
+                return Err(Problem::unavailable("the transfer could not be simulated; send the same credential again", RETRY_SECONDS));
+            }
         }
         if value.checked_add(reserved).is_none_or(|sum| self.balance < sum) {
             return Err(Problem::unavailable(

@@ -15,12 +15,8 @@ struct Range<'a> {
 pub fn preferred(offers: &[(&str, &str)], accept_payment: Option<&str>) -> Vec<usize> {
     let all = || (0..offers.len()).collect();
     let Some(ranges) = accept_payment.and_then(parse) else { return all() };
-    let mut rated: Vec<(usize, u16)> = offers
-        .iter()
-        .enumerate()
-        .map(|(index, offer)| (index, quality(offer, &ranges)))
-        .filter(|(_, quality)| *quality > 0)
-        .collect();
+    let mut rated: Vec<(usize, u16)> =
+        offers.iter().enumerate().map(|(index, offer)| (index, quality(offer, &ranges))).filter(|(_, quality)| *quality > 0).collect();
     if rated.is_empty() {
         return all();
     }
@@ -30,9 +26,7 @@ pub fn preferred(offers: &[(&str, &str)], accept_payment: Option<&str>) -> Vec<u
 
 /// The quality of the most specific range that covers the offer, 0 when none does.
 fn quality(offer: &(&str, &str), ranges: &[Range<'_>]) -> u16 {
-    let covers = |range: &&Range<'_>| {
-        (range.method == "*" || range.method == offer.0) && (range.intent == "*" || range.intent == offer.1)
-    };
+    let covers = |range: &&Range<'_>| (range.method == "*" || range.method == offer.0) && (range.intent == "*" || range.intent == offer.1);
     let specificity = |range: &&Range<'_>| (range.method != "*", range.intent != "*");
     ranges.iter().filter(covers).max_by_key(specificity).map_or(0, |range| range.quality)
 }
@@ -61,7 +55,8 @@ fn parse_quality(text: &str) -> Option<u16> {
     if decimals.len() > 3 || !decimals.bytes().all(|b| b.is_ascii_digit()) {
         return None;
     }
-    let thousandths = decimals.bytes().chain(core::iter::repeat(b'0')).take(3).fold(0, |sum: u16, digit| sum * 10 + u16::from(digit - b'0'));
+    let thousandths =
+        decimals.bytes().chain(core::iter::repeat(b'0')).take(3).fold(0, |sum: u16, digit| sum * 10 + u16::from(digit - b'0'));
     match (whole, thousandths) {
         ("0", _) => Some(thousandths),
         ("1", 0) => Some(1000),
@@ -100,7 +95,9 @@ mod tests {
 
     #[test]
     fn malformed_or_unmatched_headers_are_ignored() {
-        for header in ["", "evm", "evm/charge;q=2", "evm/charge;q=0.1234", "evm/charge;q", "stripe/charge", "e vm/charge", ";;", "evm/charge;q=0"] {
+        for header in
+            ["", "evm", "evm/charge;q=2", "evm/charge;q=0.1234", "evm/charge;q", "stripe/charge", "e vm/charge", ";;", "evm/charge;q=0"]
+        {
             assert_eq!(order(header), vec![0, 1, 2], "{header}");
         }
     }

@@ -88,10 +88,7 @@ impl BindingKeys {
     /// # Errors
     /// [`SecretTooShort`] when either has fewer than [`MIN_SECRET_BYTES`] bytes.
     pub fn new(current: &[u8], previous: Option<&[u8]>) -> Result<Self, SecretTooShort> {
-        Ok(Self {
-            current: BindingKey::new(current)?,
-            previous: previous.map(BindingKey::new).transpose()?,
-        })
+        Ok(Self { current: BindingKey::new(current)?, previous: previous.map(BindingKey::new).transpose()? })
     }
 
     /// The id of a new challenge with these terms.

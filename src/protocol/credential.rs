@@ -229,7 +229,8 @@ mod tests {
 
     #[test]
     fn unknown_keys_and_nulls_are_ignored() {
-        let credential = parse(&format!(r#"{{"x":[1],"payload":{{}},"challenge":{{{CHALLENGE},"expires":null,"y":1}},"source":null}}"#)).unwrap();
+        let credential =
+            parse(&format!(r#"{{"x":[1],"payload":{{}},"challenge":{{{CHALLENGE},"expires":null,"y":1}},"source":null}}"#)).unwrap();
         assert_eq!(credential.challenge.expires, None);
         assert_eq!(credential.source, None);
     }

@@ -4,13 +4,13 @@ use alloc::borrow::Cow;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
-use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
+use serde::{Deserialize, Serialize};
 
 const BASE: &str = "https://paymentauth.org/problems/";
 
 /// What kind of problem it is; decides type, title and status.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ProblemKind {
     /// 402: nothing was offered in payment.
     PaymentRequired,
@@ -28,6 +28,8 @@ pub enum ProblemKind {
     MethodUnsupported,
     /// 400: the request itself is wrong.
     BadRequest,
+    /// 404: nothing of the gateway's own is at this path. `about:blank`.
+    NotFound,
     /// 413: a body that must be hashed is too large. Not the scheme's own: `about:blank`.
     ContentTooLarge,
     /// 500: the gateway's configuration is wrong, or it failed. `about:blank`.
@@ -79,6 +81,7 @@ impl ProblemKind {
             | Self::PaymentExpired
             | Self::PaymentInsufficient => 402,
             Self::MethodUnsupported | Self::BadRequest => 400,
+            Self::NotFound => 404,
             Self::ContentTooLarge => 413,
             Self::Internal => 500,
             Self::OriginFailed => 502,
@@ -98,7 +101,9 @@ impl ProblemKind {
             Self::PaymentInsufficient => "payment-insufficient",
             Self::MethodUnsupported => "method-unsupported",
             Self::BadRequest => "bad-request",
-            Self::ContentTooLarge | Self::Internal | Self::OriginFailed | Self::Unavailable | Self::OriginTimeout => return None,
+            Self::NotFound | Self::ContentTooLarge | Self::Internal | Self::OriginFailed | Self::Unavailable | Self::OriginTimeout => {
+                return None;
+            }
         })
     }
 
@@ -112,6 +117,7 @@ impl ProblemKind {
             Self::PaymentInsufficient => "Payment Insufficient",
             Self::MethodUnsupported => "Method Unsupported",
             Self::BadRequest => "Bad Request",
+            Self::NotFound => "Not Found",
             Self::ContentTooLarge => "Content Too Large",
             Self::Internal => "Internal Server Error",
             Self::OriginFailed => "Bad Gateway",

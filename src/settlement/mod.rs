@@ -40,8 +40,12 @@ impl Failure {
     pub fn problem(self) -> Problem {
         match self {
             Self::Reverted => Problem::new(ProblemKind::VerificationFailed, "the transfer was reverted by the token; nothing was paid"),
-            Self::Expired => Problem::new(ProblemKind::PaymentExpired, "the authorization expired before the transfer was mined; nothing was paid"),
-            Self::UsedElsewhere => Problem::new(ProblemKind::VerificationFailed, "payload.nonce: the authorization was cancelled or used for something else"),
+            Self::Expired => {
+                Problem::new(ProblemKind::PaymentExpired, "the authorization expired before the transfer was mined; nothing was paid")
+            }
+            Self::UsedElsewhere => {
+                Problem::new(ProblemKind::VerificationFailed, "payload.nonce: the authorization was cancelled or used for something else")
+            }
         }
     }
 }

@@ -48,13 +48,14 @@ pub struct Outbox {
     next_nonce: Option<u64>,
     price: Option<(GasPrice, Timestamp)>,
     view: Option<AccountView>,
+    changed: BTreeSet<B256>,
 }
 
 impl Outbox {
     /// An outbox that goes on with `operations`.
     pub fn new(chain_id: ChainId, key: PrivateKey, confirmations: u64, operations: impl IntoIterator<Item = Operation>) -> Self {
         let operations = operations.into_iter().map(|operation| (operation.purpose.id(), operation)).collect();
-        Self { chain_id, key, confirmations, operations, next_nonce: None, price: None, view: None }
+        Self { chain_id, key, confirmations, operations, next_nonce: None, price: None, view: None, changed: BTreeSet::new() }
     }
 
     /// The account.
@@ -70,6 +71,12 @@ impl Outbox {
     /// Whether nothing is left to do.
     pub fn is_idle(&self) -> bool {
         self.operations.values().all(Operation::is_finished)
+    }
+
+    /// The operations that changed since they were last taken, to be persisted.
+    pub fn take_changed(&mut self) -> Vec<(B256, Operation)> {
+        let changed = core::mem::take(&mut self.changed);
+        changed.into_iter().filter_map(|id| self.operations.get(&id).map(|operation| (id, operation.clone()))).collect()
     }
 
     /// Drops what is finished.
@@ -139,9 +146,14 @@ impl Outbox {
 
     fn review_one(&mut self, id: B256, receipts: &[Receipt], chain: &Chain, now: Timestamp) -> Option<Effect> {
         let operation = self.operations.get_mut(&id)?;
+        let before = operation.clone();
         let mined = |receipt: &&Receipt| operation.attempts().iter().any(|attempt| attempt.hash == receipt.transaction_hash);
         let receipt = receipts.iter().find(mined);
-        match operation.review(chain, receipt, now) {
+        let step = operation.review(chain, receipt, now);
+        if *operation != before {
+            self.changed.insert(id);
+        }
+        match step {
             Step::Wait => None,
             Step::Investigate => Some(Effect::Investigate),
             Step::Rebroadcast => {
@@ -175,6 +187,7 @@ impl Outbox {
         };
         let unsigned = Unsigned { chain_id: self.chain_id, nonce, call: &call, gas_limit, gas_price: price };
         let signed = unsigned.sign(&self.key);
+        self.changed.insert(id);
         operation.record(Attempt { nonce, hash: signed.hash, raw: signed.raw.clone(), price, signed_at: now });
         self.next_nonce = Some(next.max(nonce.saturating_add(1)));
         Some(signed.raw)
@@ -193,6 +206,7 @@ impl Outbox {
         let Some(chain) = self.chain() else { return };
         if let Some(operation) = self.operations.get_mut(id) {
             operation.conclude(used, account, &chain);
+            self.changed.insert(*id);
         }
     }
 }

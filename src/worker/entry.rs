@@ -1,0 +1,133 @@
+//! Where every request comes in.
+
+use super::config::{Isolate, load};
+use super::origin::{Incoming, finish, send};
+use super::respond::{challenge, internal, misconfigured, problem};
+use super::{body, paid, status};
+use crate::gateway::Broken;
+use crate::gateway::config::{Origin, Surface};
+use crate::gateway::offer::Asked;
+use crate::gateway::route::{Route, is_priced};
+use crate::protocol::credential::{AuthorizationHeader, Credential, InvalidCredential, split_authorization};
+use crate::protocol::digest::BodyDigest;
+use crate::protocol::problem::{Problem, ProblemKind};
+use std::borrow::Cow;
+use std::time::Duration;
+use web_sys::{Request, Response};
+use worker::{Context, Env, Result, event};
+
+/// The origin may take this long for an unpriced request under a wrong configuration.
+const DEFAULT_ORIGIN_TIMEOUT: Duration = Duration::from_secs(60);
+
+#[event(fetch)]
+async fn fetch(request: Request, env: Env, context: Context) -> Result<Response> {
+    let Some(incoming) = Incoming::new(request) else {
+        return problem(&Problem::new(ProblemKind::BadRequest, "the request has no absolute http URL"));
+    };
+    let loaded = load(&env);
+    if let Some(response) = status::answer(&loaded, &incoming).await? {
+        return Ok(response);
+    }
+    match loaded.as_ref() {
+        Ok(isolate) => route(isolate, &env, &context, incoming).await,
+        Err(broken) => broken_route(broken, &env, &incoming).await,
+    }
+}
+
+async fn route(isolate: &Isolate, env: &Env, context: &Context, incoming: Incoming) -> Result<Response> {
+    let gateway = &isolate.gateway;
+    match gateway.router.price(&incoming.request.method(), incoming.path()) {
+        Some(route) => priced(isolate, env, context, &incoming, route).await,
+        None => unpriced(env, &gateway.origin, &incoming, gateway.limits.origin_timeout).await,
+    }
+}
+
+/// A request without a price passes, but no credential goes with it.
+async fn unpriced(env: &Env, origin: &Origin, incoming: &Incoming, limit: Duration) -> Result<Response> {
+    let authorization = incoming.header("authorization");
+    let others = match authorization.as_deref().map(split_authorization) {
+        Some(Ok(header)) => header.others.map(Cow::into_owned),
+        Some(Err(_)) | None => None,
+    };
+    match send(env, origin, incoming, others.as_deref(), None, None, limit).await {
+        Ok(response) => finish(&response, incoming, origin, response.body().as_ref()),
+        Err(reason) => problem(&reason),
+    }
+}
+
+/// Under a wrong configuration paid routes are closed, and so is everything when it is unknown which are.
+async fn broken_route(broken: &Broken, env: &Env, incoming: &Incoming) -> Result<Response> {
+    match &broken.surface {
+        Some(Surface { origin, priced }) if !is_priced(priced, &incoming.request.method(), incoming.path()) => {
+            unpriced(env, origin, incoming, DEFAULT_ORIGIN_TIMEOUT).await
+        }
+        _ => problem(&misconfigured(&broken.errors)),
+    }
+}
+
+async fn priced(isolate: &Isolate, env: &Env, context: &Context, incoming: &Incoming, route: &Route) -> Result<Response> {
+    let gateway = &isolate.gateway;
+    if !is_private(incoming) {
+        return problem(&Problem::new(ProblemKind::BadRequest, "payments are accepted over https only"));
+    }
+    let body = match bound_body(isolate, incoming, route).await {
+        Ok(body) => body,
+        Err(reason) => return problem(&reason),
+    };
+    let method = incoming.request.method();
+    let asked = Asked {
+        realm: gateway.realm.as_deref().unwrap_or(&incoming.host),
+        method: &method,
+        target: &incoming.target,
+        digest: body.as_deref().map(BodyDigest::of),
+    };
+    let authorization = incoming.header("authorization").unwrap_or_default();
+    let outcome = match read_credential(&authorization, gateway.limits.credential_bytes) {
+        Ok((Some(credential), others)) => {
+            let purchase = paid::Purchase { isolate, env, context, incoming, route, asked: &asked, others: others.as_deref() };
+            purchase.complete(&credential, body).await
+        }
+        Ok((None, _)) => Err(Problem::new(ProblemKind::PaymentRequired, "this resource is paid for per request")),
+        Err(reason) => Err(reason),
+    };
+    outcome.or_else(|reason| challenge(reason, gateway, route, &asked, incoming.header("accept-payment").as_deref()))
+}
+
+/// Nobody on the way can read a credential: https, or the machine itself.
+fn is_private(incoming: &Incoming) -> bool {
+    let name = incoming.host.rsplit_once(':').map_or(incoming.host.as_str(), |(name, port)| {
+        if port.bytes().all(|b| b.is_ascii_digit()) { name } else { incoming.host.as_str() }
+    });
+    let loopback = name == "localhost" || name.ends_with(".localhost") || name == "[::1]" || is_loopback_v4(name);
+    incoming.scheme == "https" || loopback
+}
+
+fn is_loopback_v4(name: &str) -> bool {
+    name.parse::<std::net::Ipv4Addr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// The body, on routes that bind it, for methods that have one.
+async fn bound_body(isolate: &Isolate, incoming: &Incoming, route: &Route) -> std::result::Result<Option<Vec<u8>>, Problem> {
+    if !route.digest || matches!(incoming.request.method().as_str(), "GET" | "HEAD") {
+        return Ok(None);
+    }
+    body::read(&incoming.request, isolate.gateway.limits.digest_body_bytes).await.map(Some)
+}
+
+type FoundCredential<'a> = (Option<Credential>, Option<Cow<'a, str>>);
+
+fn read_credential(authorization: &str, limit: usize) -> std::result::Result<FoundCredential<'_>, Problem> {
+    let AuthorizationHeader { payment, others } = split_authorization(authorization)
+        .map_err(|_| Problem::new(ProblemKind::BadRequest, "Authorization: holds more than one Payment credential"))?;
+    let Some(token) = payment else { return Ok((None, others)) };
+    if token.len() > limit {
+        return Err(Problem::new(ProblemKind::BadRequest, format!("Authorization: the credential exceeds {limit} bytes")));
+    }
+    let malformed = |error: InvalidCredential| Problem::new(ProblemKind::MalformedCredential, format!("Authorization: {error}"));
+    Ok((Some(Credential::parse(token).map_err(malformed)?), others))
+}
+
+/// A JavaScript error that no peer can cause.
+pub(super) fn failed(what: &str) -> impl Fn(worker::Error) -> Problem + '_ {
+    move |error| internal(what, error)
+}

@@ -1,0 +1,290 @@
+//! The account's object, one per settlement key and chain: the only writer on chain for its key. It runs
+//! the outbox: signs, persists, broadcasts, polls, driven by the requests that wait and by alarms.
+
+use super::table::Table;
+use super::{SettleMessage, SettleReply, receive, reply, unconfigured};
+use crate::evm::B256;
+use crate::evm::jsonrpc::{Answer, Block, Count, LoggedAt, NodeError, Receipt, Request as RpcRequest, decode, decode_u64, decode_u128};
+use crate::settlement::{AccountView, Effect, Foreign, Operation, Outbox, Purpose, Transfer, Verdict, poll_delay};
+use crate::time::Timestamp;
+use crate::worker::clock::{now, sleep, within};
+use crate::worker::config::{Isolate, load};
+use crate::worker::rpc::{Rpc, Unreachable};
+use alloy_primitives::Bytes;
+use futures_channel::oneshot;
+use futures_util::future::join_all;
+use std::cell::{Cell, OnceCell, RefCell};
+use std::time::Duration;
+use worker::{DurableObject, Env, Request, Response, Result, State, console_error, console_log, durable_object};
+
+/// A finished operation is remembered this long after its authorization has expired, so that whoever
+/// asks late gets the same verdict.
+const REMEMBER: Duration = Duration::from_secs(48 * 60 * 60);
+
+/// The longest that one alarm works before it hands over to the next.
+const ALARM_SHIFT: Duration = Duration::from_secs(30);
+
+/// An object that died during its work is woken after this.
+const WATCHDOG: Duration = Duration::from_secs(3);
+
+/// With a wrong configuration nothing can be signed; it is looked at again after this.
+const UNCONFIGURED: Duration = Duration::from_secs(60);
+
+/// How far back the logs are searched for a use of an authorization. Providers limit the range.
+const LOG_BLOCKS: u64 = 5_000;
+
+/// See the module.
+#[durable_object]
+pub struct Account {
+    state: State,
+    env: Env,
+    outbox: OnceCell<RefCell<Outbox>>,
+    /// Whether a call is polling the chain for all.
+    polling: Cell<bool>,
+    /// Those who wait for the next news.
+    waiting: RefCell<Vec<oneshot::Sender<()>>>,
+}
+
+impl DurableObject for Account {
+    fn new(state: State, env: Env) -> Self {
+        Self { state, env, outbox: OnceCell::new(), polling: Cell::new(false), waiting: RefCell::default() }
+    }
+
+    async fn fetch(&self, request: Request) -> Result<Response> {
+        let SettleMessage { purpose, gas_limit } = receive(request).await?;
+        let loaded = load(&self.env);
+        let isolate = loaded.as_ref().as_ref().map_err(|_| unconfigured())?;
+        let deadline = now().saturating_add(isolate.gateway.limits.settlement_timeout);
+        let verdict = self.settle(isolate, purpose, gas_limit, deadline).await?;
+        reply(&SettleReply(verdict))
+    }
+
+    async fn alarm(&self) -> Result<Response> {
+        let loaded = load(&self.env);
+        let Ok(isolate) = loaded.as_ref() else {
+            // What is on its way goes on when the configuration is mended.
+            self.state.storage().set_alarm(UNCONFIGURED).await?;
+            return Response::empty();
+        };
+        let operations = self.operations()?;
+        operations.prune(now())?;
+        let deadline = now().saturating_add(ALARM_SHIFT);
+        self.watch().await?;
+        while !self.outbox(isolate)?.borrow().is_idle() && now() < deadline {
+            self.poll_or_wait(isolate, deadline).await?;
+        }
+        if self.outbox(isolate)?.borrow().is_idle() {
+            // The watchdog has nothing to watch; what is finished is pruned in due time.
+            match operations.prune(now())? {
+                Some(due) => self.state.storage().set_alarm(worker::ScheduledTime::new(js_sys::Date::new(&due.into()))).await?,
+                None => self.state.storage().delete_alarm().await?,
+            }
+        }
+        Response::empty()
+    }
+}
+
+impl Account {
+    fn operations(&self) -> Result<Table> {
+        Table::open(&self.state, "operations")
+    }
+
+    /// The outbox, read from storage at first.
+    fn outbox(&self, isolate: &Isolate) -> Result<&RefCell<Outbox>> {
+        if let Some(outbox) = self.outbox.get() {
+            return Ok(outbox);
+        }
+        let operations = self.operations()?.timeless::<Operation>()?;
+        let gateway = &isolate.gateway;
+        let outbox = Outbox::new(gateway.chain_id, gateway.settlement_key.clone(), gateway.confirmations, operations);
+        Ok(self.outbox.get_or_init(|| RefCell::new(outbox)))
+    }
+
+    /// Makes sure that the object goes on by itself if this call does not.
+    async fn watch(&self) -> Result<()> {
+        self.state.storage().set_alarm(WATCHDOG).await
+    }
+
+    /// Brings the operation about, unless it was asked for before, and waits for the verdict until `deadline`.
+    async fn settle(&self, isolate: &Isolate, purpose: Purpose, gas_limit: Option<u64>, deadline: Timestamp) -> Result<Option<Verdict>> {
+        let id = purpose.id();
+        let outbox = self.outbox(isolate)?;
+        if let Some(verdict) = self.verdict(outbox, &id)? {
+            return Ok(Some(verdict));
+        }
+        if outbox.borrow().get(&id).is_none() {
+            self.watch().await?;
+            if gas_limit.is_some() && outbox.borrow().is_stale(now()) && self.look(isolate).await.is_err() {
+                // Nothing was signed: the payer's object will ask again.
+                return Ok(None);
+            }
+            let raw = outbox.borrow_mut().submit(purpose, gas_limit, now());
+            self.persist(outbox, &id)?;
+            if let Some(raw) = raw {
+                self.broadcast(isolate, Vec::from([(id, raw)])).await;
+            }
+        }
+        loop {
+            if let Some(verdict) = self.verdict(outbox, &id)? {
+                return Ok(Some(verdict));
+            }
+            if now() >= deadline {
+                return Ok(None);
+            }
+            self.poll_or_wait(isolate, deadline).await?;
+        }
+    }
+
+    /// How the operation ended, from memory or from storage.
+    fn verdict(&self, outbox: &RefCell<Outbox>, id: &B256) -> Result<Option<Verdict>> {
+        if let Some(operation) = outbox.borrow().get(id) {
+            return Ok(operation.verdict());
+        }
+        Ok(self.operations()?.get::<Operation>(id)?.and_then(|operation| operation.verdict()))
+    }
+
+    /// Polls the chain for everybody, or waits for whoever does.
+    async fn poll_or_wait(&self, isolate: &Isolate, deadline: Timestamp) -> Result<()> {
+        if self.polling.replace(true) {
+            let (sender, receiver) = oneshot::channel();
+            self.waiting.borrow_mut().push(sender);
+            let _ = within(deadline.since(now()), receiver).await;
+            return Ok(());
+        }
+        let polling = Polling(self);
+        let outbox = self.outbox(isolate)?;
+        let youngest = outbox.borrow().last_broadcast().unwrap_or_else(now);
+        sleep(poll_delay(now().since(youngest)).min(deadline.since(now()))).await;
+        let result = self.poll(isolate, outbox).await;
+        drop(polling);
+        result
+    }
+
+    /// Looks at the chain once and does what every operation needs.
+    async fn poll(&self, isolate: &Isolate, outbox: &RefCell<Outbox>) -> Result<()> {
+        self.watch().await?;
+        let Ok(receipts) = self.look(isolate).await else { return Ok(()) };
+        let effects = outbox.borrow_mut().review(&receipts, now());
+        let mut broadcasts = Vec::new();
+        let mut investigations = Vec::new();
+        for (id, effect) in effects {
+            match effect {
+                Effect::Broadcast(raw) => broadcasts.push((id, raw)),
+                Effect::Investigate => investigations.push(id),
+            }
+        }
+        self.persist_all(outbox)?;
+        self.broadcast(isolate, broadcasts).await;
+        for id in investigations {
+            let Some(Purpose::Transfer(transfer)) = outbox.borrow().get(&id).map(|operation| operation.purpose) else { continue };
+            if let Ok(used) = find_use(&isolate.rpc, &transfer).await {
+                outbox.borrow_mut().conclude(&id, used.as_ref());
+            }
+        }
+        self.persist_all(outbox)
+    }
+
+    /// Reads the account's state and the receipts of everything on its way, in one RPC request.
+    async fn look(&self, isolate: &Isolate) -> std::result::Result<Vec<Receipt>, Unreachable> {
+        let outbox = self.outbox(isolate).map_err(|_| Unreachable)?;
+        let account = outbox.borrow().account();
+        let mut requests = Vec::from([
+            RpcRequest::latest_block(),
+            RpcRequest::transaction_count(account, Count::Latest),
+            RpcRequest::transaction_count(account, Count::Pending),
+            RpcRequest::gas_price(),
+            RpcRequest::priority_fee(),
+        ]);
+        requests.extend(outbox.borrow().pending_hashes().into_iter().map(RpcRequest::receipt));
+        let answers = isolate.rpc.batch(&requests).await?;
+        let (view, receipts) = read(&answers).ok_or(Unreachable)?;
+        outbox.borrow_mut().look(view, now());
+        Ok(receipts)
+    }
+
+    /// Sends transactions that are persisted. What becomes of them is seen by polling.
+    async fn broadcast(&self, isolate: &Isolate, transactions: Vec<(B256, Bytes)>) {
+        let Ok(outbox) = self.outbox(isolate) else { return };
+        let sends = transactions.iter().map(|(id, raw)| async move { (id, isolate.rpc.call(RpcRequest::send(raw)).await) });
+        for (id, answer) in join_all(sends).await {
+            match answer {
+                Ok(Ok(_) | Err(NodeError::AlreadyKnown)) => {}
+                Ok(Err(error)) => {
+                    console_log!("account: operation {id}: {error}");
+                    outbox.borrow_mut().refused(id, &error);
+                }
+                Err(Unreachable) => console_error!("account: operation {id}: no endpoint took the transaction"),
+            }
+        }
+    }
+
+    fn persist(&self, outbox: &RefCell<Outbox>, id: &B256) -> Result<()> {
+        match outbox.borrow().get(id) {
+            Some(operation) => save(&self.operations()?, id, operation),
+            None => Ok(()),
+        }
+    }
+
+    /// Writes every operation that changed, and forgets in memory what is finished.
+    fn persist_all(&self, outbox: &RefCell<Outbox>) -> Result<()> {
+        let operations = self.operations()?;
+        for (id, operation) in outbox.borrow_mut().take_changed() {
+            save(&operations, &id, &operation)?;
+        }
+        outbox.borrow_mut().drop_finished();
+        Ok(())
+    }
+}
+
+/// Whoever polls tells the others when it is done, however it ends.
+struct Polling<'a>(&'a Account);
+
+impl Drop for Polling<'_> {
+    fn drop(&mut self) {
+        self.0.polling.set(false);
+        for sender in self.0.waiting.borrow_mut().drain(..) {
+            // A waiter that is gone does not mind.
+            let _ = sender.send(());
+        }
+    }
+}
+
+fn save(operations: &Table, id: &B256, operation: &Operation) -> Result<()> {
+    let Purpose::Transfer(transfer) = &operation.purpose;
+    let forget_at = transfer.signed.authorization.valid_before.timestamp().max(transfer.since).saturating_add(REMEMBER);
+    operations.put(id, operation, operation.is_finished().then_some(forget_at))
+}
+
+fn read(answers: &[Answer]) -> Option<(AccountView, Vec<Receipt>)> {
+    let [block, latest, pending, gas_price, priority_fee, receipts @ ..] = answers else { return None };
+    let block: Block = decode(block.as_ref().ok()?).ok()?;
+    let gas_price = decode_u128(gas_price.as_ref().ok()?).ok()?;
+    let priority_fee = priority_fee.as_ref().ok().and_then(|fee| decode_u128(fee).ok());
+    let count = |answer: &Answer| decode_u64(answer.as_ref().ok()?).ok();
+    let latest_count = count(latest)?;
+    let view = AccountView {
+        block,
+        latest_count,
+        pending_count: count(pending).unwrap_or(latest_count),
+        price: block.suggest_price(gas_price, priority_fee),
+    };
+    // An endpoint that cannot tell about one receipt must not make it look unmined.
+    let receipts: Option<Vec<Option<Receipt>>> = receipts.iter().map(|answer| decode(answer.as_ref().ok()?).ok()).collect();
+    Some((view, receipts?.into_iter().flatten().collect()))
+}
+
+/// The transaction in which the token logged the use of the authorization, if there is one.
+async fn find_use(rpc: &Rpc, transfer: &Transfer) -> std::result::Result<Option<Foreign>, Unreachable> {
+    let block: Block = decoded(rpc.call(RpcRequest::latest_block()).await?)?;
+    let from_block = block.number().saturating_sub(LOG_BLOCKS);
+    let topics = transfer.signed.authorization.used_topics();
+    let logs: Vec<LoggedAt> = decoded(rpc.call(RpcRequest::logs(transfer.token, &topics, from_block)).await?)?;
+    let Some(log) = logs.last() else { return Ok(None) };
+    let receipt: Receipt = decoded(rpc.call(RpcRequest::receipt(log.transaction_hash)).await?)?;
+    let block: Block = decoded(rpc.call(RpcRequest::block(receipt.block_number())).await?)?;
+    Ok(Some(Foreign { receipt, mined_at: block.timestamp() }))
+}
+
+fn decoded<T: serde::de::DeserializeOwned>(answer: Answer) -> std::result::Result<T, Unreachable> {
+    decode(&answer.map_err(|_| Unreachable)?).map_err(|_| Unreachable)
+}

@@ -1,0 +1,93 @@
+//! The gateway's own answers.
+
+use super::clock::now;
+use crate::gateway::config::Gateway;
+use crate::gateway::offer::{Asked, Entropy};
+use crate::gateway::route::Route;
+use crate::protocol::accept::preferred;
+use crate::protocol::problem::{FieldError, Problem, ProblemKind};
+use std::fmt;
+use web_sys::{Headers, Response, ResponseInit};
+use worker::{Result, console_error};
+
+/// What browsers may read of the gateway's answers and of paid responses.
+pub(super) const EXPOSED_HEADERS: [&str; 3] = ["Payment-Receipt", "Retry-After", "WWW-Authenticate"];
+
+/// Answers with a problem.
+pub(super) fn problem(problem: &Problem) -> Result<Response> {
+    let headers = Headers::new()?;
+    headers.set("content-type", "application/problem+json")?;
+    headers.set("cache-control", "no-store")?;
+    if let Some(seconds) = problem.retry_after {
+        headers.set("retry-after", &format!("{seconds}"))?;
+    }
+    // The answer holds nothing private, so a page of any origin may read it.
+    headers.set("access-control-allow-origin", "*")?;
+    headers.set("access-control-expose-headers", &EXPOSED_HEADERS.join(", "))?;
+    with_body(&problem.to_json(), problem.kind.status(), &headers)
+}
+
+/// Answers with JSON.
+pub(super) fn json(body: &str, status: u16) -> Result<Response> {
+    let headers = Headers::new()?;
+    headers.set("content-type", "application/json")?;
+    headers.set("cache-control", "no-store")?;
+    headers.set("access-control-allow-origin", "*")?;
+    with_body(body, status, &headers)
+}
+
+fn with_body(body: &str, status: u16, headers: &Headers) -> Result<Response> {
+    let init = ResponseInit::new();
+    init.set_status(status);
+    init.set_headers(headers);
+    Ok(Response::new_with_opt_str_and_init(Some(body), &init)?)
+}
+
+/// Answers with a problem and, when its status is 402, a fresh challenge for each offer that the client
+/// accepts.
+pub(super) fn challenge(
+    mut reason: Problem,
+    gateway: &Gateway,
+    route: &Route,
+    asked: &Asked<'_>,
+    accept_payment: Option<&str>,
+) -> Result<Response> {
+    if reason.kind.status() != 402 {
+        return problem(&reason);
+    }
+    let names: Vec<(&str, &str)> = route.offers.iter().map(|offer| (offer.method.name(), offer.intent.name())).collect();
+    let expires = now().saturating_add(gateway.challenge_lifetime);
+    let mut headers = Vec::with_capacity(names.len());
+    for index in preferred(&names, accept_payment) {
+        let Some(offer) = route.offers.get(index) else { continue };
+        let issued = offer.issue(asked, &gateway.binding_keys, route.description.as_deref(), expires, entropy()?);
+        reason.challenge_id.get_or_insert(issued.id);
+        headers.push(issued.header);
+    }
+    let response = problem(&reason)?;
+    for header in &headers {
+        response.headers().append("www-authenticate", header)?;
+    }
+    Ok(response)
+}
+
+fn entropy() -> Result<Entropy> {
+    let mut entropy = Entropy::default();
+    getrandom::fill(&mut entropy).map_err(|error| worker::Error::RustError(format!("entropy: {error}")))?;
+    Ok(entropy)
+}
+
+/// The problem of a wrong configuration.
+pub(super) fn misconfigured(errors: &[FieldError]) -> Problem {
+    let first = errors.first().map_or_else(|| "".into(), |error| format!(": {} {}", error.field, error.detail));
+    let mut problem = Problem::new(ProblemKind::Internal, format!("the gateway's configuration is wrong{first}"));
+    problem.errors = errors.to_vec();
+    problem
+}
+
+/// Logs what failed under a reference and gives the problem that shows only the reference.
+pub(super) fn internal(what: &str, error: impl fmt::Debug) -> Problem {
+    let reference = entropy().map(crate::protocol::encoding::to_base64url).unwrap_or_default();
+    console_error!("{reference}: {what}: {error:?}");
+    Problem::new(ProblemKind::Internal, format!("the gateway failed; its log has more under {reference}"))
+}

@@ -1,0 +1,139 @@
+//! JSON-RPC over fetch: timeouts, ordered failover, and a check that an endpoint serves the right chain.
+
+use super::clock::now;
+use crate::evm::ChainId;
+use crate::evm::jsonrpc::{self, Answer, NodeError, Request};
+use crate::time::Timestamp;
+use std::cell::Cell;
+use std::fmt;
+use std::time::Duration;
+use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::JsFuture;
+use worker::console_warn;
+
+/// An endpoint that failed is asked last for this long.
+const COOL_DOWN: Duration = Duration::from_secs(10);
+
+/// No endpoint gave an answer. What reached the chain is unknown.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Unreachable;
+
+/// The endpoints of one chain, in order of preference.
+pub(super) struct Rpc {
+    endpoints: Vec<Endpoint>,
+    chain_id: ChainId,
+    timeout: Duration,
+}
+
+struct Endpoint {
+    url: String,
+    /// Its chain id was seen to be right.
+    verified: Cell<bool>,
+    /// Not preferred before this time.
+    cool_until: Cell<Option<Timestamp>>,
+}
+
+/// Why an endpoint's answer is not used.
+#[derive(Clone, Copy)]
+enum Fault {
+    Transport,
+    Status(u16),
+    NotJsonRpc,
+    WrongChain,
+    Busy,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Transport => f.write_str("no answer in time"),
+            Self::Status(status) => write!(f, "HTTP status {status}"),
+            Self::NotJsonRpc => f.write_str("its answer is not JSON-RPC"),
+            Self::WrongChain => f.write_str("it serves another chain"),
+            Self::Busy => f.write_str("it is busy"),
+        }
+    }
+}
+
+impl Rpc {
+    pub(super) fn new(urls: Vec<String>, chain_id: ChainId, timeout: Duration) -> Self {
+        let endpoint = |url| Endpoint { url, verified: Cell::new(false), cool_until: Cell::new(None) };
+        Self { endpoints: urls.into_iter().map(endpoint).collect(), chain_id, timeout }
+    }
+
+    /// Sends all requests in one HTTP request, to the first endpoint that answers.
+    pub(super) async fn batch(&self, requests: &[Request]) -> Result<Vec<Answer>, Unreachable> {
+        for (index, endpoint) in self.in_order() {
+            match self.ask(endpoint, requests).await {
+                Ok(answers) => {
+                    endpoint.cool_until.set(None);
+                    return Ok(answers);
+                }
+                Err(fault) => {
+                    // The URL may hold an API key: endpoints are named by their position.
+                    console_warn!("rpc: endpoint {index}: {fault}");
+                    endpoint.cool_until.set(Some(now().saturating_add(COOL_DOWN)));
+                }
+            }
+        }
+        Err(Unreachable)
+    }
+
+    /// Sends one request.
+    pub(super) async fn call(&self, request: Request) -> Result<Answer, Unreachable> {
+        self.batch(&[request]).await?.pop().ok_or(Unreachable)
+    }
+
+    /// Preferred endpoints first, those that failed lately after them.
+    fn in_order(&self) -> Vec<(usize, &Endpoint)> {
+        let now = now();
+        let cools = |endpoint: &Endpoint| endpoint.cool_until.get().is_some_and(|until| now < until);
+        let mut order: Vec<_> = self.endpoints.iter().enumerate().collect();
+        order.sort_by_key(|(_, endpoint)| cools(endpoint));
+        order
+    }
+
+    async fn ask(&self, endpoint: &Endpoint, requests: &[Request]) -> Result<Vec<Answer>, Fault> {
+        if endpoint.verified.get() {
+            return checked(self.post(&endpoint.url, requests).await?);
+        }
+        let mut with_check = Vec::with_capacity(requests.len() + 1);
+        with_check.push(Request::chain_id());
+        with_check.extend_from_slice(requests);
+        let mut answers = self.post(&endpoint.url, &with_check).await?.into_iter();
+        match answers.next() {
+            Some(Ok(chain_id)) if jsonrpc::is_chain(&chain_id, self.chain_id) => endpoint.verified.set(true),
+            Some(Ok(_)) => return Err(Fault::WrongChain),
+            _ => return Err(Fault::Busy),
+        }
+        checked(answers.collect())
+    }
+
+    async fn post(&self, url: &str, requests: &[Request]) -> Result<Vec<Answer>, Fault> {
+        let init = web_sys::RequestInit::new();
+        init.set_method("POST");
+        init.set_body(&JsValue::from_str(&jsonrpc::body(requests)));
+        let headers = web_sys::Headers::new().map_err(|_| Fault::Transport)?;
+        headers.set("content-type", "application/json").map_err(|_| Fault::Transport)?;
+        init.set_headers(&headers);
+        let millis = u32::try_from(self.timeout.as_millis()).unwrap_or(u32::MAX);
+        init.set_signal(Some(&web_sys::AbortSignal::timeout_with_u32(millis)));
+        let global: web_sys::WorkerGlobalScope = js_sys::global().unchecked_into();
+        let response = JsFuture::from(global.fetch_with_str_and_init(url, &init)).await.map_err(|_| Fault::Transport)?;
+        let response: web_sys::Response = response.dyn_into().map_err(|_| Fault::Transport)?;
+        let status = response.status();
+        let text = JsFuture::from(response.text().map_err(|_| Fault::Transport)?).await.map_err(|_| Fault::Transport)?;
+        let text = text.as_string().ok_or(Fault::Transport)?;
+        // Some nodes send JSON-RPC errors with a 4xx status; 429 and 5xx are about the endpoint.
+        if status == 429 || status >= 500 {
+            return Err(Fault::Status(status));
+        }
+        jsonrpc::parse(&text, requests.len()).map_err(|_| if status == 200 { Fault::NotJsonRpc } else { Fault::Status(status) })
+    }
+}
+
+/// An endpoint that is too busy for any of the requests is not worth asking for the rest.
+fn checked(answers: Vec<Answer>) -> Result<Vec<Answer>, Fault> {
+    let busy = !answers.is_empty() && answers.iter().all(|answer| matches!(answer, Err(NodeError::Busy)));
+    if busy { Err(Fault::Busy) } else { Ok(answers) }
+}

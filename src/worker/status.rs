@@ -1,0 +1,203 @@
+//! What the gateway says of itself: `/__mpp/health` and `/__mpp/config`. Neither holds a secret.
+
+use super::clock::now;
+use super::config::Isolate;
+use super::origin::Incoming;
+use super::respond::{json, misconfigured, problem};
+use crate::evm::U256;
+use crate::evm::jsonrpc::{Request, decode, decode_u64};
+use crate::gateway::Broken;
+use crate::gateway::route::{Methods, Route};
+use crate::protocol::problem::{FieldError, Problem, ProblemKind};
+use crate::time::Timestamp;
+use serde::Serialize;
+use std::cell::RefCell;
+use std::time::Duration;
+use web_sys::Response;
+use worker::Result;
+
+/// Paths under this are the gateway's own.
+const PREFIX: &str = "/__mpp/";
+
+/// Anybody may ask for the health, so the chain is asked at most this often per isolate.
+const HEALTH_LIFETIME: Duration = Duration::from_secs(5);
+
+/// Settlement accounts with less than this, in wei, are said to run dry: 0.0005 of the native coin pays
+/// for hundreds of transfers on a rollup.
+const LOW_BALANCE: u128 = 500_000_000_000_000;
+
+std::thread_local! {
+    static HEALTH: RefCell<Option<(Timestamp, u16, String)>> = const { RefCell::new(None) };
+}
+
+/// Answers the gateway's own paths, and only those.
+pub(super) async fn answer(loaded: &std::result::Result<Isolate, Broken>, incoming: &Incoming) -> Result<Option<Response>> {
+    let Some(name) = incoming.path().strip_prefix(PREFIX) else { return Ok(None) };
+    if !matches!(incoming.request.method().as_str(), "GET" | "HEAD") {
+        return problem(&Problem::new(ProblemKind::BadRequest, "only GET is possible here")).map(Some);
+    }
+    match (name, loaded) {
+        ("health", Ok(isolate)) => health(isolate).await.map(Some),
+        ("health", Err(broken)) => broken_health(broken).map(Some),
+        ("config", Ok(isolate)) => config(isolate, &incoming.host).map(Some),
+        (_, Err(broken)) => problem(&misconfigured(&broken.errors)).map(Some),
+        (_, Ok(_)) => problem(&Problem::new(ProblemKind::NotFound, "the gateway has health and config here")).map(Some),
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Health<'a> {
+    ok: bool,
+    configuration: &'a str,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    errors: &'a [FieldError],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rpc: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    chain_id: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    block: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    settlement_account: Option<String>,
+    /// In wei.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    settlement_balance: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    settlement: Option<&'a str>,
+}
+
+impl Health<'_> {
+    const fn of(configuration: &'static str) -> Self {
+        Self {
+            ok: false,
+            configuration,
+            errors: &[],
+            rpc: None,
+            chain_id: None,
+            block: None,
+            token: None,
+            settlement_account: None,
+            settlement_balance: None,
+            settlement: None,
+        }
+    }
+}
+
+fn broken_health(broken: &Broken) -> Result<Response> {
+    let health = Health { errors: &broken.errors, ..Health::of("wrong") };
+    json(&serde_json::to_string(&health)?, 503)
+}
+
+async fn health(isolate: &Isolate) -> Result<Response> {
+    let known = HEALTH.with_borrow(|health| health.clone().filter(|(at, ..)| now().since(*at) < HEALTH_LIFETIME));
+    if let Some((_, status, body)) = known {
+        return json(&body, status);
+    }
+    let health = examine(isolate).await;
+    let status = if health.ok { 200 } else { 503 };
+    let body = serde_json::to_string(&health)?;
+    HEALTH.replace(Some((now(), status, body.clone())));
+    json(&body, status)
+}
+
+async fn examine(isolate: &Isolate) -> Health<'static> {
+    let account = isolate.gateway.settlement_key.address();
+    let mut health = Health::of("good");
+    health.settlement_account = Some(account.to_checksum(None));
+    let answers = isolate.rpc.batch(&[Request::chain_id(), Request::balance(account), Request::latest_block()]).await;
+    let Ok([Ok(chain_id), Ok(balance), Ok(block)]) = answers.as_deref() else {
+        // The endpoints' own faults, a wrong chain among them, are in the log.
+        health.rpc = Some("no endpoint of the right chain answers");
+        return health;
+    };
+    health.rpc = Some("good");
+    health.chain_id = decode_u64(chain_id).ok();
+    health.block = decode::<crate::evm::jsonrpc::Block>(block).ok().map(|block| block.number());
+    let balance = decode::<U256>(balance).ok();
+    health.settlement_balance = balance.map(|balance| balance.to_string());
+    let funded = balance.is_some_and(|balance| balance >= U256::from(LOW_BALANCE));
+    health.settlement = Some(if funded { "good" } else { "the settlement account is running out of gas money" });
+    let confirmed = isolate.confirm_token().await.is_ok();
+    health.token = Some(if confirmed { "good" } else { "the token is not what the configuration says" });
+    health.ok = funded && confirmed && health.chain_id == Some(isolate.gateway.chain_id);
+    health
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Public<'a> {
+    realm: &'a str,
+    chain_id: u64,
+    token: PublicToken<'a>,
+    recipient: String,
+    escrow: Option<String>,
+    challenge_lifetime_seconds: u64,
+    confirmations: u64,
+    routes: Vec<PublicRoute<'a>>,
+}
+
+#[derive(Serialize)]
+struct PublicToken<'a> {
+    address: String,
+    decimals: u8,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct PublicRoute<'a> {
+    path: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    methods: Option<&'a [String]>,
+    price: String,
+    amount: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<&'a str>,
+    offers: Vec<String>,
+    settle: crate::gateway::config::Settle,
+    digest: bool,
+}
+
+fn config(isolate: &Isolate, host: &str) -> Result<Response> {
+    let gateway = &isolate.gateway;
+    let token = &gateway.token;
+    let domain = token.domain.as_ref();
+    let public = Public {
+        realm: gateway.realm.as_deref().unwrap_or(host),
+        chain_id: gateway.chain_id,
+        token: PublicToken {
+            address: token.address.to_checksum(None),
+            decimals: token.decimals,
+            name: domain.map(|(name, _)| name.as_str()),
+            version: domain.map(|(_, version)| version.as_str()),
+        },
+        recipient: gateway.recipient.to_checksum(None),
+        escrow: gateway.escrow.map(|escrow| escrow.to_checksum(None)),
+        challenge_lifetime_seconds: gateway.challenge_lifetime.as_secs(),
+        confirmations: gateway.confirmations,
+        routes: gateway.router.routes().iter().map(|route| public_route(route, token.decimals)).collect(),
+    };
+    json(&serde_json::to_string(&public)?, 200)
+}
+
+fn public_route(route: &Route, decimals: u8) -> PublicRoute<'_> {
+    PublicRoute {
+        path: route.pattern.to_string(),
+        methods: match &route.methods {
+            Methods::Any => None,
+            Methods::Only(methods) => Some(methods),
+        },
+        price: route.price.to_human(decimals),
+        amount: route.price.to_string(),
+        description: route.description.as_deref(),
+        offers: route.offers.iter().map(|offer| format!("{}/{}", offer.method, offer.intent)).collect(),
+        settle: route.settle,
+        digest: route.digest,
+    }
+}
