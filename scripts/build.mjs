@@ -9,7 +9,7 @@ import { createHash } from "node:crypto";
 import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { pathToFileURL } from "node:url";
 import { gzipSync } from "node:zlib";
-import { at, toolBin } from "./lib/project.mjs";
+import { at, TOOLS, toolBin } from "./lib/project.mjs";
 import { command, runMain, Stop, say, step } from "./lib/run.mjs";
 
 const FLAGS = { release: ["--release"], "no-opt": ["--release", "--no-opt"], dev: ["--dev", "--no-opt"] };
@@ -35,7 +35,7 @@ export async function build({ variant = "release", force = false } = {}) {
 
 /** Everything that decides what comes out. */
 function fingerprint(variant) {
-  const hash = createHash("sha256").update(variant);
+  const hash = createHash("sha256").update(JSON.stringify([variant, TOOLS]));
   const files = readdirSync(at("src"), { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())
     .map((entry) => `${entry.parentPath ?? entry.path}/${entry.name}`)
@@ -43,7 +43,7 @@ function fingerprint(variant) {
   const settings = ["Cargo.toml", "Cargo.lock", ".cargo/config.toml", "rust-toolchain.toml", "package-lock.json"].map((name) =>
     at(name),
   );
-  for (const path of [...files, ...settings, at(".tools/.crates2.json")]) {
+  for (const path of [...files, ...settings]) {
     hash.update(`\0${path.slice(at().length)}\0`).update(existsSync(path) ? readFileSync(path) : "");
   }
   return hash.digest("hex");
