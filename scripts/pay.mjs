@@ -69,7 +69,7 @@ export async function pay(devnet, { path = "/v1/quote", body } = {}) {
   const answer = await response.text();
   say(`   ${response.status} ${response.statusText} after ${Math.round(performance.now() - paid.sent)} ms`);
   const header = response.headers.get("payment-receipt");
-  if (!response.ok || !header) throw new Stop(`the payment failed: ${response.status}, ${header ? "" : "no receipt, "}${answer}`);
+  if (!response.ok || !header) throw new Stop(`${response.status} with${header ? "" : "out"} a receipt: ${answer}`);
   const receipt = JSON.parse(Buffer.from(header, "base64url").toString());
 
   const transaction = await chain.getTransactionReceipt({ hash: receipt.reference });

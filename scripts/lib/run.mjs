@@ -165,17 +165,17 @@ export async function underModernNode() {
 /** Runs a script's `main`; whatever happens, nothing it started is left, and a failure is an exit code. */
 export async function runMain(main) {
   let leaving = false;
-  const leave = async (code) => {
+  const leave = async (code, signal = "SIGTERM") => {
     if (leaving) return;
     leaving = true;
     if (inner && inner.exitCode === null) {
-      inner.kill("SIGTERM");
+      inner.kill(signal);
       await ended(inner, "exit");
     }
     await stopAll();
     process.exit(code);
   };
-  process.on("SIGINT", () => leave(130));
+  process.on("SIGINT", () => leave(130, "SIGINT"));
   process.on("SIGTERM", () => leave(143));
   process.on("SIGHUP", () => leave(129));
   process.on("disconnect", () => leave(1));
