@@ -1,5 +1,10 @@
 //! Header hygiene between client and origin.
 
+use crate::protocol::credential::split_outside_quotes;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
 /// Request headers that only the gateway may set towards the origin all start with this.
 pub const PAYER_PREFIX: &str = "x-payment-";
 
@@ -24,15 +29,26 @@ const PAYMENT: [&str; 5] = ["accept-payment", "payment-authorization", "payment-
 const OVERRIDES: [&str; 5] = ["x-http-method", "x-http-method-override", "x-method-override", "x-original-url", "x-rewrite-url"];
 
 /// Headers that tell an origin behind the gateway what the client sees; set by the gateway alone.
-pub const FORWARDED: [&str; 6] =
+const FORWARDED: [&str; 6] =
     ["forwarded", "x-forwarded-host", "x-forwarded-port", "x-forwarded-prefix", "x-forwarded-proto", "x-forwarded-server"];
 
 /// Headers of a response that only the gateway may set.
 pub const RESPONSE_PAYMENT: [&str; 3] = ["payment-receipt", "payment-required", "payment-response"];
 
-/// Whether a request header (lower-case name) must not reach the origin, priced or not.
+/// Response headers that tell caches more than `Cache-Control` does, and would overrule it.
+pub const CACHE_OVERRIDES: [&str; 3] = ["cdn-cache-control", "cloudflare-cdn-cache-control", "surrogate-control"];
+
+/// Whether a request header (lower-case name) must not reach the origin, priced or not. Many servers take
+/// `_` for `-` in names (CGI's variables), so here they are the same.
 pub fn is_private(name: &str) -> bool {
+    let name = name.replace('_', "-");
+    let name = name.as_str();
     name.starts_with(PAYER_PREFIX) || PAYMENT.contains(&name) || OVERRIDES.contains(&name)
+}
+
+/// Whether a header (lower-case name) is one that tells an origin what the client sees.
+pub fn is_forwarded(name: &str) -> bool {
+    FORWARDED.contains(&name.replace('_', "-").as_str())
 }
 
 /// Whether a header (lower-case name) concerns one connection only. `connection` is the value of the
@@ -44,18 +60,50 @@ pub fn is_hop_by_hop(name: &str, connection: Option<&str>) -> bool {
 
 /// A `Cache-Control` that keeps shared caches from storing a paid response, and keeps what else the
 /// origin asked for.
-pub fn private_cache_control(from_origin: Option<&str>) -> alloc::string::String {
+pub fn private_cache_control(from_origin: Option<&str>) -> String {
     let shared = |directive: &str| {
         let name = directive.split('=').next().unwrap_or_default().trim();
         ["public", "private", "s-maxage", "proxy-revalidate"].iter().any(|shared| name.eq_ignore_ascii_case(shared))
     };
     let kept = from_origin.unwrap_or_default().split(',').map(str::trim).filter(|directive| !directive.is_empty() && !shared(directive));
-    kept.fold(alloc::string::String::from("private"), |value, directive| alloc::format!("{value}, {directive}"))
+    kept.fold(String::from("private"), |value, directive| format!("{value}, {directive}"))
+}
+
+/// What is left of a `WWW-Authenticate` without the challenges of the `Payment` scheme, which only the
+/// gateway may make.
+pub fn without_payment_challenges(value: &str) -> Option<String> {
+    let mut kept = Vec::new();
+    let mut dropping = false;
+    for part in split_outside_quotes(value).filter(|part| !part.is_empty()) {
+        // A part that starts with a token and no `=` begins a challenge; the others are its parameters.
+        let first = part.split([' ', '\t']).next().unwrap_or_default();
+        if !first.contains('=') {
+            dropping = first.eq_ignore_ascii_case("payment");
+        }
+        if !dropping {
+            kept.push(part);
+        }
+    }
+    if kept.is_empty() { None } else { Some(kept.join(", ")) }
+}
+
+/// The path, query and fragment to which an absolute or scheme-less redirect leads within `base`, an
+/// absolute URL without a trailing slash. `None` when it leads elsewhere, or is relative already.
+pub fn redirect_within<'a>(location: &'a str, base: &str) -> Option<&'a str> {
+    let after_scheme = |url: &str| url.find("//").and_then(|at| at.checked_add(2));
+    let base = base.get(after_scheme(base)?..)?;
+    let scheme = location.get(..after_scheme(location)?)?;
+    if !["//", "http://", "https://"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) {
+        return None;
+    }
+    let rest = location.get(scheme.len()..)?;
+    let path = rest.get(base.len()..).filter(|_| rest.get(..base.len()).is_some_and(|start| start.eq_ignore_ascii_case(base)))?;
+    (path.is_empty() || path.starts_with(['/', '?', '#'])).then_some(path)
 }
 
 /// `list` with the `names` it lacks, comma-separated: for `Access-Control-Expose-Headers` and the like.
-pub fn with_names(list: Option<&str>, names: &[&str]) -> alloc::string::String {
-    let mut out = alloc::string::String::from(list.unwrap_or_default().trim());
+pub fn with_names(list: Option<&str>, names: &[&str]) -> String {
+    let mut out = String::from(list.unwrap_or_default().trim());
     for name in names {
         if !out.split(',').any(|held| held.trim().eq_ignore_ascii_case(name)) {
             if !out.is_empty() {
@@ -73,7 +121,9 @@ mod tests {
 
     #[test]
     fn private_and_hop_by_hop_names_are_known() {
-        for name in ["x-payment", "x-payment-payer", "x-payment-anything", "payment-signature", "x-rewrite-url", "x-mpp-session"] {
+        for name in
+            ["x-payment", "x_payment_payer", "x-payment-payer", "x-payment-anything", "payment-signature", "x-rewrite-url", "x-mpp-session"]
+        {
             assert!(is_private(name), "{name}");
         }
         for name in ["authorization", "cookie", "x-pay", "content-type"] {
@@ -82,6 +132,32 @@ mod tests {
         assert!(is_hop_by_hop("te", None));
         assert!(is_hop_by_hop("x-trace", Some("close, X-Trace")));
         assert!(!is_hop_by_hop("x-trace", Some("close, x-trace-id")));
+    }
+
+    #[test]
+    fn only_payment_challenges_are_dropped() {
+        assert_eq!(without_payment_challenges(r#"Payment id="x", realm="y""#), None);
+        assert_eq!(without_payment_challenges(r#"Basic realm="a, b""#).as_deref(), Some(r#"Basic realm="a, b""#));
+        let mixed = r#"Basic realm="a", charset="UTF-8", payment id="x", realm="y", Negotiate, Bearer scope="z""#;
+        assert_eq!(without_payment_challenges(mixed).as_deref(), Some(r#"Basic realm="a", charset="UTF-8", Negotiate, Bearer scope="z""#));
+    }
+
+    #[test]
+    fn redirects_within_the_origin_are_known() {
+        let within = |location| redirect_within(location, "https://origin.example:8443/api");
+        assert_eq!(within("https://origin.example:8443/api/x?y"), Some("/x?y"));
+        assert_eq!(within("http://ORIGIN.example:8443/api"), Some(""));
+        assert_eq!(within("//origin.example:8443/api/x"), Some("/x"));
+        for elsewhere in [
+            "/x",
+            "https://origin.example:8443/apix",
+            "https://origin.example/api/x",
+            "https://evil.example//origin.example:8443/api",
+            "ftp://origin.example:8443/api",
+            "https://ü",
+        ] {
+            assert_eq!(within(elsewhere), None, "{elsewhere}");
+        }
     }
 
     #[test]

@@ -9,6 +9,9 @@ use alloc::vec::Vec;
 use core::cmp::Reverse;
 use core::fmt;
 
+/// First segment of the gateway's own paths.
+const OWN_SEGMENT: &str = "__mpp";
+
 /// A path pattern: literal segments, `{name}` for exactly one segment, and `/*` at the end for the
 /// path before it and everything below. Compared without regard to case.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +34,8 @@ pub enum InvalidPattern {
     NotAbsolute,
     /// `*` anywhere but as the last segment, or braces that do not enclose a whole segment.
     MisplacedWildcard,
+    /// Under `/__mpp/`, the gateway's own.
+    Own,
     /// Characters that a path does not hold as they are, an empty segment, or a dot segment.
     NotCanonical,
 }
@@ -82,6 +87,11 @@ impl Pattern {
             "" => Vec::new(),
             rest => rest.split('/').map(Segment::parse).collect::<Result<_, _>>()?,
         };
+        if let Some(Segment::Literal(first)) = segments.first()
+            && first == OWN_SEGMENT
+        {
+            return Err(InvalidPattern::Own);
+        }
         Ok(Self { text: text.into(), segments, tail })
     }
 
@@ -184,6 +194,7 @@ impl fmt::Display for InvalidPattern {
         f.write_str(match self {
             Self::NotAbsolute => "does not start with /",
             Self::MisplacedWildcard => "has a wildcard that is neither a whole {name} segment nor a final /*",
+            Self::Own => "lies under /__mpp/, where the gateway answers itself",
             Self::NotCanonical => "has an empty segment, a trailing slash or dot, or a character that must be written otherwise",
         })
     }
@@ -276,6 +287,7 @@ mod tests {
             ("/*/a", InvalidPattern::MisplacedWildcard),
             ("/a{b}", InvalidPattern::MisplacedWildcard),
             ("/{}", InvalidPattern::MisplacedWildcard),
+            ("/__mpp/*", InvalidPattern::Own),
             ("//a", InvalidPattern::NotCanonical),
             ("/a/", InvalidPattern::NotCanonical),
             ("/a/..", InvalidPattern::NotCanonical),

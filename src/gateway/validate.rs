@@ -91,17 +91,23 @@ impl Findings {
     }
 }
 
-/// Judges a configuration: `json` is the `gateway` variable, `None` when there is none.
+/// Judges a configuration: `json` is the `gateway` variable, `None` when there is none; `is_bound` tells
+/// which service bindings there are.
 ///
 /// # Errors
 /// [`Broken`] with every field that is wrong.
-pub fn validate(json: Option<&str>, secrets: &Secrets) -> Result<Gateway, Broken> {
+pub fn validate(json: Option<&str>, secrets: &Secrets, is_bound: impl Fn(&str) -> bool) -> Result<Gateway, Broken> {
     let mut findings = Findings::default();
     let raw = read(json, &mut findings);
-    let surface = raw
-        .as_ref()
-        .map_or_else(|| json.and_then(|json| serde_json::from_str(json).ok()), |raw| Some(RawSurface::of(raw)))
-        .and_then(surface);
+    let missing = raw.as_ref().and_then(|raw| raw.origin.service.as_deref()).is_some_and(|service| !is_bound(service));
+    if missing {
+        findings.add(Rule::Origin, "origin.service", "is not bound", "add it to [[services]] in wrangler.toml, or correct the name");
+    }
+    let readable = match &raw {
+        Some(raw) => Some(RawSurface::of(raw)),
+        None => json.and_then(|json| serde_json::from_str(json).ok()),
+    };
+    let surface = readable.filter(|_| !missing).and_then(surface);
     let keys = binding_keys(secrets, &mut findings);
     let settlement_key = settlement_key(secrets, &mut findings);
     if secrets.admin_token.as_ref().is_some_and(|token| token.len() < MIN_ADMIN_TOKEN_BYTES) {

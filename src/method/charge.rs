@@ -134,8 +134,12 @@ impl Claim {
     /// The problem to answer with; its detail names the field.
     pub fn read(credential: &Credential, method: Method, terms: &Terms<'_>) -> Result<Self, Problem> {
         let payload = parse_payload(&credential.payload)?;
-        if payload.kind != AUTHORIZATION {
-            return Err(Problem::new(ProblemKind::MethodUnsupported, "payload.type: only \"authorization\" is accepted"));
+        match payload.kind.as_ref() {
+            AUTHORIZATION => {}
+            "permit2" | "transaction" | "hash" => {
+                return Err(Problem::new(ProblemKind::MethodUnsupported, "payload.type: only \"authorization\" is accepted here"));
+            }
+            _ => return Err(malformed("payload.type", "must be \"authorization\"")),
         }
         let from = parse::address(&payload.from).map_err(|error| malformed("payload.from", error))?;
         check_source(credential, terms.chain_id, from)?;

@@ -55,7 +55,7 @@ fn payment_token(part: &str) -> Option<&str> {
 }
 
 /// Splits at commas that do not stand inside a quoted string.
-fn split_outside_quotes(value: &str) -> impl Iterator<Item = &str> {
+pub(crate) fn split_outside_quotes(value: &str) -> impl Iterator<Item = &str> {
     let mut quoted = false;
     let mut escaped = false;
     value

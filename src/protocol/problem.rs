@@ -30,6 +30,8 @@ pub enum ProblemKind {
     BadRequest,
     /// 404: nothing of the gateway's own is at this path. `about:blank`.
     NotFound,
+    /// 405: a method that the gateway's own paths do not have. `about:blank`.
+    MethodNotAllowed,
     /// 413: a body that must be hashed is too large. Not the scheme's own: `about:blank`.
     ContentTooLarge,
     /// 500: the gateway's configuration is wrong, or it failed. `about:blank`.
@@ -82,6 +84,7 @@ impl ProblemKind {
             | Self::PaymentInsufficient => 402,
             Self::MethodUnsupported | Self::BadRequest => 400,
             Self::NotFound => 404,
+            Self::MethodNotAllowed => 405,
             Self::ContentTooLarge => 413,
             Self::Internal => 500,
             Self::OriginFailed => 502,
@@ -101,7 +104,13 @@ impl ProblemKind {
             Self::PaymentInsufficient => "payment-insufficient",
             Self::MethodUnsupported => "method-unsupported",
             Self::BadRequest => "bad-request",
-            Self::NotFound | Self::ContentTooLarge | Self::Internal | Self::OriginFailed | Self::Unavailable | Self::OriginTimeout => {
+            Self::NotFound
+            | Self::MethodNotAllowed
+            | Self::ContentTooLarge
+            | Self::Internal
+            | Self::OriginFailed
+            | Self::Unavailable
+            | Self::OriginTimeout => {
                 return None;
             }
         })
@@ -118,6 +127,7 @@ impl ProblemKind {
             Self::MethodUnsupported => "Method Unsupported",
             Self::BadRequest => "Bad Request",
             Self::NotFound => "Not Found",
+            Self::MethodNotAllowed => "Method Not Allowed",
             Self::ContentTooLarge => "Content Too Large",
             Self::Internal => "Internal Server Error",
             Self::OriginFailed => "Bad Gateway",

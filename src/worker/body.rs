@@ -1,7 +1,6 @@
 //! Reading a request body as a whole, with a limit: only for routes that bind it by digest.
 
 use crate::protocol::problem::{Problem, ProblemKind};
-use crate::worker::respond::internal;
 use js_sys::{Reflect, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
@@ -21,7 +20,7 @@ pub(super) async fn read(request: &Request, limit: usize) -> Result<Vec<u8>, Pro
     let Some(stream) = request.body() else { return Ok(Vec::new()) };
     let reader: ReadableStreamDefaultReader = stream.get_reader().unchecked_into();
     let mut body = Vec::with_capacity(declared.unwrap_or_default());
-    while let Some(chunk) = next(&reader).await.map_err(|error| internal("reading the body", error))? {
+    while let Some(chunk) = next(&reader).await.map_err(|_| Problem::new(ProblemKind::BadRequest, "the body could not be read"))? {
         let length = usize::try_from(chunk.length()).unwrap_or(usize::MAX);
         if body.len().saturating_add(length) > limit {
             let _ = JsFuture::from(reader.cancel()).await;

@@ -32,7 +32,7 @@ pub(super) fn load(env: &Env) -> Rc<Loaded> {
 }
 
 fn read(env: &Env) -> Loaded {
-    let gateway = validate(variable(env).as_deref(), &secrets(env)).inspect_err(report)?;
+    let gateway = validate(variable(env).as_deref(), &secrets(env), |service| env.service(service).is_ok()).inspect_err(report)?;
     let rpc = Rpc::new(gateway.rpc_urls.clone(), gateway.chain_id, gateway.limits.rpc_timeout);
     Ok(Isolate { gateway, rpc, token: TokenFacts::default() })
 }

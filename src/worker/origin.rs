@@ -3,7 +3,9 @@
 use super::clock::within;
 use super::respond::EXPOSED_HEADERS;
 use crate::gateway::config::Origin;
-use crate::gateway::headers::{FORWARDED, PAYER_PREFIX, RESPONSE_PAYMENT, is_hop_by_hop, is_private, with_names};
+use crate::gateway::headers::{
+    PAYER_PREFIX, RESPONSE_PAYMENT, is_forwarded, is_hop_by_hop, is_private, redirect_within, with_names, without_payment_challenges,
+};
 use crate::protocol::problem::{Problem, ProblemKind};
 use js_sys::{Array, Uint8Array};
 use std::time::Duration;
@@ -140,7 +142,7 @@ fn headers(
     }
     if let Origin::Url(_) = origin {
         // The origin sees another host: it is told the client's, and no client may tell it another.
-        for name in FORWARDED {
+        for name in names(&headers).iter().filter(|name| is_forwarded(name)) {
             headers.delete(name)?;
         }
         headers.delete("host")?;
@@ -182,6 +184,12 @@ pub(super) fn finish(
     for name in RESPONSE_PAYMENT {
         headers.delete(name)?;
     }
+    if let Some(challenges) = headers.get("www-authenticate")? {
+        match without_payment_challenges(&challenges) {
+            Some(rest) => headers.set("www-authenticate", &rest)?,
+            None => headers.delete("www-authenticate")?,
+        }
+    }
     if let Some(location) = headers.get("location")?.and_then(|location| on_gateway(&location, incoming, origin)) {
         headers.set("location", &location)?;
     }
@@ -201,9 +209,8 @@ pub(super) fn finish(
 /// Where an absolute redirect to the origin's own URL leads through the gateway.
 fn on_gateway(location: &str, incoming: &Incoming, origin: &Origin) -> Option<String> {
     let Origin::Url(base) = origin else { return None };
-    let rest = location.strip_prefix(base.as_str())?;
-    let at_border = rest.is_empty() || rest.starts_with(['/', '?', '#']);
-    at_border.then(|| format!("{}://{}{rest}", incoming.scheme, incoming.host))
+    let path = redirect_within(location, base)?;
+    Some(format!("{}://{}{path}", incoming.scheme, incoming.host))
 }
 
 /// When the origin uses CORS, pages may send the credential and read the payment headers.

@@ -9,7 +9,7 @@ use super::respond::internal;
 use super::token::TokenDomain;
 use crate::evm::B256;
 use crate::gateway::config::Settle;
-use crate::gateway::headers::private_cache_control;
+use crate::gateway::headers::{CACHE_OVERRIDES, private_cache_control};
 use crate::gateway::offer::{Accepted, Asked};
 use crate::gateway::route::Route;
 use crate::method::charge::{Charge, Claim, Terms};
@@ -17,7 +17,7 @@ use crate::payment::LeaseId;
 use crate::protocol::credential::Credential;
 use crate::protocol::problem::{Problem, ProblemKind};
 use crate::protocol::receipt::Receipt;
-use web_sys::Response;
+use web_sys::{ReadableStream, Response};
 use worker::{Context, Env};
 
 /// One attempt to buy one response.
@@ -75,8 +75,7 @@ impl Purchase<'_> {
         let (lease, transaction) = match self.ask(&charge, PayerMessage::Claim { charge: Box::new(charge.clone()), reserve: false }).await?
         {
             PayerReply::Paid { lease, transaction } => (lease, transaction),
-            PayerReply::Refused(refused) => return Err(refused.into()),
-            reply => return Err(internal("payer", reply)),
+            reply => return Err(refusal(reply)),
         };
         self.fetch_and_deliver(accepted, &charge, lease, transaction, body).await
     }
@@ -100,8 +99,7 @@ impl Purchase<'_> {
         };
         match self.ask(charge, PayerMessage::Deliver { nonce, lease }).await? {
             PayerReply::Delivered { transaction } => self.release(accepted, charge, lease, transaction, &response),
-            PayerReply::Refused(refused) => Err(refused.into()),
-            reply => Err(internal("payer", reply)),
+            reply => Err(withhold(&response, reply)),
         }
     }
 
@@ -111,8 +109,7 @@ impl Purchase<'_> {
             PayerReply::Reserved { lease } => lease,
             // It was settled by an earlier attempt.
             PayerReply::Paid { lease, transaction } => return self.fetch_and_deliver(accepted, &charge, lease, transaction, body).await,
-            PayerReply::Refused(refused) => return Err(refused.into()),
-            reply => return Err(internal("payer", reply)),
+            reply => return Err(refusal(reply)),
         };
         let response = match self.fetch(accepted, &charge, None, body).await {
             Ok(response) if response.status() < 400 => response,
@@ -123,8 +120,7 @@ impl Purchase<'_> {
         };
         match self.ask(&charge, PayerMessage::Settle { nonce, lease }).await? {
             PayerReply::Delivered { transaction } => self.release(accepted, &charge, lease, transaction, &response),
-            PayerReply::Refused(refused) => Err(refused.into()),
-            reply => Err(internal("payer", reply)),
+            reply => Err(withhold(&response, reply)),
         }
     }
 
@@ -158,8 +154,19 @@ impl Purchase<'_> {
             // A paying client would take the origin's own paywall for ours, and pay again.
             return Err(Problem::new(ProblemKind::OriginFailed, "the origin asks for a payment of its own"));
         }
-        let body = response.body();
-        origin::finish(&response, self.incoming, &self.isolate.gateway.origin, body.as_ref()).map_err(failed("origin's response"))
+        self.pass_on(&response, response.body().as_ref()).map_err(failed("origin's response"))
+    }
+
+    /// The origin's response as a payer gets it: not for shared caches, whatever its status.
+    fn pass_on(&self, response: &Response, body: Option<&ReadableStream>) -> worker::Result<Response> {
+        let response = origin::finish(response, self.incoming, &self.isolate.gateway.origin, body)?;
+        let headers = response.headers();
+        let from_origin = headers.get("cache-control")?;
+        headers.set("cache-control", &private_cache_control(from_origin.as_deref()))?;
+        for name in CACHE_OVERRIDES {
+            headers.delete(name)?;
+        }
+        Ok(response)
     }
 
     /// Hands the response out: it counts as delivered from here on.
@@ -172,21 +179,32 @@ impl Purchase<'_> {
         response: &Response,
     ) -> Result<Response, Problem> {
         let body = self.watched_body(charge, lease, response).map_err(failed("response body"))?;
-        let origin = &self.isolate.gateway.origin;
-        let delivered = origin::finish(response, self.incoming, origin, body.as_ref()).map_err(failed("paid response"))?;
+        let delivered = self.pass_on(response, body.as_ref()).map_err(failed("paid response"))?;
         if (200..300).contains(&response.status()) {
             let reference = transaction.to_string();
             let mut receipt = Receipt::new(accepted.offer.method.name(), &reference, now());
             receipt.challenge_id = Some(&charge.challenge_id);
             receipt.chain_id = Some(self.isolate.gateway.chain_id);
-            let headers = delivered.headers();
-            let from_origin = headers.get("cache-control").ok().flatten();
-            headers
-                .set("payment-receipt", &receipt.to_header())
-                .and_then(|()| headers.set("cache-control", &private_cache_control(from_origin.as_deref())))
-                .map_err(|error| internal("receipt", error))?;
+            delivered.headers().set("payment-receipt", &receipt.to_header()).map_err(|error| internal("receipt", error))?;
         }
         Ok(delivered)
+    }
+}
+
+/// Drops a response that must not be handed out.
+fn withhold(response: &Response, reply: PayerReply) -> Problem {
+    if let Some(body) = response.body() {
+        // Unread, it would hold its connection; whether cancelling works changes nothing for the client.
+        let _ = body.cancel();
+    }
+    refusal(reply)
+}
+
+/// The problem in a reply that is not the hoped-for one.
+fn refusal(reply: PayerReply) -> Problem {
+    match reply {
+        PayerReply::Refused(refused) => refused.into(),
+        reply => internal("payer", reply),
     }
 }
 

@@ -20,7 +20,7 @@ use worker::Result;
 const PREFIX: &str = "/__mpp/";
 
 /// Anybody may ask for the health, so the chain is asked at most this often per isolate.
-const HEALTH_LIFETIME: Duration = Duration::from_secs(5);
+const HEALTH_LIFETIME: Duration = Duration::from_secs(1);
 
 /// Settlement accounts with less than this, in wei, are said to run dry: 0.0005 of the native coin pays
 /// for hundreds of transfers on a rollup.
@@ -34,7 +34,9 @@ std::thread_local! {
 pub(super) async fn answer(loaded: &std::result::Result<Isolate, Broken>, incoming: &Incoming) -> Result<Option<Response>> {
     let Some(name) = incoming.path().strip_prefix(PREFIX) else { return Ok(None) };
     if !matches!(incoming.request.method().as_str(), "GET" | "HEAD") {
-        return problem(&Problem::new(ProblemKind::BadRequest, "only GET is possible here")).map(Some);
+        let response = problem(&Problem::new(ProblemKind::MethodNotAllowed, "only GET is possible here"))?;
+        response.headers().set("allow", "GET, HEAD")?;
+        return Ok(Some(response));
     }
     match (name, loaded) {
         ("health", Ok(isolate)) => health(isolate).await.map(Some),
