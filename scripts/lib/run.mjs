@@ -2,6 +2,7 @@
 
 import { spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
+import { stripVTControlCharacters } from "node:util";
 import { atLeast, npmBin, ROOT, toolEnv, which } from "./project.mjs";
 
 const live = process.stdout.isTTY && !process.env.CI;
@@ -28,7 +29,7 @@ export async function step(title, work) {
   const timer = setInterval(show, live ? 250 : 20_000);
   try {
     const result = await work((line) => {
-      detail = line.trim();
+      detail = stripVTControlCharacters(line).trim();
     });
     say(`${live ? "\r\x1b[2K" : ""}✓ ${title} (${seconds(started)} s)`);
     return result;
