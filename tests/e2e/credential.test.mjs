@@ -132,7 +132,18 @@ for (const scheme of ["evm", "abstract"]) {
     }
   });
 
-  for (const field of ["type", "from", "nonce", "validAfter", "validBefore", "signature"]) {
+  test(`${scheme}: a payload of another type is not taken here`, async () => {
+    for (const type of ["transaction", "hash", "permit2", "authorizatioN", undefined, null, 7]) {
+      const mark = await stack.mark();
+      const credential = await stack.credential(PATH, { scheme });
+      const { answer } = await stack.present(PATH, { ...credential, payload: { ...credential.payload, type } });
+      if (answer.status === 400) expectProblem(answer, 400, "method-unsupported");
+      else expectProblem(answer, 402, "malformed-credential", "verification-failed");
+      await mark.nothing();
+    }
+  });
+
+  for (const field of ["from", "nonce", "validAfter", "validBefore", "signature"]) {
     test(`${scheme}: a payload with its ${field} edited proves nothing`, async () => {
       const credential = await stack.credential(PATH, { scheme });
       const payload = { ...credential.payload, [field]: editOne(credential.payload[field], 0.7) };

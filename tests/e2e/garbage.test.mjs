@@ -77,8 +77,21 @@ test("duplicate keys are refused: nobody may read another value than we do", asy
 
 test("deeply nested JSON is refused without using up the stack", async () => {
   for (const depth of [200, 2_000]) {
-    await expectRefused(wire(`{"challenge":${"[".repeat(depth)}${"]".repeat(depth)}}`));
-    await expectRefused(wire(text.replace(/\}$/, `,"x":${'{"a":'.repeat(depth)}1${"}".repeat(depth)}}`)));
+    const deep = "[".repeat(depth) + "]".repeat(depth);
+    await expectRefused(wire(`{"challenge":${deep}}`));
+    await expectRefused(wire(text.replace('"validAfter":"0"', `"validAfter":${deep}`)));
+    await expectRefused(wire(deep));
+  }
+});
+
+test("a deep member that nobody reads is skipped or refused, in either case without using up the stack", async () => {
+  for (const depth of [200, 2_000]) {
+    const credential = await stack.credential(PATH);
+    const json = JSON.stringify({ challenge: echo(credential.challenge), payload: credential.payload });
+    const answer = await stack.send(PATH, {
+      authorization: wire(json.replace(/\}$/, `,"x":${'{"a":'.repeat(depth)}1${"}".repeat(depth)}}`)),
+    });
+    assert.ok([200, 400, 402].includes(answer.status), String(answer.status));
   }
 });
 

@@ -165,26 +165,19 @@ test("caches that ignore Cache-Control in favour of their own headers are told a
   assert.equal(answer.headers["surrogate-control"], undefined);
 });
 
-test("an error behind a payment is not for shared caches either", async () => {
-  origin.next(faults.status(404, { "cache-control": "public, max-age=600" }));
-  const { answer } = await stack.pay(PATH);
-  assert.equal(answer.status, 404);
-  assert.doesNotMatch(answer.headers["cache-control"] ?? "", /public|s-maxage/);
-});
-
 test("a 402 is stored by nobody", async () => {
   const answer = await stack.send(PATH);
   expectProblem(answer, 402, "payment-required");
   assert.match(answer.headers["cache-control"], /no-store/);
 });
 
-test("an origin cannot hand out receipts or prices in our name", async () => {
-  const forged = { "payment-receipt": "Zm9yZ2Vk", "www-authenticate": 'Payment id="x", realm="y"' };
-  origin.next(faults.content(forged));
+test("an origin cannot hand out receipts in our name", async () => {
+  origin.next(faults.content({ "payment-receipt": "Zm9yZ2Vk" }));
+  assert.equal((await stack.send("/free/page")).headers["payment-receipt"], undefined);
+  origin.next(faults.content({ "payment-receipt": "Zm9yZ2Vk" }));
   const { answer } = await stack.pay(PATH);
-  assert.deepEqual(answer.all("payment-receipt").length, 1);
+  assert.equal(answer.all("payment-receipt").length, 1);
   assert.notEqual(answer.headers["payment-receipt"], "Zm9yZ2Vk");
-  assert.deepEqual(answer.all("www-authenticate"), []);
 });
 
 test("a free answer keeps its own caching", async () => {

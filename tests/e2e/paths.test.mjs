@@ -107,13 +107,13 @@ test("what is paid for reaches the origin as the client spelled it, or as the ru
 });
 
 test("a path in disguise, once paid, is the priced path and nothing else at the origin", async () => {
-  for (const path of ["/free/../premium/x", "//premium/x", "/%70remium/x", "/premium/../free"]) {
+  for (const path of ["/free/../premium/x", "//premium/x", "/%70remium/x"]) {
     const unpaid = await stack.send(path);
     if (unpaid.status !== 402) continue;
     const { answer } = await stack.pay(path);
     assert.equal(answer.status, 200, `${path} ${answer.text}`);
-    const { pathname } = new URL(origin.requests.at(-1).url, "http://o");
-    assert.match(decodeURIComponent(pathname).replace(/\/+/g, "/"), /^\/premium\/x/, origin.requests.at(-1).url);
+    const { url } = origin.requests.at(-1);
+    assert.match(decodeURIComponent(url).replace(/\/+/g, "/"), /^\/premium\/x$/, url);
   }
 });
 

@@ -98,7 +98,7 @@ export class RpcProxy {
       return;
     }
     if (whole.delay) await new Promise((resolve) => setTimeout(resolve, whole.delay));
-    const answers = await Promise.all(batch.map((call, i) => this.#answer(call, faults[i])));
+    const answers = await this.#answer(batch, faults);
     if (whole.hangAfter) return;
     if (whole.dropAfter) {
       request.socket.destroy();
@@ -108,26 +108,30 @@ export class RpcProxy {
     response.end(JSON.stringify(Array.isArray(body) ? answers : answers[0]));
   }
 
-  async #answer(call, fault) {
-    const envelope = { jsonrpc: "2.0", id: call.id };
-    if (fault.error) return { ...envelope, error: fault.error };
-    if ("result" in fault) return { ...envelope, result: fault.result };
-    const answer = await this.#forward(call);
-    if (fault.errorAfter) return { ...envelope, error: fault.errorAfter };
-    if (fault.rewrite) return { ...answer, result: fault.rewrite(answer.result, call) };
-    return answer;
+  /** What the chain says, call by call, except where a fault says otherwise. */
+  async #answer(batch, faults) {
+    const reaches = batch.filter((_, i) => !faults[i].error && faults[i].result === undefined);
+    const forwarded = reaches.length > 0 ? await this.#forward(reaches) : [];
+    return batch.map((call, i) => {
+      const { error, errorAfter, result, rewrite } = faults[i];
+      const envelope = { jsonrpc: "2.0", id: call.id };
+      if (error ?? errorAfter) return { ...envelope, error: error ?? errorAfter };
+      if (result !== undefined) return { ...envelope, result };
+      const answer = forwarded.find(({ id }) => id === call.id);
+      return rewrite ? { ...answer, result: rewrite(answer.result, call) } : answer;
+    });
   }
 
-  async #forward(call) {
+  async #forward(calls) {
     try {
       const answer = await fetch(this.#target, {
         method: "POST",
         headers: { "content-type": "application/json" },
-        body: JSON.stringify(call),
+        body: JSON.stringify(calls),
       });
       return await answer.json();
     } catch (error) {
-      return { jsonrpc: "2.0", id: call.id, error: { code: -32603, message: String(error.cause ?? error) } };
+      return calls.map(({ id }) => ({ jsonrpc: "2.0", id, error: { code: -32603, message: String(error.cause ?? error) } }));
     }
   }
 }

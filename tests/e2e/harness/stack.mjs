@@ -75,7 +75,7 @@ class Stack {
       realm: REALM,
       token: { address, name, version, decimals: 6 },
       origin: { url: this.origin.url },
-      limits: { settlementTimeoutSeconds: 4, rpcTimeoutSeconds: 1, originTimeoutSeconds: 5 },
+      limits: { settlementTimeoutSeconds: 5, rpcTimeoutSeconds: 2, originTimeoutSeconds: 5 },
       routes,
     };
     if (typeof changes === "function") return changes(defaults, this);
@@ -199,7 +199,10 @@ class Stack {
   assertDiscreetLogs() {
     const { logs } = this.gateway;
     this.#assertDiscreet(logs, "the log");
-    assert.doesNotMatch(logs, /panicked at|RuntimeError|Uncaught/, "nothing panics or throws past the gateway");
+    // What workerd says of a CONNECT is no exception of ours.
+    const lines = logs.split("\n").filter((line) => !line.includes("does not export a connect() function"));
+    const thrown = lines.find((line) => /panicked at|RuntimeError|Uncaught/.test(line));
+    assert.equal(thrown, undefined, "nothing panics or throws past the gateway");
   }
 
   async stop() {
