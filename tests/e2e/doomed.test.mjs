@@ -1,7 +1,8 @@
 // A16: authorizations whose transfer would revert are found out by simulation: refused, and no gas spent.
+import assert from "node:assert/strict";
 import { test } from "node:test";
 import { privateKeyToAccount } from "viem/accounts";
-import { expectPaid, expectProblem } from "./harness/expect.mjs";
+import { expectPaid, expectProblem, expectTryAgain } from "./harness/expect.mjs";
 import { authorizationOf, signAuthorization } from "./harness/protocol.mjs";
 import { startStack } from "./harness/stack.mjs";
 
@@ -33,6 +34,22 @@ for (const scheme of ["evm", "abstract"]) {
     await chain.mint(short.address, 1n);
     const { answer } = await stack.present(PATH, credential);
     await expectPaid(stack, answer, credential);
+  });
+
+  test(`${scheme}: a payer with money for one thing who buys five at once gets one, and the other four cost no gas`, async () => {
+    const payer = privateKeyToAccount(scheme === "evm" ? `0x${"7a".repeat(32)}` : `0x${"7b".repeat(32)}`);
+    await chain.mint(payer.address, 10_000n);
+    const paths = [1, 2, 3, 4, 5].map((id) => `/v1/reports/${id}`);
+    const credentials = await Promise.all(paths.map((path) => stack.credential(path, { scheme, payer })));
+    const mark = await stack.mark();
+    const paid = await Promise.all(credentials.map((credential, i) => stack.present(paths[i], credential, { via: i % 2 })));
+    const refused = paid.filter(({ answer }) => answer.status !== 200);
+    assert.equal(refused.length, 4, paid.map(({ answer }) => answer.status).join());
+    for (const { answer } of refused) {
+      if (answer.status === 503) expectTryAgain(answer);
+      else expectProblem(answer, 402, "payment-insufficient", "verification-failed");
+    }
+    await mark.moved({ origin: 1, transactions: 1, transfers: 1, amount: 10_000n });
   });
 
   test(`${scheme}: an authorization that is not valid yet costs no gas`, async () => {

@@ -136,6 +136,18 @@ test("CONNECT makes no tunnel", async () => {
   await mark.nothing();
 });
 
+test("an upgrade to a WebSocket is no way around the price", async () => {
+  const mark = await stack.mark();
+  const headers = {
+    Connection: "Upgrade",
+    Upgrade: "websocket",
+    "Sec-WebSocket-Version": "13",
+    "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+  };
+  for (const path of ["/v1/same", "/premium/x"]) expectProblem(await stack.send(path, { headers }), 402, "payment-required");
+  await mark.nothing();
+});
+
 test("X-HTTP-Method-Override does not turn a free method into a priced one at the origin", async () => {
   const names = ["X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override"];
   const headers = Object.fromEntries(names.map((name) => [name, "GET"]));

@@ -1,7 +1,17 @@
 // A real local chain, and what tests need to see and do on it.
-import { createPublicClient, createTestClient, createWalletClient, getAddress, http, parseAbi, parseAbiItem } from "viem";
+import {
+  createPublicClient,
+  createTestClient,
+  createWalletClient,
+  encodeFunctionData,
+  getAddress,
+  http,
+  multicall3Abi,
+  parseAbi,
+  parseAbiItem,
+} from "viem";
 import { privateKeyToAccount } from "viem/accounts";
-import { accounts, CHAIN_ID, mint, placeContracts, startAnvil } from "../../../scripts/chain.mjs";
+import { accounts, CHAIN_ID, MULTICALL3, mint, placeContracts, startAnvil } from "../../../scripts/chain.mjs";
 import { until } from "./processes.mjs";
 
 export const TOKEN_ABI = parseAbi([
@@ -115,12 +125,29 @@ export class Chain {
 
   /** Any account puts a signed authorization on chain by itself (v, r, s form). */
   submit(authorization, sender, overrides = {}) {
-    const { from, to, value, validAfter, validBefore, nonce, signature } = authorization;
-    const r = signature.slice(0, 66);
-    const s = `0x${signature.slice(66, 130)}`;
-    const v = Number.parseInt(signature.slice(130), 16);
-    const args = [from, to, value, validAfter, validBefore, nonce, v, r, s];
-    return this.callToken("transferWithAuthorization", args, sender, overrides);
+    return this.callToken("transferWithAuthorization", transferArguments(authorization), sender, overrides);
+  }
+
+  /** Puts several authorizations on chain in one transaction, in this order. */
+  submitTogether(authorizations, sender, overrides = {}) {
+    const calls = authorizations.map((authorization) => ({
+      target: this.token.address,
+      allowFailure: false,
+      callData: encodeFunctionData({
+        abi: TOKEN_ABI,
+        functionName: "transferWithAuthorization",
+        args: transferArguments(authorization),
+      }),
+    }));
+    return this.wallet.writeContract({
+      account: sender,
+      address: MULTICALL3,
+      abi: multicall3Abi,
+      functionName: "aggregate3",
+      args: [calls],
+      gas: 1_000_000n,
+      ...overrides,
+    });
   }
 
   /** Calls the token from `sender`. */
@@ -140,4 +167,10 @@ export class Chain {
   spendNonce(sender, overrides = {}) {
     return this.wallet.sendTransaction({ account: sender, to: sender.address, value: 0n, ...overrides });
   }
+}
+
+function transferArguments({ from, to, value, validAfter, validBefore, nonce, signature }) {
+  const [r, s] = [signature.slice(0, 66), `0x${signature.slice(66, 130)}`];
+  const v = Number.parseInt(signature.slice(130), 16);
+  return [from, to, value, validAfter, validBefore, nonce, v, r, s];
 }
