@@ -5,6 +5,7 @@ mod body;
 mod clock;
 mod config;
 mod entry;
+mod holding;
 mod objects;
 mod origin;
 mod paid;

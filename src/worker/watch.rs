@@ -1,19 +1,18 @@
 //! Watching a paid response on its way out. The runtime pumps the bytes natively; only the end is looked
 //! at: when the origin breaks off, the payer may fetch again; when the client hangs up, it may not.
 
-use super::clock::within;
+use super::clock::sleep;
 use super::config::load;
 use super::objects::PayerMessage;
-use super::paid::Purchase;
+use super::paid::Sale;
 use crate::evm::Address;
-use crate::method::charge::Charge;
 use crate::payment::LeaseId;
 use js_sys::{BigInt, Promise};
 use std::time::Duration;
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{ReadableStream, ReadableStreamDefaultReader, Response, StreamPipeOptions, TransformStream, WritableStream};
+use web_sys::{AbortSignal, ReadableStream, Response, StreamPipeOptions, TransformStream, WritableStream};
 use worker::{Env, console_warn};
 
 #[wasm_bindgen]
@@ -31,12 +30,12 @@ extern "C" {
     fn new(length: BigInt) -> Result<FixedLengthStream, JsValue>;
 }
 
-/// A stream that has failed says so at once; one that has not is still open after this.
-const LOOK: Duration = Duration::from_millis(50);
+/// How long after the end of a body the client's hanging up may become known.
+const NEWS_OF_CLIENT: Duration = Duration::from_millis(50);
 
-impl Purchase<'_> {
+impl Sale<'_> {
     /// The response's body, watched until it was handed out. `None` when there is none.
-    pub(super) fn watched_body(&self, charge: &Charge, lease: LeaseId, response: &Response) -> worker::Result<Option<ReadableStream>> {
+    pub(super) fn watched_body(&self, lease: LeaseId, response: &Response) -> worker::Result<Option<ReadableStream>> {
         let Some(source) = response.body() else { return Ok(None) };
         let pipe = pipe_for(response)?;
         // Neither end may hide from the other which of them failed.
@@ -45,9 +44,10 @@ impl Purchase<'_> {
         options.set_prevent_cancel(true);
         let sink = pipe.writable();
         let piped = source.pipe_to_with_options(&sink, &options);
-        let payer = charge.signed.authorization.from;
-        let reopen = PayerMessage::Reopen { nonce: charge.signed.authorization.nonce, lease };
-        self.context.wait_until(watch(self.env.clone(), Piping { piped, source, sink }, payer, reopen));
+        let payer = self.charge.signed.authorization.from;
+        let reopen = PayerMessage::Reopen { nonce: self.nonce(), lease };
+        let client = self.request.incoming.request.signal();
+        self.request.context.wait_until(watch(self.request.env.clone(), Piping { piped, source, sink, client }, payer, reopen));
         Ok(Some(pipe.readable()))
     }
 }
@@ -56,13 +56,16 @@ struct Piping {
     piped: Promise,
     source: ReadableStream,
     sink: WritableStream,
+    /// Aborted when the client hangs up.
+    client: AbortSignal,
 }
 
 async fn watch(env: Env, piping: Piping, payer: Address, reopen: PayerMessage) {
-    let Piping { piped, source, sink } = piping;
+    let Piping { piped, source, sink, client } = piping;
     let Err(error) = JsFuture::from(piped).await else { return };
-    let reader: ReadableStreamDefaultReader = source.get_reader().unchecked_into();
-    if let Some(Err(_)) = within(LOOK, JsFuture::from(reader.closed())).await {
+    // Either end's failure looks the same here, and the runtime's news of the client may come a moment later.
+    sleep(NEWS_OF_CLIENT).await;
+    if !client.aborted() {
         let loaded = load(&env);
         if let Ok(isolate) = loaded.as_ref()
             && let Err(problem) = isolate.ask_payer(&env, payer, &reopen).await
@@ -70,8 +73,8 @@ async fn watch(env: Env, piping: Piping, payer: Address, reopen: PayerMessage) {
             console_warn!("a delivery broken off by the origin could not be reopened: {}", problem.detail);
         }
     }
-    // The client sees that the body is not whole, and the origin that nobody reads on.
-    let _ = JsFuture::from(reader.cancel_with_reason(&error)).await;
+    // The origin learns that nobody reads on, and the client that the body is not whole.
+    let _ = JsFuture::from(source.cancel_with_reason(&error)).await;
     let _ = JsFuture::from(sink.abort_with_reason(&error)).await;
 }
 
