@@ -1,0 +1,154 @@
+// Makes tests/vectors/viem.json: what viem (and the curve library under it) say of typed data, calldata, transactions and
+// signatures, for inputs drawn from a fixed seed. `node tests/vectors/make.mjs` writes the same file again.
+
+import { writeFileSync } from "node:fs";
+import {
+  concat,
+  domainSeparator,
+  encodeFunctionData,
+  hashTypedData,
+  keccak256,
+  numberToHex,
+  parseAbi,
+  parseTransaction,
+  recoverAddress,
+  toBytes,
+} from "viem";
+import { privateKeyToAccount } from "viem/accounts";
+
+const ORDER = 0xfffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141n;
+const FIELD = 0xfffffffffffffffffffffffffffffffffffffffffffffffffffffffefffffc2fn;
+const CASES = 64;
+
+let counter = 0;
+const word = () => keccak256(toBytes(`mpp-edge vectors ${counter++}`));
+const random = () => BigInt(word());
+const below = (limit) => random() % limit;
+const bytes = (length) => {
+  let out = "0x";
+  while (out.length < 2 + length * 2) out += word().slice(2);
+  return out.slice(0, 2 + length * 2);
+};
+/** Small, large and boundary values of a width, each now and then. */
+const integer = (bits) => {
+  const max = (1n << BigInt(bits)) - 1n;
+  return [0n, 1n, 127n, 128n, 255n, 256n, max, below(1n << below(BigInt(bits))), below(max), below(max)][Number(below(10n))];
+};
+const pick = (list) => list[Number(below(BigInt(list.length)))];
+const account = () => privateKeyToAccount(numberToHex(1n + below(ORDER - 1n), { size: 32 }));
+const decimal = (value) => value.toString();
+
+const types = {
+  TransferWithAuthorization: [
+    { name: "from", type: "address" },
+    { name: "to", type: "address" },
+    { name: "value", type: "uint256" },
+    { name: "validAfter", type: "uint256" },
+    { name: "validBefore", type: "uint256" },
+    { name: "nonce", type: "bytes32" },
+  ],
+};
+const abi = parseAbi([
+  "function transferWithAuthorization(address from, address to, uint256 value, uint256 validAfter, uint256 validBefore, bytes32 nonce, uint8 v, bytes32 r, bytes32 s)",
+  "function authorizationState(address authorizer, bytes32 nonce) view returns (bool)",
+]);
+
+const authorizations = [];
+for (let i = 0; i < CASES; i += 1) {
+  const payer = account();
+  const domain = {
+    name: pick(["USD Coin", "Bridged USDC (Stargate)", "", "Ünïcode € coin", "x".repeat(200)]),
+    // Not empty: viem then leaves the field out of the domain's type, which is another domain.
+    version: pick(["1", "2", "ü", "2.2"]),
+    chainId: Number(1n + integer(52)),
+    verifyingContract: bytes(20),
+  };
+  const message = {
+    from: payer.address,
+    to: bytes(20),
+    value: integer(128),
+    validAfter: integer(64),
+    validBefore: integer(64),
+    nonce: word(),
+  };
+  const typed = { domain, types, primaryType: "TransferWithAuthorization", message };
+  const signature = await payer.signTypedData(typed);
+  const [r, s, v] = [signature.slice(0, 66), `0x${signature.slice(66, 130)}`, Number.parseInt(signature.slice(130), 16)];
+  const { from, to, value, validAfter, validBefore, nonce } = message;
+  authorizations.push({
+    name: domain.name,
+    version: domain.version,
+    chainId: domain.chainId,
+    contract: domain.verifyingContract,
+    authorization: {
+      from: from.toLowerCase(),
+      to,
+      value: decimal(value),
+      validAfter: decimal(validAfter),
+      validBefore: decimal(validBefore),
+      nonce,
+    },
+    separator: domainSeparator({ domain }),
+    digest: hashTypedData(typed),
+    signature,
+    transferCall: encodeFunctionData({
+      abi,
+      functionName: "transferWithAuthorization",
+      args: [from, to, value, validAfter, validBefore, nonce, v, r, s],
+    }),
+    stateCall: encodeFunctionData({ abi, functionName: "authorizationState", args: [from, nonce] }),
+  });
+}
+
+const transactions = [];
+for (let i = 0; i < CASES; i += 1) {
+  const privateKey = numberToHex(1n + below(ORDER - 1n), { size: 32 });
+  const legacy = i % 2 === 1;
+  const chainId = Number(1n + integer(legacy ? 50 : 52));
+  const nonce = Number(integer(53));
+  const [gas, maxFee] = [integer(64), integer(128)];
+  const priorityFee = below(maxFee + 1n);
+  const to = bytes(20);
+  const data = bytes(Number(pick([0n, 0n, 1n, 55n, 56n, 228n, 300n])));
+  const fees = legacy
+    ? { type: "legacy", gasPrice: maxFee }
+    : { type: "eip1559", maxFeePerGas: maxFee, maxPriorityFeePerGas: priorityFee };
+  const raw = await privateKeyToAccount(privateKey).signTransaction({ chainId, nonce, gas, to, data, ...fees });
+  parseTransaction(raw);
+  transactions.push({
+    privateKey,
+    chainId,
+    nonce,
+    gas: decimal(gas),
+    to,
+    data,
+    ...(legacy ? { gasPrice: decimal(maxFee) } : { maxFee: decimal(maxFee), priorityFee: decimal(priorityFee) }),
+    raw,
+    hash: keccak256(raw),
+  });
+}
+
+// Signatures nobody made: any r that is the x of a point belongs to some key. `signer` is null where there is none.
+const recoveries = [];
+const half = ORDER / 2n;
+const edges = [0n, 1n, 2n, 3n, half, half + 1n, ORDER - 1n, ORDER, ORDER + 1n, FIELD - ORDER, FIELD - 1n, FIELD, (1n << 256n) - 1n];
+const scalars = (round) => (round < edges.length ? edges[round] : below(ORDER));
+for (let i = 0; i < CASES * 2; i += 1) {
+  const digest = pick([word(), word(), word(), `0x${"00".repeat(32)}`, `0x${"ff".repeat(32)}`]);
+  const r = i < CASES ? scalars(i) : below(ORDER);
+  const s = i < CASES ? below(half) : scalars(i - CASES);
+  const v = pick([27n, 28n]);
+  const canonical = r > 0n && r < ORDER && s > 0n && s <= half;
+  const signature = concat([numberToHex(r, { size: 32 }), numberToHex(s, { size: 32 }), numberToHex(v, { size: 1 })]);
+  const signer = canonical ? await recoverAddress({ hash: digest, signature }).catch(() => null) : null;
+  recoveries.push({ digest, signature, canonical, signer: signer?.toLowerCase() ?? null });
+}
+
+const keys = [1n, 2n, half, ORDER - 1n].map((scalar) => {
+  const privateKey = numberToHex(scalar, { size: 32 });
+  return { privateKey, address: privateKeyToAccount(privateKey).address.toLowerCase() };
+});
+
+const file = new URL("viem.json", import.meta.url);
+writeFileSync(file, `${JSON.stringify({ authorizations, transactions, recoveries, keys }, null, 1)}\n`);
+console.log(`${recoveries.filter((one) => one.signer).length} of ${recoveries.length} signatures have a signer`);
