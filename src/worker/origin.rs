@@ -4,14 +4,14 @@ use super::clock::within;
 use super::respond::EXPOSED_HEADERS;
 use crate::gateway::config::Origin;
 use crate::gateway::headers::{
-    PAYER_PREFIX, RESPONSE_PAYMENT, is_forwarded, is_hop_by_hop, is_private, redirect_within, with_names, without_payment_challenges,
+    PAYER_PREFIX, RESPONSE_PAYMENT, below, is_forwarded, is_hop_by_hop, is_private, with_names, without_payment_challenges,
 };
 use crate::protocol::problem::{Problem, ProblemKind};
 use js_sys::{Array, Uint8Array};
 use std::time::Duration;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{AbortController, Headers, Request, RequestInit, RequestRedirect, Response, ResponseInit, WorkerGlobalScope};
+use web_sys::{AbortController, Headers, Request, RequestInit, RequestRedirect, Response, ResponseInit, Url, WorkerGlobalScope};
 use worker::{Env, Result, console_error};
 
 /// A request on its way through the gateway.
@@ -206,11 +206,21 @@ pub(super) fn finish(
     Ok(Response::new_with_opt_readable_stream_and_init(body, &init)?)
 }
 
-/// Where an absolute redirect to the origin's own URL leads through the gateway.
+/// Where an absolute redirect to the origin's own URL leads through the gateway. Relative ones do so by
+/// themselves.
 fn on_gateway(location: &str, incoming: &Incoming, origin: &Origin) -> Option<String> {
     let Origin::Url(base) = origin else { return None };
-    let path = redirect_within(location, base)?;
-    Some(format!("{}://{}{path}", incoming.scheme, incoming.host))
+    if !location.contains("//") {
+        return None;
+    }
+    let base = Url::new(base).ok()?;
+    let target = Url::new_with_base(location, &base.href()).ok()?;
+    if target.host() != base.host() {
+        return None;
+    }
+    let path = target.pathname();
+    let path = below(&path, &base.pathname())?;
+    Some(format!("{}://{}{path}{}{}", incoming.scheme, incoming.host, target.search(), target.hash()))
 }
 
 /// When the origin uses CORS, pages may send the credential and read the payment headers.

@@ -1,6 +1,7 @@
 //! What the chain says of the configured token: the EIP-712 domain its payers sign in, and whether the
 //! configuration is right about it. Asked once per isolate; a failure is never remembered.
 
+use super::clock::{now, sleep};
 use super::config::Isolate;
 use super::respond::misconfigured;
 use crate::evm::eip712::Domain;
@@ -10,13 +11,20 @@ use crate::evm::transaction::Call;
 use crate::evm::{Address, B256, U256};
 use crate::payment::RETRY_SECONDS;
 use crate::protocol::problem::{FieldError, Problem};
+use crate::time::Timestamp;
 use alloy_primitives::Bytes;
-use std::cell::RefCell;
+use core::time::Duration;
+use std::cell::{Cell, RefCell};
+
+/// How often a request looks whether another has heard from the token.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// What is known so far.
 #[derive(Default)]
 pub(super) struct TokenFacts {
     confirmed: RefCell<Option<Domain>>,
+    /// Since when a request of this isolate is asking the token.
+    asking_since: Cell<Option<Timestamp>>,
 }
 
 /// The domain to check a signature in.
@@ -48,8 +56,27 @@ impl Isolate {
         }
     }
 
-    /// Asks the token for its domain and decimals and compares them with the configuration.
+    /// The token's domain as the token confirms it. On a cold isolate one request asks and the others wait
+    /// for it: a request cannot await another's promise on Workers, so they look again and again.
     pub(super) async fn confirm_token(&self) -> Result<Domain, Problem> {
+        let facts = &self.token;
+        let is_asking = || facts.asking_since.get().is_some_and(|since| now().since(since) < self.gateway.limits.rpc_timeout);
+        while facts.confirmed.borrow().is_none() && is_asking() {
+            sleep(LOOK_AGAIN).await;
+        }
+        if let Some(domain) = facts.confirmed.borrow().clone() {
+            return Ok(domain);
+        }
+        facts.asking_since.set(Some(now()));
+        let domain = self.ask_token().await;
+        facts.asking_since.set(None);
+        domain.inspect(|domain| {
+            facts.confirmed.replace(Some(domain.clone()));
+        })
+    }
+
+    /// Asks the token for its domain and decimals and compares them with the configuration.
+    async fn ask_token(&self) -> Result<Domain, Problem> {
         let token = &self.gateway.token;
         let [name, version, separator, decimals] = erc3009::metadata_calls();
         let requests = [name, version, separator, decimals].map(|data| Request::call(None, &Call { to: token.address, data: data.into() }));
@@ -69,7 +96,6 @@ impl Isolate {
         if domain.separator() != separator {
             return Err(wrong("token.name", "and token.version do not give the token's DOMAIN_SEPARATOR()"));
         }
-        self.token.confirmed.replace(Some(domain.clone()));
         Ok(domain)
     }
 

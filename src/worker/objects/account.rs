@@ -118,7 +118,8 @@ impl Account {
                 // Nothing was signed: the payer's object will ask again.
                 return Ok(None);
             }
-            let raw = outbox.borrow_mut().submit(purpose, gas_limit, now());
+            let salted = gas_limit.map(|gas| gas.saturating_add(salt()));
+            let raw = outbox.borrow_mut().submit(purpose, salted, now());
             self.persist(outbox, &id)?;
             if let Some(raw) = raw {
                 self.broadcast(isolate, Vec::from([(id, raw)])).await;
@@ -234,6 +235,15 @@ impl Account {
         outbox.borrow_mut().drop_finished();
         Ok(())
     }
+}
+
+/// A little gas more or less, at random. Another gateway that shares the account and is shown the same
+/// credential at the same moment would else sign the very same transaction, and both would take it for theirs.
+fn salt() -> u64 {
+    let mut salt = [0; 2];
+    // Without entropy the gas stays as it is.
+    let _ = getrandom::fill(&mut salt);
+    u16::from_be_bytes(salt).into()
 }
 
 /// Whoever polls tells the others when it is done, however it ends.
