@@ -60,11 +60,11 @@ function flatten(headers) {
  * @param {string} base "http://127.0.0.1:port"
  * @param {string} path sent as it is (may be in absolute form)
  * @param {{method?: string, headers?: object | [string, string][], body?: string | Buffer | import("node:stream").Readable,
- *   host?: string, signal?: AbortSignal, timeout?: number}} options
+ *   host?: string, timeout?: number, onRequest?: (request: http.ClientRequest) => void}} options
  * @returns {Promise<import("node:http").IncomingMessage>}
  */
 export function open(base, path, options = {}) {
-  const { method = "GET", headers = {}, body, host, signal, timeout = 60_000 } = options;
+  const { method = "GET", headers = {}, body, host, timeout = 60_000, onRequest } = options;
   const { hostname, port, host: own } = new URL(base);
   const lines = ["Host", host ?? own, ...flatten(headers)];
   const streamed = typeof body?.pipe === "function";
@@ -73,7 +73,8 @@ export function open(base, path, options = {}) {
     else lines.push("Content-Length", String(Buffer.byteLength(body)));
   }
   return new Promise((resolve, reject) => {
-    const request = http.request({ hostname, port, path, method, headers: lines, agent, signal });
+    const request = http.request({ hostname, port, path, method, headers: lines, agent });
+    onRequest?.(request);
     const late = setTimeout(() => request.destroy(new Error(`no answer to ${method} ${path} in ${timeout} ms`)), timeout);
     request.once("close", () => clearTimeout(late));
     request.once("response", (response) => {
