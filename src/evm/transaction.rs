@@ -23,6 +23,16 @@ pub enum GasPrice {
     Legacy(u128),
 }
 
+impl GasPrice {
+    /// The most that a unit of gas may cost.
+    pub const fn most(self) -> u128 {
+        match self {
+            Self::Dynamic { max_fee, .. } => max_fee,
+            Self::Legacy(price) => price,
+        }
+    }
+}
+
 /// A call of a contract, without value.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Call {

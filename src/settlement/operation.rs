@@ -17,8 +17,8 @@ const STUCK: Duration = Duration::from_secs(15);
 /// A transaction that is not mined after this is sent again as it is: a node may have dropped it.
 const REBROADCAST: Duration = Duration::from_secs(4);
 
-/// Transactions tried per operation at the most: each raises the price by a quarter, so the last costs
-/// about six times the first.
+/// Transactions tried per operation at the most, unless nodes suggest to pay more than the last offers: each
+/// raises the price by a quarter, so the last costs about six times the first.
 const MAX_ATTEMPTS: usize = 9;
 
 /// Reviews in which the nonce was used up without a receipt of ours before a new nonce is taken; a node
@@ -83,6 +83,12 @@ pub struct Operation {
     attempts: Vec<Attempt>,
     absences: u8,
     underpriced: bool,
+    /// The first block after which the authorization is no longer valid.
+    #[serde(default)]
+    late_since: Option<u64>,
+    /// The first block in which an authorization that was said to be used was not.
+    #[serde(default)]
+    unused_since: Option<u64>,
     broadcast_at: Timestamp,
 }
 
@@ -96,6 +102,8 @@ pub(super) struct Chain {
     /// The first nonce that neither the node's pool nor an operation holds, below one that an operation holds.
     pub(super) gap: Option<u64>,
     pub(super) confirmations: u64,
+    /// What nodes suggest to pay.
+    pub(super) price: GasPrice,
 }
 
 /// What an operation needs next.
@@ -109,6 +117,8 @@ pub(super) enum Step {
     Reprice,
     /// Take another nonce and sign.
     Renumber,
+    /// Take the nonce of the gap and sign, unless another does.
+    FillGap,
     /// Look for the authorization's use in the token's logs.
     Investigate,
 }
@@ -149,7 +159,18 @@ impl Operation {
             Some(gas_limit) => gas_limit,
             None => 0,
         };
-        Self { purpose, gas_limit, verdict: None, nonce: None, attempts: Vec::new(), absences: 0, underpriced: false, broadcast_at: now }
+        Self {
+            purpose,
+            gas_limit,
+            verdict: None,
+            nonce: None,
+            attempts: Vec::new(),
+            absences: 0,
+            underpriced: false,
+            late_since: None,
+            unused_since: None,
+            broadcast_at: now,
+        }
     }
 
     /// How it ended, once it has.
@@ -217,6 +238,7 @@ impl Operation {
         if self.verdict.is_some() {
             return self.reclaim(chain, now);
         }
+        self.late_since = (chain.time >= self.purpose.valid_before()).then(|| self.late_since.unwrap_or(chain.block).min(chain.block));
         if let Some(receipt) = receipt {
             if !is_deep(receipt, chain) {
                 return Step::Wait;
@@ -228,8 +250,8 @@ impl Operation {
             }
             return Step::Investigate;
         }
-        if chain.time >= self.purpose.valid_before() {
-            return Step::Investigate;
+        if self.late_since.is_some() {
+            return if self.is_over(chain) { Step::Investigate } else { Step::Wait };
         }
         if self.attempts.is_empty() {
             return if self.gas_limit == 0 { Step::Investigate } else { Step::Renumber };
@@ -239,20 +261,29 @@ impl Operation {
                 self.absences = self.absences.saturating_add(1);
                 if self.absences > MAX_ABSENCES { Step::Renumber } else { Step::Wait }
             }
-            Some(nonce) if chain.gap.is_some_and(|gap| gap < nonce) && self.is_stuck(now) => Step::Renumber,
-            _ => self.push(now),
+            Some(nonce) if chain.gap.is_some_and(|gap| gap < nonce) && self.is_stuck(now) => Step::FillGap,
+            _ => self.push(chain, now),
         }
     }
 
     /// The pending transaction is sent again, and replaced when that does not help.
-    fn push(&self, now: Timestamp) -> Step {
-        if (self.underpriced || self.is_stuck(now)) && self.attempts.len() < MAX_ATTEMPTS {
+    fn push(&self, chain: &Chain, now: Timestamp) -> Step {
+        // Raising has its end, going along with the market has none: others wait behind this nonce.
+        let outbid = || self.last_attempt().is_some_and(|attempt| attempt.price.most() < chain.price.most());
+        let may_raise = self.attempts.len() < MAX_ATTEMPTS || (self.is_stuck(now) && outbid());
+        if (self.underpriced || self.is_stuck(now)) && may_raise {
             Step::Reprice
         } else if now.since(self.broadcast_at) >= REBROADCAST {
             Step::Rebroadcast
         } else {
             Step::Wait
         }
+    }
+
+    /// Whether the time for the transfer is over, in a block as deep as a settlement must be: a reorganisation
+    /// may take a shallower one back and bring the transfer in time.
+    fn is_over(&self, chain: &Chain) -> bool {
+        self.late_since.is_some_and(|block| depth(block, chain) >= chain.confirmations)
     }
 
     fn is_stuck(&self, now: Timestamp) -> bool {
@@ -262,7 +293,13 @@ impl Operation {
     /// After the verdict: the nonce must be used up, by whatever transaction.
     fn reclaim(&mut self, chain: &Chain, now: Timestamp) -> Step {
         self.release_used(chain);
-        if self.nonce.is_none() { Step::Wait } else { self.push(now) }
+        let Some(nonce) = self.nonce else { return Step::Wait };
+        if chain.gap.is_some_and(|gap| gap < nonce) && self.is_stuck(now) {
+            // Nobody waits behind it: who does takes a nonce below, as it would have to anyway.
+            self.nonce = None;
+            return Step::Wait;
+        }
+        self.push(chain, now)
     }
 
     fn release_used(&mut self, chain: &Chain) {
@@ -285,6 +322,18 @@ impl Operation {
         let Some(used) = used else {
             let in_time = chain.time < self.purpose.valid_before();
             let never_sent = self.attempts.is_empty();
+            if !self.is_over(chain) && self.attempts.iter().any(|attempt| attempt.nonce >= chain.count) {
+                // One has reverted, but another may still bring it about.
+                return;
+            }
+            if !self.is_over(chain) && never_sent {
+                // Cancelled, or the block with its use is being replaced.
+                let since = self.unused_since.unwrap_or(chain.block).min(chain.block);
+                self.unused_since = Some(since);
+                if depth(since, chain) < chain.confirmations {
+                    return;
+                }
+            }
             self.end(Verdict::Failed(match (in_time, never_sent) {
                 (true, true) => Failure::UsedElsewhere,
                 (true, false) => Failure::Reverted,
@@ -309,6 +358,10 @@ impl Operation {
 }
 
 fn is_deep(receipt: &Receipt, chain: &Chain) -> bool {
-    let depth = chain.block.checked_sub(receipt.block_number()).map_or(0, |above| above.saturating_add(1));
-    depth >= chain.confirmations
+    depth(receipt.block_number(), chain) >= chain.confirmations
+}
+
+/// Blocks from `block` to the latest, counting both.
+fn depth(block: u64, chain: &Chain) -> u64 {
+    chain.block.checked_sub(block).map_or(0, |above| above.saturating_add(1))
 }

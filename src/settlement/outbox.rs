@@ -114,6 +114,7 @@ impl Outbox {
             return None;
         }
         self.operations.insert(id, Operation::new(purpose, gas_limit, now));
+        self.changed.insert(id);
         gas_limit.and_then(|_| self.sign(id, None, now))
     }
 
@@ -141,6 +142,7 @@ impl Outbox {
             count: view.latest_count,
             gap: gap.then_some(count),
             confirmations: self.confirmations,
+            price: view.price,
         })
     }
 
@@ -165,9 +167,13 @@ impl Outbox {
                 self.sign(id, nonce, now).map(Effect::Broadcast)
             }
             Step::Renumber => {
-                // One operation at a time fills a gap: the next review sees it held.
                 let gap = chain.gap.filter(|gap| !self.held().contains(gap));
                 self.sign(id, gap, now).map(Effect::Broadcast)
+            }
+            Step::FillGap => {
+                // One operation at a time; the others keep what they hold.
+                let gap = chain.gap.filter(|gap| !self.held().contains(gap))?;
+                self.sign(id, Some(gap), now).map(Effect::Broadcast)
             }
         }
     }
