@@ -1,0 +1,194 @@
+//! Schedules that random ones meet too seldom, each a story of its own.
+
+use super::chain::{Call, Sender};
+use super::{Fault, TRANSFERS, World};
+use alloy_primitives::B256;
+use mpp_edge::evm::transaction::GasPrice;
+use mpp_edge::settlement::{Failure, Purpose, Verdict};
+
+fn id(index: usize) -> B256 {
+    Purpose::Transfer(TRANSFERS[index]).id()
+}
+
+impl World {
+    fn verdict(&self, index: usize) -> Option<Verdict> {
+        self.operation(&id(index)).and_then(|operation| operation.verdict())
+    }
+
+    fn attempts(&self, index: usize) -> Vec<(u64, u128)> {
+        let price = |price| match price {
+            GasPrice::Dynamic { max_fee, .. } | GasPrice::Legacy(max_fee) => max_fee,
+        };
+        self.operation(&id(index)).unwrap().attempts().iter().map(|attempt| (attempt.nonce, price(attempt.price))).collect()
+    }
+
+    fn mine(&mut self) {
+        self.chain.mine(self.now.seconds().get(), 100);
+    }
+
+    fn polls(&mut self, times: usize, seconds: u64) {
+        for _ in 0..times {
+            self.pass(seconds);
+            self.poll(Fault::None);
+        }
+    }
+
+    fn end(mut self) {
+        self.recover().unwrap();
+        self.check().unwrap();
+        self.haunt();
+        self.check().unwrap();
+    }
+}
+
+#[test]
+fn the_usual_way() {
+    let mut world = World::new(1);
+    world.submit(0, Some(100_000), Fault::None);
+    world.polls(2, 1);
+    assert_eq!(world.verdict(0), None);
+    world.mine();
+    world.polls(1, 1);
+    assert!(matches!(world.verdict(0), Some(Verdict::Settled { .. })));
+    assert!(world.outbox.is_idle());
+    assert_eq!(world.attempts(0).len(), 1);
+    world.end();
+}
+
+#[test]
+fn a_settlement_counts_at_the_configured_depth() {
+    let mut world = World::new(3);
+    world.submit(0, Some(100_000), Fault::None);
+    for _ in 0..2 {
+        world.mine();
+        world.polls(1, 1);
+        assert_eq!(world.verdict(0), None);
+    }
+    world.mine();
+    world.polls(1, 1);
+    assert!(matches!(world.verdict(0), Some(Verdict::Settled { .. })));
+    world.end();
+}
+
+#[test]
+fn many_on_their_way_take_consecutive_nonces() {
+    let mut world = World::new(1);
+    for index in 0..3 {
+        world.submit(index, Some(100_000), Fault::None);
+    }
+    assert_eq!([0, 1, 2].map(|index| world.attempts(index)[0].0), [0, 1, 2]);
+    world.end();
+}
+
+#[test]
+fn a_stuck_transaction_is_replaced_at_the_same_nonce_for_more() {
+    let mut world = World::new(1);
+    world.submit(0, Some(100_000), Fault::None);
+    world.chain.floor = 240;
+    for _ in 0..10 {
+        world.polls(1, 2);
+        world.mine();
+    }
+    let attempts = world.attempts(0);
+    assert_eq!(attempts.iter().map(|(nonce, _)| *nonce).collect::<Vec<_>>(), [0, 0]);
+    assert!(attempts[1].1 >= attempts[0].1 * 11 / 10 && attempts[1].1 >= 240);
+    assert!(matches!(world.verdict(0), Some(Verdict::Settled { .. })));
+    world.end();
+}
+
+/// Nodes that refuse what is below the base fee burn through the attempts within seconds, when what they suggest lags behind
+/// it. Once it no longer does, the account must get on.
+fn spike(world: &mut World) {
+    world.chain.floor = 100_000;
+    world.chain.behind = 1_000;
+    world.chain.refuses_low_fees = true;
+    world.submit(2, Some(100_000), Fault::None);
+    world.polls(20, 1);
+    world.chain.behind = 1;
+}
+
+#[test]
+fn fees_that_rise_further_than_the_attempts_reach() {
+    let mut world = World::new(1);
+    spike(&mut world);
+    for _ in 0..30 {
+        world.polls(1, 2);
+        world.mine();
+    }
+    assert!(matches!(world.verdict(2), Some(Verdict::Settled { .. })), "{:?} after {:?}", world.verdict(2), world.attempts(2));
+    world.end();
+}
+
+#[test]
+fn others_do_not_wait_for_ever_behind_one_that_had_no_attempts_left() {
+    let mut world = World::new(1);
+    spike(&mut world);
+    world.submit(1, Some(100_000), Fault::None);
+    for _ in 0..40 {
+        world.polls(1, 2);
+        world.mine();
+    }
+    assert!(matches!(world.verdict(1), Some(Verdict::Settled { .. })), "{:?} after {:?}", world.verdict(1), world.attempts(1));
+    world.end();
+}
+
+/// An attempt that was given up for a lower nonce may still be mined: until it cannot, nothing has failed.
+#[test]
+fn a_reverted_attempt_does_not_fail_what_another_may_still_bring_about() {
+    let mut world = World::new(1);
+    // Another gateway's transactions hold the nonces 0 and 1, and are forgotten.
+    world.chain.send_other(Sender::OtherOutbox, Call::Nothing);
+    world.chain.send_other(Sender::OtherOutbox, Call::Nothing);
+    world.submit(2, Some(100_000), Fault::None);
+    world.chain.drop_one(0);
+    world.chain.drop_one(0);
+    world.polls(9, 2);
+    assert_eq!(world.attempts(2).iter().map(|(nonce, _)| *nonce).collect::<Vec<_>>(), [2, 0]);
+    // The second attempt reverts: for the moment the payer has no money.
+    world.chain.broke = true;
+    world.mine();
+    world.chain.broke = false;
+    world.polls(1, 1);
+    // The other gateway goes on, and the first attempt's turn comes.
+    world.chain.send_other(Sender::OtherOutbox, Call::Nothing);
+    world.mine();
+    world.end();
+}
+
+#[test]
+fn a_transfer_of_somebody_else_counts_when_it_is_this_one() {
+    let mut world = World::new(2);
+    world.submit(0, Some(100_000), Fault::SendsInVain);
+    world.chain.send_other(Sender::Stranger, Call::Transfer(0));
+    world.mine();
+    world.submit(1, None, Fault::None);
+    world.chain.send_other(Sender::Stranger, Call::Cancel(1));
+    world.mine();
+    world.mine();
+    world.end();
+}
+
+#[test]
+fn what_another_gateway_of_the_account_sold_is_not_sold_again() {
+    let mut world = World::new(1);
+    world.chain.send_other(Sender::OtherOutbox, Call::Transfer(0));
+    world.mine();
+    world.submit(0, None, Fault::None);
+    world.polls(1, 1);
+    assert_eq!(world.verdict(0), Some(Verdict::Failed(Failure::UsedElsewhere)));
+    world.end();
+}
+
+#[test]
+fn an_authorization_that_expires_unmined_has_failed_and_leaves_no_nonce() {
+    let mut world = World::new(1);
+    world.chain.floor = 1_000_000;
+    world.submit(0, Some(100_000), Fault::SendsInVain);
+    for _ in 0..40 {
+        world.polls(1, 2);
+        world.chain.mine(world.now.seconds().get(), 0);
+    }
+    assert_eq!(world.verdict(0), Some(Verdict::Failed(Failure::Expired)));
+    assert!(!world.outbox.is_idle(), "its nonce is not used up");
+    world.end();
+}
