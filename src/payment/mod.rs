@@ -7,8 +7,10 @@
 //! when the request died, runs out. Whoever delivers must still hold it, so there is one settlement and
 //! one delivery.
 
+mod delivery;
 mod simulation;
 
+pub use delivery::{Disposition, disposition, has_receipt};
 pub use simulation::{Simulated, Simulation};
 
 use crate::evm::B256;
@@ -57,16 +59,6 @@ pub enum Stage {
     Failed(Failure),
 }
 
-impl Stage {
-    /// The transaction that moved the money, once it is ours.
-    pub const fn transaction(self) -> Option<B256> {
-        match self {
-            Self::Settled { transaction } | Self::Delivered { transaction } => Some(transaction),
-            _ => None,
-        }
-    }
-}
-
 /// One charge and how far it has come.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -90,10 +82,7 @@ pub enum Next {
         gas_limit: Option<u64>,
     },
     /// Call the origin and deliver.
-    Deliver {
-        /// The transaction that moved the money.
-        transaction: B256,
-    },
+    Deliver,
 }
 
 /// Why a presented charge is not worked on.
@@ -139,22 +128,54 @@ impl Payment {
                 Next::Simulate
             }
             Stage::Submitted { gas_limit } => Next::Settle { gas_limit },
-            Stage::Settled { transaction } => Next::Deliver { transaction },
+            Stage::Settled { .. } => Next::Deliver,
         };
         Ok((payment, next))
     }
 
-    /// Hands the payment to the request that presented it, for at most `duration`.
-    pub fn lease(&mut self, now: Timestamp, duration: Duration) -> LeaseId {
+    fn lease(&mut self, now: Timestamp, duration: Duration) -> LeaseId {
         self.lease = self.lease.saturating_add(1);
         self.leased_until = Some(now.saturating_add(duration));
         self.lease
     }
 
-    /// The simulation went well, and the origin is to be called first.
-    pub const fn reserve(&mut self) {
-        if let Stage::Claimed = self.stage {
-            self.stage = Stage::Reserved;
+    /// The simulation went well, and the origin is to be called first by the request that presented the
+    /// charge: it holds the payment for at most `duration`.
+    ///
+    /// # Errors
+    /// [`Lost`] when the payment is not [`Stage::Claimed`].
+    pub fn reserve(&mut self, now: Timestamp, duration: Duration) -> Result<LeaseId, Lost> {
+        match self.stage {
+            Stage::Claimed => {
+                self.stage = Stage::Reserved;
+                Ok(self.lease(now, duration))
+            }
+            _ => Err(Lost),
+        }
+    }
+
+    /// The money is there: the request that presented the charge may deliver, for at most `duration`.
+    ///
+    /// # Errors
+    /// [`Lost`] when the payment is not [`Stage::Settled`].
+    pub fn hand_over(&mut self, now: Timestamp, duration: Duration) -> Result<(LeaseId, B256), Lost> {
+        match self.stage {
+            Stage::Settled { transaction } => Ok((self.lease(now, duration), transaction)),
+            _ => Err(Lost),
+        }
+    }
+
+    /// The money for a [`Payment::resume`]d payment is there: the same lease holds it on.
+    ///
+    /// # Errors
+    /// [`Lost`] when it was given back meanwhile, or the payment is not [`Stage::Settled`].
+    pub fn hand_back(&mut self, lease: LeaseId, now: Timestamp, duration: Duration) -> Result<B256, Lost> {
+        match self.stage {
+            Stage::Settled { transaction } if self.lease == lease => {
+                self.leased_until = Some(now.saturating_add(duration));
+                Ok(transaction)
+            }
+            _ => Err(Lost),
         }
     }
 
@@ -245,12 +266,14 @@ impl Payment {
         }
     }
 
-    /// The request that held the lease is done without delivering. Returns what is to be remembered:
-    /// nothing when nothing was broadcast.
+    /// The request that held the lease is done without delivering: the lease is void, also for a
+    /// settlement that it has just asked for. Returns what is to be remembered: nothing when nothing was
+    /// broadcast.
     pub fn release(mut self, lease: LeaseId) -> Option<Self> {
-        if !self.holds(lease) {
+        if self.lease != lease || matches!(self.stage, Stage::Delivered { .. }) {
             return Some(self);
         }
+        self.lease = self.lease.saturating_add(1);
         self.leased_until = None;
         match self.stage {
             Stage::Reserved => None,
@@ -258,37 +281,47 @@ impl Payment {
         }
     }
 
-    /// What the payment will still take from the payer's balance, as far as is known.
-    pub fn reserves(&self, now: Timestamp) -> Amount {
+    /// What the payment will still take from the payer's balance, as far as is known. `at_work` as in
+    /// [`Payment::present`].
+    pub fn reserves(&self, now: Timestamp, at_work: bool) -> Amount {
         let on_its_way = match self.stage {
+            Stage::Claimed => at_work,
             Stage::Reserved => self.is_leased(now),
-            Stage::Claimed | Stage::Submitted { .. } => true,
+            Stage::Submitted { .. } => true,
             _ => false,
         };
         if on_its_way { self.charge.signed.authorization.value } else { Amount::ZERO }
     }
 
-    /// When the payment may be forgotten. One whose outcome is unknown never is.
-    pub fn forget_at(&self) -> Option<Timestamp> {
+    /// Whether money may still be moved for it.
+    pub const fn is_open(&self) -> bool {
+        matches!(self.stage, Stage::Claimed | Stage::Reserved | Stage::Submitted { .. })
+    }
+
+    /// When the payment may be forgotten: when its credential can neither buy nor resume anything any more.
+    pub fn forget_at(&self) -> Timestamp {
         let expires = self.charge.expires;
         let valid_before = self.charge.signed.authorization.valid_before.timestamp();
         let spent = expires.max(valid_before).min(expires.saturating_add(LONGEST));
         match self.stage {
-            Stage::Submitted { .. } => None,
-            Stage::Settled { .. } => Some(spent.max(expires.saturating_add(UNDELIVERED))),
-            Stage::Claimed | Stage::Reserved | Stage::Delivered { .. } | Stage::Failed(_) => Some(spent),
+            Stage::Submitted { .. } | Stage::Settled { .. } => spent.max(expires.saturating_add(UNDELIVERED)),
+            Stage::Claimed | Stage::Reserved | Stage::Delivered { .. } | Stage::Failed(_) => spent,
         }
     }
 }
 
-/// Seconds after which a client should try a busy payment again.
-pub const RETRY_SECONDS: u32 = 2;
+impl Lost {
+    /// The answer to the client.
+    pub fn into_problem(self) -> Problem {
+        Problem::unavailable("another request has taken this payment over")
+    }
+}
 
 impl Refusal {
     /// The answer to the client.
     pub fn into_problem(self) -> Problem {
         match self {
-            Self::Busy => Problem::unavailable("this payment is being worked on; send the same credential again", RETRY_SECONDS),
+            Self::Busy => Problem::unavailable("this payment is being worked on"),
             Self::Spent => Problem::new(ProblemKind::InvalidChallenge, "the credential has been used"),
             Self::OtherChallenge => {
                 Problem::new(ProblemKind::InvalidChallenge, "payload.nonce: the authorization was presented for another challenge")
@@ -360,10 +393,10 @@ mod tests {
     #[test]
     fn delivery_happens_once_and_needs_the_latest_lease() {
         let mut payment = settled();
-        let first = payment.lease(NOW, Duration::from_secs(10));
+        let (first, _) = payment.hand_over(NOW, Duration::from_secs(10)).unwrap();
         assert_eq!(present(&payment, later(9)), Err(Refusal::Busy));
-        assert_eq!(present(&payment, later(10)), Ok(Next::Deliver { transaction: TX }));
-        let second = payment.lease(later(10), Duration::from_secs(10));
+        assert_eq!(present(&payment, later(10)), Ok(Next::Deliver));
+        let (second, _) = payment.hand_over(later(10), Duration::from_secs(10)).unwrap();
         assert_eq!(payment.deliver(first), Err(Lost));
         assert_eq!(payment.deliver(second), Ok(TX));
         assert_eq!(payment.deliver(second), Err(Lost));
@@ -373,38 +406,54 @@ mod tests {
     #[test]
     fn a_failed_origin_leaves_the_payment_to_be_presented_again_even_late() {
         let mut payment = settled();
-        let lease = payment.lease(NOW, Duration::from_secs(10));
+        let (lease, _) = payment.hand_over(NOW, Duration::from_secs(10)).unwrap();
         let payment = payment.release(lease).unwrap();
-        assert_eq!(present(&payment, later(10_000)), Ok(Next::Deliver { transaction: TX }));
+        assert_eq!(present(&payment, later(10_000)), Ok(Next::Deliver));
         assert_eq!(payment.clone().deliver(lease), Err(Lost));
-        assert_eq!(payment.forget_at(), Some(later(300 + 86_400)));
+        assert_eq!(payment.forget_at(), later(300 + 86_400));
     }
 
     #[test]
     fn a_broken_delivery_can_be_reopened_by_who_delivered() {
         let mut payment = settled();
-        let lease = payment.lease(NOW, Duration::from_secs(10));
+        let (lease, _) = payment.hand_over(NOW, Duration::from_secs(10)).unwrap();
         assert_eq!(payment.reopen(lease), Err(Lost));
         payment.deliver(lease).unwrap();
         assert_eq!(payment.reopen(lease + 1), Err(Lost));
         assert_eq!(payment.reopen(lease), Ok(()));
-        assert_eq!(present(&payment, NOW), Ok(Next::Deliver { transaction: TX }));
+        assert_eq!(present(&payment, NOW), Ok(Next::Deliver));
     }
 
     #[test]
     fn a_reservation_is_settled_by_its_holder_or_forgotten() {
         let mut payment = claimed();
-        payment.reserve();
-        let lease = payment.lease(NOW, Duration::from_secs(10));
-        assert_eq!(payment.reserves(NOW), Amount::from_base_units(10_000));
-        assert_eq!(payment.reserves(later(10)), Amount::ZERO);
+        let lease = payment.reserve(NOW, Duration::from_secs(10)).unwrap();
+        assert_eq!(payment.reserves(NOW, false), Amount::from_base_units(10_000));
+        assert_eq!(payment.reserves(later(10), false), Amount::ZERO);
         assert_eq!(payment.clone().release(lease), None);
         assert_eq!(payment.resume(lease + 1), Err(Lost));
         assert_eq!(payment.resume(lease), Ok(()));
         assert_eq!(payment.resume(lease), Err(Lost));
         payment.submit(Some(9));
-        assert_eq!(payment.forget_at(), None);
+        assert_eq!(payment.forget_at(), later(300 + 86_400));
         assert_eq!(present(&payment, later(10_000)), Ok(Next::Settle { gas_limit: Some(9) }));
+    }
+
+    #[test]
+    fn a_settled_reservation_stays_with_its_holder_unless_that_is_gone() {
+        let mut payment = claimed();
+        let lease = payment.reserve(NOW, Duration::from_secs(10)).unwrap();
+        payment.resume(lease).unwrap();
+        payment.submit(Some(9));
+        let mut abandoned = payment.clone().release(lease).unwrap();
+        for payment in [&mut payment, &mut abandoned] {
+            payment.conclude(Verdict::Settled { transaction: TX });
+        }
+        assert_eq!(payment.hand_back(lease, NOW, Duration::from_secs(10)), Ok(TX));
+        assert_eq!(payment.deliver(lease), Ok(TX));
+        assert_eq!(payment.reopen(lease), Ok(()));
+        assert_eq!(abandoned.hand_back(lease, NOW, Duration::from_secs(10)), Err(Lost));
+        assert_eq!(present(&abandoned, NOW), Ok(Next::Deliver));
     }
 
     #[test]

@@ -1,6 +1,5 @@
 //! What a simulated transfer says about a payment, before any gas is spent.
 
-use super::RETRY_SECONDS;
 use crate::evm::amount::Amount;
 use crate::evm::jsonrpc::NodeError;
 use crate::protocol::problem::{Problem, ProblemKind};
@@ -56,14 +55,11 @@ impl Simulation {
                 return Err(Problem::new(ProblemKind::VerificationFailed, detail));
             }
             Err(_) => {
-                return Err(Problem::unavailable("the transfer could not be simulated; send the same credential again", RETRY_SECONDS));
+                return Err(Problem::unavailable("the transfer could not be simulated"));
             }
         }
         if value.checked_add(reserved).is_none_or(|sum| self.balance < sum) {
-            return Err(Problem::unavailable(
-                "the payer's token balance does not cover this payment beside its others on their way; send the same credential again",
-                RETRY_SECONDS,
-            ));
+            return Err(Problem::unavailable("the payer's token balance does not cover this payment beside its others on their way"));
         }
         let gas_limit = self.gas.as_ref().map_or(FALLBACK_GAS_LIMIT, |gas| gas.saturating_add(gas / 4));
         Ok(Simulated::Viable { gas_limit })

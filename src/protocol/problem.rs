@@ -7,6 +7,9 @@ use alloc::vec::Vec;
 use serde::ser::{SerializeMap, Serializer};
 use serde::{Deserialize, Serialize};
 
+/// Seconds after which a client should send an undecided credential again.
+const RETRY_SECONDS: u32 = 2;
+
 const BASE: &str = "https://paymentauth.org/problems/";
 
 /// What kind of problem it is; decides type, title and status.
@@ -143,9 +146,10 @@ impl Problem {
         Self { kind, detail: detail.into(), challenge_id: None, retry_after: None, errors: Vec::new() }
     }
 
-    /// The outcome is unknown: the same credential may be sent again after `seconds`.
-    pub fn unavailable(detail: impl Into<Cow<'static, str>>, seconds: u32) -> Self {
-        Self { retry_after: Some(seconds), ..Self::new(ProblemKind::Unavailable, detail) }
+    /// Nothing is decided: the same credential may be sent again in a moment. `why` is a clause.
+    pub fn unavailable(why: &str) -> Self {
+        let detail = format!("{why}; send the same credential again");
+        Self { retry_after: Some(RETRY_SECONDS), ..Self::new(ProblemKind::Unavailable, detail) }
     }
 
     /// The JSON body.
@@ -187,8 +191,11 @@ mod tests {
             problem.to_json(),
             r#"{"type":"https://paymentauth.org/problems/invalid-challenge","title":"Invalid Challenge","status":402,"detail":"used","challengeId":"abc"}"#
         );
-        let unknown = Problem::unavailable("pending", 2);
-        assert_eq!(unknown.to_json(), r#"{"type":"about:blank","title":"Service Unavailable","status":503,"detail":"pending"}"#);
+        let unknown = Problem::unavailable("pending");
+        assert_eq!(
+            unknown.to_json(),
+            r#"{"type":"about:blank","title":"Service Unavailable","status":503,"detail":"pending; send the same credential again"}"#
+        );
         assert_eq!(unknown.retry_after, Some(2));
     }
 }

@@ -21,6 +21,13 @@ const DEFAULT_ORIGIN_TIMEOUT: Duration = Duration::from_secs(60);
 
 #[event(fetch)]
 async fn fetch(request: Request, env: Env, context: Context) -> Result<Response> {
+    match answer(request, env, context).await {
+        Ok(response) => Ok(response),
+        Err(error) => problem(&internal("fetch", error)),
+    }
+}
+
+async fn answer(request: Request, env: Env, context: Context) -> Result<Response> {
     let Some(incoming) = Incoming::new(request) else {
         return problem(&Problem::new(ProblemKind::BadRequest, "the request has no absolute http URL"));
     };
@@ -125,9 +132,4 @@ fn read_credential(authorization: &str, limit: usize) -> std::result::Result<Fou
     }
     let malformed = |error: InvalidCredential| Problem::new(ProblemKind::MalformedCredential, format!("Authorization: {error}"));
     Ok((Some(Credential::parse(token).map_err(malformed)?), others))
-}
-
-/// A JavaScript error that no peer can cause.
-pub(super) fn failed(what: &str) -> impl Fn(worker::Error) -> Problem + '_ {
-    move |error| internal(what, error)
 }

@@ -55,10 +55,11 @@ async fn hold(
     // A request that is gone does not take its answer; then the client is gone too.
     let _ = claimed.send(reply);
     let Some(lease) = lease else { return };
-    if let Either::Left(_) = select(JsFuture::from(hung_up(&client)), done).await
-        && let Err(problem) = isolate.ask_payer(&env, payer, &PayerMessage::Release { nonce, lease }).await
-    {
-        console_warn!("a payment whose client hung up could not be given back: {}", problem.detail);
+    if let Either::Left(_) = select(JsFuture::from(hung_up(&client)), done).await {
+        match isolate.ask_payer(&env, payer, &PayerMessage::Release { nonce, lease }).await {
+            Ok(PayerReply::Noted) => {}
+            outcome => console_warn!("a payment whose client hung up could not be given back: {outcome:?}"),
+        }
     }
 }
 

@@ -2,11 +2,11 @@
 
 use super::clock::now;
 use super::config::Isolate;
-use super::entry::failed;
 use super::objects::{PayerMessage, PayerReply};
 use super::origin::{self, Incoming, PaidBy};
-use super::respond::internal;
+use super::respond::{failed, internal};
 use super::token::TokenDomain;
+use super::watch::WatchedPipe;
 use crate::evm::B256;
 use crate::evm::erc3009::SignedAuthorization;
 use crate::gateway::config::Settle;
@@ -14,7 +14,7 @@ use crate::gateway::headers::{CACHE_OVERRIDES, private_cache_control};
 use crate::gateway::offer::{Asked, Offer};
 use crate::gateway::route::Route;
 use crate::method::charge::{Charge, Claim, Terms};
-use crate::payment::LeaseId;
+use crate::payment::{Disposition, LeaseId, disposition, has_receipt};
 use crate::protocol::credential::Credential;
 use crate::protocol::problem::{Problem, ProblemKind};
 use crate::protocol::receipt::Receipt;
@@ -91,12 +91,10 @@ impl Sale<'_> {
 
     /// The payment is there: calls the origin and hands its answer out.
     async fn fetch_and_deliver(&self, lease: LeaseId, transaction: B256, body: Option<Vec<u8>>) -> Result<Response, Problem> {
-        let response = match self.fetch(Some(transaction), body).await {
-            Ok(response) if !is_failure(response.status()) => response,
-            outcome => return self.unpaid(lease, outcome).await,
-        };
-        let deliver = PayerMessage::Deliver { nonce: self.nonce(), lease };
-        self.hand_out(lease, self.ask(&deliver).await?, &response)
+        match self.fetch(lease, Some(transaction), body).await {
+            Ok(response) => self.deliver(lease, transaction, &response).await,
+            Err(instead) => instead,
+        }
     }
 
     async fn settle_after_origin(&self, body: Option<Vec<u8>>) -> Result<Response, Problem> {
@@ -106,12 +104,18 @@ impl Sale<'_> {
             (PayerReply::Paid { lease, transaction }, _holding) => return self.fetch_and_deliver(lease, transaction, body).await,
             (reply, _) => return Err(refusal(reply)),
         };
-        let response = match self.fetch(None, body).await {
-            Ok(response) if response.status() < 400 => response,
-            outcome => return self.unpaid(lease, outcome).await,
+        let response = match self.fetch(lease, None, body).await {
+            Ok(response) => response,
+            Err(instead) => return instead,
         };
-        let settle = PayerMessage::Settle { nonce: self.nonce(), lease };
-        self.hand_out(lease, self.ask(&settle).await?, &response)
+        let settled = self.ask(&PayerMessage::Settle { nonce: self.nonce(), lease }).await;
+        match settled.inspect_err(|_| discard(&response))? {
+            PayerReply::Paid { lease, transaction } => self.deliver(lease, transaction, &response).await,
+            reply => {
+                discard(&response);
+                Err(refusal(reply))
+            }
+        }
     }
 
     pub(super) const fn nonce(&self) -> B256 {
@@ -122,7 +126,26 @@ impl Sale<'_> {
         self.request.isolate.ask_payer(self.request.env, self.charge.signed.authorization.from, message).await
     }
 
-    async fn fetch(&self, transaction: Option<B256>, body: Option<Vec<u8>>) -> Result<Response, Problem> {
+    /// The origin's answer, when it is one to be paid for. Otherwise the payment is given back, and the
+    /// error is what the client gets instead.
+    async fn fetch(&self, lease: LeaseId, transaction: Option<B256>, body: Option<Vec<u8>>) -> Result<Response, Result<Response, Problem>> {
+        let outcome = self.call_origin(transaction, body).await;
+        let kind = outcome.as_ref().map_or(Disposition::PassOn, |response| disposition(transaction.is_some(), response.status()));
+        if kind == Disposition::Deliver {
+            return outcome.map_err(Err);
+        }
+        // If giving it back fails, the lease runs out by itself: the origin's answer is worth more.
+        let _ = self.ask(&PayerMessage::Release { nonce: self.nonce(), lease }).await;
+        Err(outcome.and_then(|response| {
+            if kind == Disposition::Withhold {
+                discard(&response);
+                return Err(Problem::new(ProblemKind::OriginFailed, "the origin asks for a payment of its own"));
+            }
+            self.pass_on(&response, response.body().as_ref()).map_err(failed("origin's response"))
+        }))
+    }
+
+    async fn call_origin(&self, transaction: Option<B256>, body: Option<Vec<u8>>) -> Result<Response, Problem> {
         let request = self.request;
         let gateway = &request.isolate.gateway;
         let reference = transaction.map(|transaction| transaction.to_string());
@@ -137,35 +160,43 @@ impl Sale<'_> {
             .await
     }
 
-    /// The origin's failure, passed on without a receipt: the payment stays open.
-    async fn unpaid(&self, lease: LeaseId, outcome: Result<Response, Problem>) -> Result<Response, Problem> {
-        // If giving it back fails, the lease runs out by itself: the origin's answer is worth more.
-        let _ = self.ask(&PayerMessage::Release { nonce: self.nonce(), lease }).await;
-        let response = outcome?;
-        if response.status() == 402 {
-            // A paying client would take the origin's own paywall for ours, and pay again.
-            discard(&response);
-            return Err(Problem::new(ProblemKind::OriginFailed, "the origin asks for a payment of its own"));
+    /// Hands the response out, if the payer's object counts it as delivered. What can fail comes before that.
+    async fn deliver(&self, lease: LeaseId, transaction: B256, response: &Response) -> Result<Response, Problem> {
+        let nonce = self.nonce();
+        let (prepared, pipe) = match self.prepare(transaction, response) {
+            Ok(prepared) => prepared,
+            Err(error) => {
+                discard(response);
+                self.ask(&PayerMessage::Release { nonce, lease }).await?;
+                return Err(internal("paid response", error));
+            }
+        };
+        match self.ask(&PayerMessage::Deliver { nonce, lease }).await.inspect_err(|_| discard(response))? {
+            PayerReply::Noted => {
+                if let Some(pipe) = pipe {
+                    pipe.start(self, lease);
+                }
+                Ok(prepared)
+            }
+            reply => {
+                discard(response);
+                Err(refusal(reply))
+            }
         }
-        self.pass_on(&response, response.body().as_ref()).map_err(failed("origin's response"))
     }
 
-    /// Hands the response out if the payer's object has counted it as delivered.
-    fn hand_out(&self, lease: LeaseId, reply: PayerReply, response: &Response) -> Result<Response, Problem> {
-        let PayerReply::Delivered { transaction } = reply else {
-            discard(response);
-            return Err(refusal(reply));
-        };
-        let body = self.watched_body(lease, response).map_err(failed("response body"))?;
-        let delivered = self.pass_on(response, body.as_ref()).map_err(failed("paid response"))?;
-        if (200..300).contains(&response.status()) {
+    /// The response with its receipt, and the pipe that its body will come through.
+    fn prepare(&self, transaction: B256, response: &Response) -> worker::Result<(Response, Option<WatchedPipe>)> {
+        let pipe = WatchedPipe::new(response)?;
+        let prepared = self.pass_on(response, pipe.as_ref().map(WatchedPipe::readable).as_ref())?;
+        if has_receipt(response.status()) {
             let reference = transaction.to_string();
             let mut receipt = Receipt::new(self.offer.method.name(), &reference, now());
             receipt.challenge_id = Some(&self.charge.challenge_id);
             receipt.chain_id = Some(self.request.isolate.gateway.chain_id);
-            delivered.headers().set("payment-receipt", &receipt.to_header()).map_err(|error| internal("receipt", error))?;
+            prepared.headers().set("payment-receipt", &receipt.to_header())?;
         }
-        Ok(delivered)
+        Ok((prepared, pipe))
     }
 
     /// The origin's response as a payer gets it: not for shared caches, whatever its status.
@@ -196,10 +227,4 @@ fn refusal(reply: PayerReply) -> Problem {
         PayerReply::Refused(refused) => refused.into(),
         reply => internal("payer", reply),
     }
-}
-
-/// Statuses after which the client may fetch again without paying again: the origin failed, or asks to
-/// be tried later. 402 would make the client pay again.
-const fn is_failure(status: u16) -> bool {
-    status >= 500 || matches!(status, 402 | 408 | 425 | 429)
 }

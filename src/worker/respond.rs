@@ -91,3 +91,8 @@ pub(super) fn internal(what: &str, error: impl fmt::Debug) -> Problem {
     console_error!("{reference}: {what}: {error:?}");
     Problem::new(ProblemKind::Internal, format!("the gateway failed; its log has more under {reference}"))
 }
+
+/// [`internal`] for a JavaScript error.
+pub(super) fn failed(what: &str) -> impl Fn(worker::Error) -> Problem + '_ {
+    move |error| internal(what, error)
+}

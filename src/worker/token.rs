@@ -9,7 +9,6 @@ use crate::evm::erc3009;
 use crate::evm::jsonrpc::{Answer, Request, decode};
 use crate::evm::transaction::Call;
 use crate::evm::{Address, B256, U256};
-use crate::payment::RETRY_SECONDS;
 use crate::protocol::problem::{FieldError, Problem};
 use crate::time::Timestamp;
 use alloy_primitives::Bytes;
@@ -114,7 +113,7 @@ fn read(answer: &Answer) -> Option<String> {
 }
 
 fn unknown() -> Problem {
-    Problem::unavailable("the chain cannot be asked about the token; send the same credential again", RETRY_SECONDS)
+    Problem::unavailable("the chain cannot be asked about the token")
 }
 
 fn not_a_token() -> Problem {

@@ -3,7 +3,7 @@
 
 use super::clock::sleep;
 use super::config::load;
-use super::objects::PayerMessage;
+use super::objects::{PayerMessage, PayerReply};
 use super::paid::Sale;
 use crate::evm::Address;
 use crate::payment::LeaseId;
@@ -33,26 +33,41 @@ extern "C" {
 /// How long after the end of a body the client's hanging up may become known.
 const NEWS_OF_CLIENT: Duration = Duration::from_millis(50);
 
-impl Sale<'_> {
-    /// The response's body, watched until it was handed out. `None` when there is none.
-    pub(super) fn watched_body(&self, lease: LeaseId, response: &Response) -> worker::Result<Option<ReadableStream>> {
+/// A response's body on its way through a pipe that is watched to its end.
+pub(super) struct WatchedPipe {
+    source: ReadableStream,
+    pipe: TransformStream,
+}
+
+impl WatchedPipe {
+    /// A pipe for the response's body, `None` when there is none. Nothing flows yet.
+    pub(super) fn new(response: &Response) -> worker::Result<Option<Self>> {
         let Some(source) = response.body() else { return Ok(None) };
-        let pipe = pipe_for(response)?;
+        Ok(Some(Self { source, pipe: pipe_for(response)? }))
+    }
+
+    /// The end that the client reads.
+    pub(super) fn readable(&self) -> ReadableStream {
+        self.pipe.readable()
+    }
+
+    /// Lets the body of a delivered sale flow.
+    pub(super) fn start(self, sale: &Sale<'_>, lease: LeaseId) {
+        let Self { source, pipe } = self;
+        let sink = pipe.writable();
         // Neither end may hide from the other which of them failed.
         let options = StreamPipeOptions::new();
         options.set_prevent_abort(true);
         options.set_prevent_cancel(true);
-        let sink = pipe.writable();
         let piped = source.pipe_to_with_options(&sink, &options);
-        let payer = self.charge.signed.authorization.from;
-        let reopen = PayerMessage::Reopen { nonce: self.nonce(), lease };
-        let client = self.request.incoming.request.signal();
-        self.request.context.wait_until(watch(self.request.env.clone(), Piping { piped, source, sink, client }, payer, reopen));
-        Ok(Some(pipe.readable()))
+        let request = sale.request;
+        let flow = Flow { piped, source, sink, client: request.incoming.request.signal() };
+        let reopen = PayerMessage::Reopen { nonce: sale.nonce(), lease };
+        request.context.wait_until(flow.watch(request.env.clone(), sale.charge.signed.authorization.from, reopen));
     }
 }
 
-struct Piping {
+struct Flow {
     piped: Promise,
     source: ReadableStream,
     sink: WritableStream,
@@ -60,22 +75,23 @@ struct Piping {
     client: AbortSignal,
 }
 
-async fn watch(env: Env, piping: Piping, payer: Address, reopen: PayerMessage) {
-    let Piping { piped, source, sink, client } = piping;
-    let Err(error) = JsFuture::from(piped).await else { return };
-    // Either end's failure looks the same here, and the runtime's news of the client may come a moment later.
-    sleep(NEWS_OF_CLIENT).await;
-    if !client.aborted() {
-        let loaded = load(&env);
-        if let Ok(isolate) = loaded.as_ref()
-            && let Err(problem) = isolate.ask_payer(&env, payer, &reopen).await
+impl Flow {
+    async fn watch(self, env: Env, payer: Address, reopen: PayerMessage) {
+        let Err(error) = JsFuture::from(self.piped).await else { return };
+        // Either end's failure looks the same here, and the runtime's news of the client may come a moment later.
+        sleep(NEWS_OF_CLIENT).await;
+        if !self.client.aborted()
+            && let Ok(isolate) = load(&env).as_ref()
         {
-            console_warn!("a delivery broken off by the origin could not be reopened: {}", problem.detail);
+            match isolate.ask_payer(&env, payer, &reopen).await {
+                Ok(PayerReply::Noted) => {}
+                outcome => console_warn!("a delivery broken off by the origin could not be reopened: {outcome:?}"),
+            }
         }
+        // The origin learns that nobody reads on, and the client that the body is not whole.
+        let _ = JsFuture::from(self.source.cancel_with_reason(&error)).await;
+        let _ = JsFuture::from(self.sink.abort_with_reason(&error)).await;
     }
-    // The origin learns that nobody reads on, and the client that the body is not whole.
-    let _ = JsFuture::from(source.cancel_with_reason(&error)).await;
-    let _ = JsFuture::from(sink.abort_with_reason(&error)).await;
 }
 
 /// A pipe that announces the origin's length, unless the runtime decodes the body on the way.

@@ -7,7 +7,7 @@ use crate::evm::B256;
 use crate::evm::jsonrpc::{Answer, Block, Count, LoggedAt, NodeError, Receipt, Request as RpcRequest, decode, decode_u64, decode_u128};
 use crate::settlement::{AccountView, Effect, Foreign, Operation, Outbox, Purpose, Transfer, Verdict, poll_delay};
 use crate::time::Timestamp;
-use crate::worker::clock::{now, sleep, within};
+use crate::worker::clock::{now, within};
 use crate::worker::config::{Isolate, load};
 use crate::worker::rpc::{Rpc, Unreachable};
 use alloy_primitives::Bytes;
@@ -38,16 +38,27 @@ const LOG_BLOCKS: u64 = 5_000;
 pub struct Account {
     state: State,
     env: Env,
+    operations: OnceCell<Table>,
     outbox: OnceCell<RefCell<Outbox>>,
     /// Whether a call is polling the chain for all.
     polling: Cell<bool>,
     /// Those who wait for the next news.
     waiting: RefCell<Vec<oneshot::Sender<()>>>,
+    /// Wakes the poller from its pause.
+    hurry: Cell<Option<oneshot::Sender<()>>>,
 }
 
 impl DurableObject for Account {
     fn new(state: State, env: Env) -> Self {
-        Self { state, env, outbox: OnceCell::new(), polling: Cell::new(false), waiting: RefCell::default() }
+        Self {
+            state,
+            env,
+            operations: OnceCell::new(),
+            outbox: OnceCell::new(),
+            polling: Cell::new(false),
+            waiting: RefCell::default(),
+            hurry: Cell::default(),
+        }
     }
 
     async fn fetch(&self, request: Request) -> Result<Response> {
@@ -55,8 +66,7 @@ impl DurableObject for Account {
         let loaded = load(&self.env);
         let isolate = loaded.as_ref().as_ref().map_err(|_| unconfigured())?;
         let deadline = now().saturating_add(isolate.gateway.limits.settlement_timeout);
-        let verdict = self.settle(isolate, purpose, gas_limit, deadline).await?;
-        reply(&SettleReply(verdict))
+        reply(&self.settle(isolate, purpose, gas_limit, deadline).await?)
     }
 
     async fn alarm(&self) -> Result<Response> {
@@ -85,8 +95,12 @@ impl DurableObject for Account {
 }
 
 impl Account {
-    fn operations(&self) -> Result<Table> {
-        Table::open(&self.state, "operations")
+    fn operations(&self) -> Result<&Table> {
+        if let Some(table) = self.operations.get() {
+            return Ok(table);
+        }
+        let table = Table::open(&self.state, "operations")?;
+        Ok(self.operations.get_or_init(|| table))
     }
 
     /// The outbox, read from storage at first.
@@ -94,7 +108,7 @@ impl Account {
         if let Some(outbox) = self.outbox.get() {
             return Ok(outbox);
         }
-        let operations = self.operations()?.timeless::<Operation>()?;
+        let operations = self.operations()?.open_values::<Operation>()?;
         let gateway = &isolate.gateway;
         let outbox = Outbox::new(gateway.chain_id, gateway.settlement_key.clone(), gateway.confirmations, operations);
         Ok(self.outbox.get_or_init(|| RefCell::new(outbox)))
@@ -106,34 +120,48 @@ impl Account {
     }
 
     /// Brings the operation about, unless it was asked for before, and waits for the verdict until `deadline`.
-    async fn settle(&self, isolate: &Isolate, purpose: Purpose, gas_limit: Option<u64>, deadline: Timestamp) -> Result<Option<Verdict>> {
+    async fn settle(&self, isolate: &Isolate, purpose: Purpose, gas_limit: Option<u64>, deadline: Timestamp) -> Result<SettleReply> {
         let id = purpose.id();
         let outbox = self.outbox(isolate)?;
-        if let Some(verdict) = self.verdict(outbox, &id)? {
-            return Ok(Some(verdict));
-        }
-        if outbox.borrow().get(&id).is_none() {
-            self.watch().await?;
-            if gas_limit.is_some() && outbox.borrow().is_stale(now()) && self.look(isolate).await.is_err() {
-                // Nothing was signed: the payer's object will ask again.
-                return Ok(None);
-            }
-            let salted = gas_limit.map(|gas| gas.saturating_add(salt()));
-            let raw = outbox.borrow_mut().submit(purpose, salted, now());
-            self.persist(outbox, &id)?;
-            if let Some(raw) = raw {
-                self.broadcast(isolate, Vec::from([(id, raw)])).await;
-            }
-        }
         loop {
             if let Some(verdict) = self.verdict(outbox, &id)? {
-                return Ok(Some(verdict));
+                return Ok(SettleReply::Ended(verdict));
+            }
+            if outbox.borrow().get(&id).is_none() && !self.take_on(isolate, purpose, gas_limit).await? {
+                return Ok(SettleReply::NotTaken);
             }
             if now() >= deadline {
-                return Ok(None);
+                return Ok(SettleReply::Pending);
             }
             self.poll_or_wait(isolate, deadline).await?;
         }
+    }
+
+    /// Signs, persists and broadcasts. `false` when the chain cannot be asked for what signing needs: then
+    /// nothing was begun.
+    async fn take_on(&self, isolate: &Isolate, purpose: Purpose, gas_limit: Option<u64>) -> Result<bool> {
+        self.watch().await?;
+        let id = purpose.id();
+        let outbox = self.outbox(isolate)?;
+        let blind = outbox.borrow().is_stale(now()) && self.look(isolate).await.is_err();
+        // Somebody else may have begun or even finished it meanwhile. From here on there is no await until it is stored.
+        if outbox.borrow().get(&id).is_some() || self.verdict(outbox, &id)?.is_some() {
+            return Ok(true);
+        }
+        if blind {
+            return Ok(false);
+        }
+        let salted = gas_limit.map(|gas| salt().map(|salt| gas.saturating_add(salt))).transpose()?;
+        let raw = outbox.borrow_mut().submit(purpose, salted, now());
+        self.persist_all(outbox)?;
+        if let Some(raw) = raw {
+            self.broadcast(isolate, Vec::from([(id, raw)])).await;
+        }
+        if let Some(hurry) = self.hurry.take() {
+            // A poller that has just woken up by itself does not mind.
+            let _ = hurry.send(());
+        }
+        Ok(true)
     }
 
     /// How the operation ended, from memory or from storage.
@@ -154,8 +182,16 @@ impl Account {
         }
         let polling = Polling(self);
         let outbox = self.outbox(isolate)?;
-        let youngest = outbox.borrow().last_broadcast().unwrap_or_else(now);
-        sleep(poll_delay(now().since(youngest)).min(deadline.since(now()))).await;
+        // A transaction that is sent meanwhile is young, and looked for sooner.
+        loop {
+            let youngest = outbox.borrow().last_broadcast().unwrap_or_else(now);
+            let delay = poll_delay(now().since(youngest)).min(deadline.since(now()));
+            let (sender, hurry) = oneshot::channel();
+            self.hurry.set(Some(sender));
+            if within(delay, hurry).await.is_none() {
+                break;
+            }
+        }
         let result = self.poll(isolate, outbox).await;
         drop(polling);
         result
@@ -219,18 +255,11 @@ impl Account {
         }
     }
 
-    fn persist(&self, outbox: &RefCell<Outbox>, id: &B256) -> Result<()> {
-        match outbox.borrow().get(id) {
-            Some(operation) => save(&self.operations()?, id, operation),
-            None => Ok(()),
-        }
-    }
-
     /// Writes every operation that changed, and forgets in memory what is finished.
     fn persist_all(&self, outbox: &RefCell<Outbox>) -> Result<()> {
         let operations = self.operations()?;
         for (id, operation) in outbox.borrow_mut().take_changed() {
-            save(&operations, &id, &operation)?;
+            save(operations, &id, &operation)?;
         }
         outbox.borrow_mut().drop_finished();
         Ok(())
@@ -239,11 +268,10 @@ impl Account {
 
 /// A little gas more or less, at random. Another gateway that shares the account and is shown the same
 /// credential at the same moment would else sign the very same transaction, and both would take it for theirs.
-fn salt() -> u64 {
+fn salt() -> Result<u64> {
     let mut salt = [0; 2];
-    // Without entropy the gas stays as it is.
-    let _ = getrandom::fill(&mut salt);
-    u16::from_be_bytes(salt).into()
+    getrandom::fill(&mut salt).map_err(|error| worker::Error::RustError(format!("entropy: {error}")))?;
+    Ok(u16::from_be_bytes(salt).into())
 }
 
 /// Whoever polls tells the others when it is done, however it ends.
@@ -262,7 +290,8 @@ impl Drop for Polling<'_> {
 fn save(operations: &Table, id: &B256, operation: &Operation) -> Result<()> {
     let Purpose::Transfer(transfer) = &operation.purpose;
     let forget_at = transfer.signed.authorization.valid_before.timestamp().max(transfer.since).saturating_add(REMEMBER);
-    operations.put(id, operation, operation.is_finished().then_some(forget_at))
+    let finished = operation.is_finished();
+    operations.put(id, operation, !finished, finished.then_some(forget_at))
 }
 
 fn read(answers: &[Answer]) -> Option<(AccountView, Vec<Receipt>)> {

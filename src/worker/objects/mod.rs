@@ -9,7 +9,7 @@ use super::clock::within;
 use super::config::Isolate;
 use crate::evm::{Address, B256};
 use crate::method::charge::Charge;
-use crate::payment::{LeaseId, RETRY_SECONDS};
+use crate::payment::LeaseId;
 use crate::protocol::problem::{Problem, ProblemKind};
 use crate::settlement::{Purpose, Verdict};
 use serde::de::DeserializeOwned;
@@ -23,7 +23,7 @@ use worker::{Env, Method, Request, RequestInit, Response, console_error};
 pub(super) enum PayerMessage {
     /// Take this charge on: settle it, or with `reserve` only make sure that it could be settled.
     Claim { charge: Box<Charge>, reserve: bool },
-    /// The origin has answered: settle a reserved charge and count it as delivered.
+    /// The origin has answered: settle a reserved charge.
     Settle { nonce: B256, lease: LeaseId },
     /// The resource is about to be handed out.
     Deliver { nonce: B256, lease: LeaseId },
@@ -38,10 +38,8 @@ pub(super) enum PayerMessage {
 pub(super) enum PayerReply {
     /// It could be settled; call the origin.
     Reserved { lease: LeaseId },
-    /// The money is there; call the origin and deliver.
+    /// The money is there, and the resource may be delivered.
     Paid { lease: LeaseId, transaction: B256 },
-    /// It counts as delivered: hand it out.
-    Delivered { transaction: B256 },
     /// Done.
     Noted,
     /// Answer this instead.
@@ -64,9 +62,16 @@ pub(super) struct SettleMessage {
     gas_limit: Option<u64>,
 }
 
-/// `None`: not known yet.
+/// What the account's object answers.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct SettleReply(Option<Verdict>);
+pub(super) enum SettleReply {
+    /// It is over.
+    Ended(Verdict),
+    /// It is on its way.
+    Pending,
+    /// Nothing was begun, and nothing will be unless it is asked for again.
+    NotTaken,
+}
 
 impl From<Problem> for Refused {
     fn from(problem: Problem) -> Self {
@@ -107,7 +112,7 @@ async fn call<A: DeserializeOwned>(
     message: &impl Serialize,
     limit: Duration,
 ) -> Result<A, Problem> {
-    let unknown = || Problem::unavailable("the payment's state is not known at the moment; send the same credential again", RETRY_SECONDS);
+    let unknown = || Problem::unavailable("the payment's state is not known at the moment");
     match within(limit, send(env, namespace, name, message)).await {
         Some(Ok(answer)) => Ok(answer),
         Some(Err(error)) => {

@@ -1,20 +1,19 @@
 //! The payer's object, one per payer and token: which of its charges are claimed, settled, delivered.
 
 use super::table::Table;
-use super::{PayerMessage, PayerReply, SettleMessage, receive, reply, unconfigured};
+use super::{PayerMessage, PayerReply, SettleMessage, SettleReply, receive, reply, unconfigured};
 use crate::evm::amount::Amount;
 use crate::evm::jsonrpc::{Answer, NodeError, Request as RpcRequest, decode, decode_u64};
 use crate::evm::transaction::Call;
 use crate::evm::{B256, U256, erc3009};
 use crate::method::charge::Charge;
-use crate::payment::{LeaseId, Lost, Next, Payment, RETRY_SECONDS, Simulated, Simulation};
+use crate::payment::{LeaseId, Lost, Next, Payment, Simulated, Simulation};
 use crate::protocol::problem::Problem;
 use crate::settlement::{Purpose, Transfer, Verdict};
 use crate::worker::clock::now;
 use crate::worker::config::{Isolate, load};
-use crate::worker::respond::internal;
 use alloy_primitives::Bytes;
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeSet;
 use std::time::Duration;
 use worker::{DurableObject, Env, Request, Response, Result, State, durable_object};
@@ -30,6 +29,7 @@ const PRUNE_INTERVAL: Duration = Duration::from_secs(60);
 pub struct Payer {
     state: State,
     env: Env,
+    payments: OnceCell<Table>,
     /// Nonces that a call of this object is simulating or settling right now.
     at_work: RefCell<BTreeSet<B256>>,
 }
@@ -55,7 +55,7 @@ impl Drop for AtWork<'_> {
 
 impl DurableObject for Payer {
     fn new(state: State, env: Env) -> Self {
-        Self { state, env, at_work: RefCell::default() }
+        Self { state, env, payments: OnceCell::new(), at_work: RefCell::default() }
     }
 
     async fn fetch(&self, request: Request) -> Result<Response> {
@@ -75,19 +75,22 @@ impl DurableObject for Payer {
 type Step<T> = std::result::Result<T, Problem>;
 
 impl Payer {
-    fn payments(&self) -> Result<Table> {
-        Table::open(&self.state, "payments")
+    fn payments(&self) -> Result<&Table> {
+        if let Some(table) = self.payments.get() {
+            return Ok(table);
+        }
+        let table = Table::open(&self.state, "payments")?;
+        Ok(self.payments.get_or_init(|| table))
     }
 
     async fn handle(&self, message: PayerMessage) -> Result<PayerReply> {
         let loaded = load(&self.env);
         let isolate = loaded.as_ref().as_ref().map_err(|_| unconfigured())?;
-        let lost = |_: Lost| PayerReply::Refused(Problem::unavailable("another request has taken this payment over", RETRY_SECONDS).into());
         match message {
             PayerMessage::Claim { charge, reserve } => self.claim(isolate, *charge, reserve).await,
             PayerMessage::Settle { nonce, lease } => self.settle_reserved(isolate, nonce, lease).await,
             PayerMessage::Deliver { nonce, lease } => {
-                self.change(&nonce, |payment| payment.deliver(lease).map_or_else(lost, |transaction| PayerReply::Delivered { transaction }))
+                self.change(&nonce, |payment| payment.deliver(lease).map_or_else(lost, |_| PayerReply::Noted))
             }
             PayerMessage::Reopen { nonce, lease } => {
                 self.change(&nonce, |payment| payment.reopen(lease).map_or_else(lost, |()| PayerReply::Noted))
@@ -96,7 +99,7 @@ impl Payer {
                 let table = self.payments()?;
                 if let Some(payment) = table.get::<Payment>(&nonce)? {
                     match payment.release(lease) {
-                        Some(payment) => save(&table, &payment)?,
+                        Some(payment) => save(table, &payment)?,
                         None => table.remove(&nonce)?,
                     }
                 }
@@ -110,7 +113,7 @@ impl Payer {
         let table = self.payments()?;
         let mut payment = table.get::<Payment>(nonce)?.ok_or("a payment in progress is gone")?;
         let result = change(&mut payment);
-        save(&table, &payment)?;
+        save(table, &payment)?;
         Ok(result)
     }
 
@@ -122,21 +125,23 @@ impl Payer {
             Ok(presented) => presented,
             Err(refusal) => return Ok(PayerReply::Refused(refusal.into_problem().into())),
         };
-        save(&table, &payment)?;
+        save(table, &payment)?;
         let _at_work = AtWork::on(&self.at_work, nonce);
         self.prune_later().await?;
         match next {
-            Next::Deliver { .. } => self.hand_out(isolate, &nonce),
+            Next::Deliver => self.hand_over(isolate, &nonce),
             Next::Settle { gas_limit } => self.settle(isolate, payment.charge(), gas_limit).await,
             Next::Simulate => match self.simulate(isolate, payment.charge()).await? {
                 Err(problem) => {
                     table.remove(&nonce)?;
                     Ok(PayerReply::Refused(problem.into()))
                 }
-                Ok(Simulated::Viable { .. }) if reserve => self.change(&nonce, |payment| {
-                    payment.reserve();
-                    PayerReply::Reserved { lease: payment.lease(now(), lease_duration(isolate)) }
-                }),
+                Ok(Simulated::Viable { .. }) if reserve => {
+                    let duration = lease_duration(isolate);
+                    self.change(&nonce, |payment| {
+                        payment.reserve(now(), duration).map_or_else(lost, |lease| PayerReply::Reserved { lease })
+                    })
+                }
                 Ok(Simulated::Viable { gas_limit }) => self.settle(isolate, payment.charge(), Some(gas_limit)).await,
                 Ok(Simulated::Used) => self.settle(isolate, payment.charge(), None).await,
             },
@@ -144,30 +149,28 @@ impl Payer {
     }
 
     /// Gives the settled payment to the request that presented it.
-    fn hand_out(&self, isolate: &Isolate, nonce: &B256) -> Result<PayerReply> {
+    fn hand_over(&self, isolate: &Isolate, nonce: &B256) -> Result<PayerReply> {
         let duration = lease_duration(isolate);
-        self.change(nonce, |payment| match payment.stage().transaction() {
-            Some(transaction) => PayerReply::Paid { lease: payment.lease(now(), duration), transaction },
-            None => PayerReply::Refused(internal("payer", "a payment to hand out is not settled").into()),
-        })
+        let paid = |(lease, transaction)| PayerReply::Paid { lease, transaction };
+        self.change(nonce, |payment| payment.hand_over(now(), duration).map_or_else(lost, paid))
     }
 
-    /// Has the charge settled, and hands it out when it is.
+    /// Has the charge settled, and hands it over when it is.
     async fn settle(&self, isolate: &Isolate, charge: &Charge, gas_limit: Option<u64>) -> Result<PayerReply> {
         let nonce = charge.signed.authorization.nonce;
         Ok(match self.await_verdict(isolate, charge, gas_limit).await? {
-            Ok(Verdict::Settled { .. }) => self.hand_out(isolate, &nonce)?,
+            Ok(Verdict::Settled { .. }) => self.hand_over(isolate, &nonce)?,
             Ok(Verdict::Failed(failure)) => PayerReply::Refused(failure.problem().into()),
             Err(problem) => PayerReply::Refused(problem.into()),
         })
     }
 
-    /// The origin has answered: settles the reserved payment, which then counts as delivered at once,
-    /// since the answer is there to be released.
+    /// The origin has answered: settles the reserved payment for the request that holds it.
     async fn settle_reserved(&self, isolate: &Isolate, nonce: B256, lease: LeaseId) -> Result<PayerReply> {
-        let charge = self.change(&nonce, |payment| payment.resume(lease).map(|()| payment.charge().clone()))?;
-        let Ok(charge) = charge else {
-            return Ok(PayerReply::Refused(Problem::unavailable("another request has taken this payment over", RETRY_SECONDS).into()));
+        let resumed = self.change(&nonce, |payment| payment.resume(lease).map(|()| payment.charge().clone()))?;
+        let charge = match resumed {
+            Ok(charge) => charge,
+            Err(gone) => return Ok(lost(gone)),
         };
         let _at_work = AtWork::on(&self.at_work, nonce);
         // The first simulation is as old as the origin was slow.
@@ -180,15 +183,9 @@ impl Payer {
             }
         };
         Ok(match self.await_verdict(isolate, &charge, gas_limit).await? {
-            Ok(Verdict::Settled { transaction }) => {
-                let delivered = self.change(&nonce, |payment| {
-                    let lease = payment.lease(now(), LEASE_MARGIN);
-                    payment.deliver(lease)
-                })?;
-                delivered.map_or_else(
-                    |_| PayerReply::Refused(internal("payer", "a settled payment cannot be delivered").into()),
-                    |_| PayerReply::Delivered { transaction },
-                )
+            Ok(Verdict::Settled { .. }) => {
+                let paid = |transaction| PayerReply::Paid { lease, transaction };
+                self.change(&nonce, |payment| payment.hand_back(lease, now(), LEASE_MARGIN).map_or_else(lost, paid))?
             }
             Ok(Verdict::Failed(failure)) => PayerReply::Refused(failure.problem().into()),
             Err(problem) => PayerReply::Refused(problem.into()),
@@ -202,11 +199,15 @@ impl Payer {
         self.change(&charge.signed.authorization.nonce, |payment| payment.submit(gas_limit))?;
         let purpose = Purpose::Transfer(Transfer { token: charge.token, signed: charge.signed, since: charge.issued });
         let verdict = match isolate.ask_account(&self.env, &SettleMessage { purpose, gas_limit }).await {
-            Ok(answer) => answer.0,
+            Ok(SettleReply::Ended(verdict)) => verdict,
+            Ok(SettleReply::Pending) => {
+                return Ok(Err(Problem::unavailable("the transfer is not settled yet")));
+            }
+            Ok(SettleReply::NotTaken) => {
+                self.payments()?.remove(&charge.signed.authorization.nonce)?;
+                return Ok(Err(Problem::unavailable("the chain cannot be asked")));
+            }
             Err(problem) => return Ok(Err(problem)),
-        };
-        let Some(verdict) = verdict else {
-            return Ok(Err(Problem::unavailable("the transfer is not settled yet; send the same credential again", RETRY_SECONDS)));
         };
         self.change(&charge.signed.authorization.nonce, |payment| payment.conclude(verdict))?;
         Ok(Ok(verdict))
@@ -227,7 +228,7 @@ impl Payer {
         let answers = isolate.rpc.batch(&requests).await;
         let simulation = answers.ok().and_then(read);
         let Some(simulation) = simulation else {
-            return Ok(Err(Problem::unavailable("the chain cannot be asked; send the same credential again", RETRY_SECONDS)));
+            return Ok(Err(Problem::unavailable("the chain cannot be asked")));
         };
         let reserved = self.reserved_beside(&authorization.nonce)?;
         Ok(simulation.judge(authorization.value, reserved))
@@ -236,9 +237,11 @@ impl Payer {
     /// What the payer's other charges on their way will take.
     fn reserved_beside(&self, nonce: &B256) -> Result<Amount> {
         let now = now();
-        let others = self.payments()?.after::<Payment>(now)?;
-        let others = others.iter().filter(|payment| payment.charge().signed.authorization.nonce != *nonce);
-        let sum = others.map(|payment| payment.reserves(now)).try_fold(Amount::ZERO, Amount::checked_add);
+        let at_work = self.at_work.borrow();
+        let open = self.payments()?.open_values::<Payment>()?;
+        let others = open.iter().map(|payment| (payment, payment.charge().signed.authorization.nonce)).filter(|(_, other)| other != nonce);
+        let sum =
+            others.map(|(payment, other)| payment.reserves(now, at_work.contains(&other))).try_fold(Amount::ZERO, Amount::checked_add);
         Ok(sum.unwrap_or(Amount::from_base_units(u128::MAX)))
     }
 
@@ -259,6 +262,10 @@ impl Payer {
     }
 }
 
+fn lost(lost: Lost) -> PayerReply {
+    PayerReply::Refused(lost.into_problem().into())
+}
+
 fn js_date(millis: u64) -> js_sys::Date {
     js_sys::Date::from(worker::Date::new(worker::DateInit::Millis(millis)))
 }
@@ -268,7 +275,7 @@ fn lease_duration(isolate: &Isolate) -> Duration {
 }
 
 fn save(table: &Table, payment: &Payment) -> Result<()> {
-    table.put(&payment.charge().signed.authorization.nonce, payment, payment.forget_at())
+    table.put(&payment.charge().signed.authorization.nonce, payment, payment.is_open(), Some(payment.forget_at()))
 }
 
 /// The answers to the simulation's requests. The authorization's state and the balance must be readable.
