@@ -1,0 +1,387 @@
+//! A model of one payment: several requests with copies of one credential, and the payer's object between them, as
+//! `src/worker/paid.rs` and `src/worker/objects/payer.rs` drive [`Payment`]. The object dies and forgets who works for it; requests
+//! die and never give back what they hold; leases run out; the settlement account is slow to say how it ended.
+//!
+//! Bounds: up to 4 requests at a time and 80 events of 9 kinds, over up to 3 days; 2,000 schedules, drawn anew at each run.
+#![cfg(not(target_arch = "wasm32"))]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests may panic")]
+
+use alloy_primitives::{Address, B256, keccak256};
+use mpp_edge::evm::amount::Amount;
+use mpp_edge::evm::erc3009::{Authorization, SignedAuthorization};
+use mpp_edge::evm::key::PrivateKey;
+use mpp_edge::method::charge::Charge;
+use mpp_edge::payment::{LeaseId, Next, Payment, Refusal, Stage};
+use mpp_edge::settlement::{Failure, Verdict};
+use mpp_edge::time::{Timestamp, UnixSeconds};
+use proptest::prelude::*;
+use std::sync::LazyLock;
+use std::time::Duration;
+
+const START: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+const LIFETIME: Duration = Duration::from_secs(300);
+const RESUMABLE: Duration = Duration::from_secs(24 * 60 * 60);
+const LEASE: Duration = Duration::from_secs(65);
+const TRANSACTION: B256 = B256::repeat_byte(7);
+
+static CHARGE: LazyLock<Charge> = LazyLock::new(|| {
+    let key = PrivateKey::parse("0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80").unwrap();
+    let authorization = Authorization {
+        from: key.address(),
+        to: Address::repeat_byte(2),
+        value: Amount::from_base_units(10_000),
+        valid_after: UnixSeconds::new(0),
+        valid_before: START.saturating_add(LIFETIME).seconds(),
+        nonce: B256::repeat_byte(3),
+    };
+    Charge {
+        challenge_id: "a".into(),
+        issued: START,
+        expires: START.saturating_add(LIFETIME),
+        token: Address::repeat_byte(1),
+        signed: SignedAuthorization { authorization, signature: key.sign(keccak256(b"x")) },
+    }
+});
+
+/// Where a request stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Request {
+    /// Inside the object: the transfer is being simulated. `reserve` as in the shell's message; `fetched` is the lease under
+    /// which the origin has answered a reservation.
+    Simulating {
+        reserve: bool,
+        fetched: Option<LeaseId>,
+        listening: bool,
+    },
+    /// Inside the object: the settlement account is being asked. Nobody may be listening for the answer any more.
+    Settling {
+        fetched: Option<LeaseId>,
+        listening: bool,
+    },
+    /// Outside: the origin is being called for a settled payment, or has answered.
+    Fetching {
+        lease: LeaseId,
+    },
+    /// Outside: the origin is being called for a reserved payment.
+    FetchingReserved {
+        lease: LeaseId,
+    },
+    /// The response is on its way to the client.
+    Streaming {
+        lease: LeaseId,
+    },
+    Gone,
+}
+
+#[derive(Clone, Debug)]
+enum Event {
+    /// A copy of the credential arrives, on a route that settles first or after the origin.
+    Arrive {
+        reserve: bool,
+    },
+    /// A request goes on; `well` says whether what it waited for went well.
+    Proceed {
+        which: usize,
+        well: bool,
+    },
+    /// A request's isolate dies: it gives nothing back, and what it asked of the object goes on.
+    Die {
+        which: usize,
+    },
+    /// A request does not wait any longer for the object, and gives back what it holds.
+    GiveUp {
+        which: usize,
+    },
+    /// The object dies, and with it what was going on inside.
+    Restart,
+    /// The account reaches its verdict on what it was asked.
+    Conclude {
+        settled: bool,
+    },
+    Pass {
+        seconds: u64,
+    },
+    /// The object forgets what it may.
+    Prune,
+}
+
+struct World {
+    now: Timestamp,
+    stored: Option<String>,
+    at_work: bool,
+    requests: Vec<Request>,
+    asked: bool,
+    verdict: Option<Verdict>,
+    /// Responses handed out and not taken back.
+    delivered: u32,
+}
+
+impl World {
+    fn new() -> Self {
+        Self { now: START, stored: None, at_work: false, requests: Vec::new(), asked: false, verdict: None, delivered: 0 }
+    }
+
+    fn payment(&self) -> Option<Payment> {
+        self.stored.as_ref().map(|json| serde_json::from_str(json).unwrap())
+    }
+
+    fn save(&mut self, payment: &Payment) {
+        self.stored = Some(serde_json::to_string(payment).unwrap());
+    }
+
+    /// Reads, changes and writes.
+    fn change<T>(&mut self, change: impl FnOnce(&mut Payment) -> T) -> Option<T> {
+        let mut payment = self.payment()?;
+        let result = change(&mut payment);
+        self.save(&payment);
+        Some(result)
+    }
+
+    fn arrive(&mut self, reserve: bool) -> Result<(), Refusal> {
+        // The gateway does not even ask for a challenge older than this.
+        if self.now >= CHARGE.expires.saturating_add(RESUMABLE) {
+            return Ok(());
+        }
+        let (payment, next) = Payment::present(self.payment(), CHARGE.clone(), self.now, self.at_work)?;
+        self.save(&payment);
+        let request = match next {
+            Next::Simulate => {
+                assert!(self.verdict.is_none(), "a payment with a verdict is begun again");
+                self.at_work = true;
+                Request::Simulating { reserve, fetched: None, listening: true }
+            }
+            Next::Settle { gas_limit } => self.settle(gas_limit, None, true),
+            Next::Deliver => self.hand_out(),
+        };
+        self.requests.push(request);
+        Ok(())
+    }
+
+    fn settle(&mut self, gas_limit: Option<u64>, fetched: Option<LeaseId>, listening: bool) -> Request {
+        self.change(|payment| payment.submit(gas_limit));
+        self.at_work = true;
+        self.asked = true;
+        Request::Settling { fetched, listening }
+    }
+
+    fn hand_out(&mut self) -> Request {
+        let now = self.now;
+        match self.change(|payment| payment.hand_over(now, LEASE)) {
+            Some(Ok((lease, _))) => Request::Fetching { lease },
+            _ => Request::Gone,
+        }
+    }
+
+    fn proceed(&mut self, request: Request, well: bool) -> Request {
+        match request {
+            Request::Simulating { .. } if !well => {
+                self.at_work = false;
+                self.stored = None;
+                Request::Gone
+            }
+            Request::Simulating { reserve: true, fetched: None, listening } => {
+                self.at_work = false;
+                let now = self.now;
+                let lease = self.change(|payment| payment.reserve(now, LEASE)).unwrap().unwrap();
+                if listening { Request::FetchingReserved { lease } } else { Request::Gone }
+            }
+            Request::Simulating { fetched, listening, .. } => self.settle(Some(100_000), fetched, listening),
+            Request::Settling { fetched, listening } => {
+                self.at_work = false;
+                let Some(verdict) = self.verdict.filter(|_| well) else { return Request::Gone };
+                self.change(|payment| payment.conclude(verdict));
+                let now = self.now;
+                let next = match (verdict, fetched) {
+                    (Verdict::Failed(_), _) => Request::Gone,
+                    (Verdict::Settled { .. }, Some(lease)) => match self.change(|payment| payment.hand_back(lease, now, LEASE)) {
+                        Some(Ok(_)) => Request::Fetching { lease },
+                        _ => Request::Gone,
+                    },
+                    (Verdict::Settled { .. }, None) => self.hand_out(),
+                };
+                if listening { next } else { Request::Gone }
+            }
+            Request::Fetching { lease } if well => self.deliver(lease),
+            Request::FetchingReserved { lease } if well => {
+                if self.change(|payment| payment.resume(lease)) == Some(Ok(())) {
+                    assert!(!self.at_work, "two work on one payment");
+                    self.at_work = true;
+                    return Request::Simulating { reserve: true, fetched: Some(lease), listening: true };
+                }
+                Request::Gone
+            }
+            Request::Fetching { lease } | Request::FetchingReserved { lease } => {
+                self.release(lease);
+                Request::Gone
+            }
+            Request::Streaming { lease } => {
+                if !well {
+                    let reopened = self.change(|payment| payment.reopen(lease));
+                    // Unless it was forgotten meanwhile, who delivered can take back.
+                    if let Some(reopened) = reopened {
+                        assert_eq!(reopened, Ok(()));
+                        self.delivered -= 1;
+                    }
+                }
+                Request::Gone
+            }
+            Request::Gone => Request::Gone,
+        }
+    }
+
+    fn release(&mut self, lease: LeaseId) {
+        if let Some(payment) = self.payment() {
+            self.stored = None;
+            if let Some(payment) = payment.release(lease) {
+                self.save(&payment);
+            }
+        }
+    }
+
+    fn deliver(&mut self, lease: LeaseId) -> Request {
+        match self.change(|payment| payment.deliver(lease)) {
+            Some(Ok(transaction)) => {
+                assert_eq!(self.verdict, Some(Verdict::Settled { transaction }), "delivered unpaid");
+                self.delivered += 1;
+                Request::Streaming { lease }
+            }
+            _ => Request::Gone,
+        }
+    }
+
+    fn happen(&mut self, event: &Event) {
+        match *event {
+            Event::Arrive { reserve } => {
+                if self.requests.len() < 4 {
+                    let _ = self.arrive(reserve);
+                }
+            }
+            Event::Proceed { which, well } if !self.requests.is_empty() => {
+                let at = which % self.requests.len();
+                let before = self.requests[at];
+                self.requests[at] = self.proceed(before, well);
+            }
+            Event::Die { which } | Event::GiveUp { which } if !self.requests.is_empty() => {
+                let at = which % self.requests.len();
+                let gives_back = matches!(event, Event::GiveUp { .. });
+                let lease = match &mut self.requests[at] {
+                    Request::Simulating { listening, fetched, .. } | Request::Settling { listening, fetched } => {
+                        *listening = false;
+                        *fetched
+                    }
+                    Request::Streaming { .. } | Request::Gone => None,
+                    Request::Fetching { lease } | Request::FetchingReserved { lease } => {
+                        let lease = *lease;
+                        self.requests[at] = Request::Gone;
+                        Some(lease)
+                    }
+                };
+                if let Some(lease) = lease.filter(|_| gives_back) {
+                    self.release(lease);
+                }
+            }
+            Event::Proceed { .. } | Event::Die { .. } | Event::GiveUp { .. } => {}
+            Event::Restart => {
+                self.at_work = false;
+                for request in &mut self.requests {
+                    if let Request::Simulating { .. } | Request::Settling { .. } = request {
+                        *request = Request::Gone;
+                    }
+                }
+            }
+            Event::Conclude { settled } if self.asked && self.verdict.is_none() => {
+                self.verdict =
+                    Some(if settled { Verdict::Settled { transaction: TRANSACTION } } else { Verdict::Failed(Failure::Reverted) });
+            }
+            Event::Conclude { .. } => {}
+            Event::Pass { seconds } => self.now = self.now.saturating_add(Duration::from_secs(seconds)),
+            Event::Prune => {
+                let forget_at: Option<Timestamp> = self.payment().and_then(|payment| payment.forget_at().into());
+                if forget_at.is_some_and(|at| at <= self.now) && !self.at_work {
+                    self.stored = None;
+                }
+            }
+        }
+        self.requests.retain(|request| *request != Request::Gone);
+    }
+
+    fn check(&self) -> Result<(), TestCaseError> {
+        prop_assert!(self.delivered <= 1, "delivered twice");
+        let stage = self.payment().map(|payment| payment.stage());
+        let resumable = self.now < CHARGE.expires.saturating_add(RESUMABLE);
+        if self.asked && resumable && self.now < CHARGE.expires {
+            prop_assert!(stage.is_some(), "forgotten while it may be on chain");
+        }
+        if self.asked && resumable && self.verdict.is_some_and(|verdict| matches!(verdict, Verdict::Settled { .. })) && self.delivered == 0
+        {
+            prop_assert!(stage.is_some(), "paid, not delivered, and forgotten");
+        }
+        let counts_as_delivered = matches!(stage, Some(Stage::Delivered { .. }));
+        prop_assert!(!counts_as_delivered || self.delivered == 1, "nobody was given what counts as delivered");
+        Ok(())
+    }
+
+    /// Everybody is gone, leases have run out: what was paid and not delivered can be fetched now, and nothing else.
+    fn aftermath(&mut self) -> Result<(), TestCaseError> {
+        self.happen(&Event::Restart);
+        self.requests.clear();
+        self.happen(&Event::Pass { seconds: LEASE.as_secs() });
+        if self.now >= CHARGE.expires.saturating_add(RESUMABLE) {
+            return Ok(());
+        }
+        let paid = matches!(self.verdict, Some(Verdict::Settled { .. }));
+        let before = self.delivered;
+        let mut fetched = false;
+        if self.arrive(false).is_ok() {
+            while let Some(request) = self.requests.pop() {
+                let next = self.proceed(request, true);
+                fetched |= matches!(next, Request::Streaming { .. });
+                if !matches!(next, Request::Gone | Request::Streaming { .. }) {
+                    self.requests.push(next);
+                }
+            }
+        }
+        prop_assert_eq!(fetched, paid && before == 0, "{:?}", self.payment());
+        self.check()
+    }
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        4 => any::<bool>().prop_map(|reserve| Event::Arrive { reserve }),
+        10 => (0usize..4, prop::bool::weighted(0.8)).prop_map(|(which, well)| Event::Proceed { which, well }),
+        1 => (0usize..4).prop_map(|which| Event::Die { which }),
+        1 => (0usize..4).prop_map(|which| Event::GiveUp { which }),
+        1 => Just(Event::Restart),
+        2 => any::<bool>().prop_map(|settled| Event::Conclude { settled }),
+        3 => prop_oneof![8 => 0u64..40, 1 => 0u64..400, 1 => 0u64..100_000].prop_map(|seconds| Event::Pass { seconds }),
+        1 => Just(Event::Prune),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn one_payment_buys_one_delivery(events in prop::collection::vec(event(), 1..80)) {
+        let mut world = World::new();
+        for event in &events {
+            world.happen(event);
+            world.check()?;
+        }
+        world.aftermath()?;
+    }
+}
+
+/// The lease under which a reserved payment is settled is the one that delivers, and that can take the delivery back.
+#[test]
+fn a_reservation_that_was_delivered_can_be_reopened() {
+    let (mut payment, _) = Payment::present(None, CHARGE.clone(), START, false).unwrap();
+    let lease = payment.reserve(START, LEASE).unwrap();
+    payment.resume(lease).unwrap();
+    payment.submit(Some(1));
+    payment.conclude(Verdict::Settled { transaction: TRANSACTION });
+    assert_eq!(payment.hand_back(lease, START, LEASE), Ok(TRANSACTION));
+    assert_eq!(payment.deliver(lease), Ok(TRANSACTION));
+    assert_eq!(payment.reopen(lease), Ok(()));
+}
