@@ -6,7 +6,7 @@
 //!
 //! # Two halves, one wall
 //!
-//! * **The core knows no I/O.** It is `no_std` with `alloc`: time, entropy, chain facts and stored
+//! * **The core knows no I/O.** Without the `worker` feature the crate is `no_std` with `alloc`: time, entropy, chain facts and stored
 //!   state come in as values, decisions go out as values. Every rule about money lives there.
 //! * **The shell knows no rules.** `worker` turns requests, storage, alarms and RPC into calls of
 //!   the core, and the core's answers back into I/O. It exists only with the `worker` feature.
@@ -31,6 +31,7 @@ extern crate std;
 
 pub mod evm;
 pub mod gateway;
+mod json;
 pub mod method;
 pub mod payment;
 pub mod protocol;

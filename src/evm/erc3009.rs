@@ -2,7 +2,7 @@
 
 use super::amount::Amount;
 use super::eip712::Domain;
-use super::jsonrpc::Log;
+use super::jsonrpc::{Log, LogFilter};
 use super::signature::Signature;
 use super::{Address, B256, U256};
 use crate::time::UnixSeconds;
@@ -29,6 +29,7 @@ sol! {
     function decimals() returns (uint8);
 
     event AuthorizationUsed(address indexed authorizer, bytes32 indexed nonce);
+    event AuthorizationCanceled(address indexed authorizer, bytes32 indexed nonce);
     event Transfer(address indexed from, address indexed to, uint256 value);
 }
 
@@ -82,7 +83,7 @@ impl Authorization {
         let logs: Vec<&Log> = logs.iter().filter(|log| log.address == token).collect();
         logs.windows(2).any(|pair| match pair {
             [used, transfer] => {
-                used.topics == [AuthorizationUsed::SIGNATURE_HASH, self.from.into_word(), self.nonce]
+                used.topics == self.used_topics()
                     && transfer.topics == [Transfer::SIGNATURE_HASH, self.from.into_word(), self.to.into_word()]
                     && U256::try_from_be_slice(&transfer.data) == Some(self.value.to_u256())
             }
@@ -90,9 +91,15 @@ impl Authorization {
         })
     }
 
-    /// The topics that find the use of this authorization among the token's logs.
+    /// The topics of the log of this authorization's use.
     pub fn used_topics(&self) -> [B256; 3] {
         [AuthorizationUsed::SIGNATURE_HASH, self.from.into_word(), self.nonce]
+    }
+
+    /// The filter that finds the log of its use, or of its cancellation, among the token's logs.
+    pub fn ending_filter(&self) -> LogFilter {
+        let events = [AuthorizationUsed::SIGNATURE_HASH, AuthorizationCanceled::SIGNATURE_HASH];
+        LogFilter([events.to_vec(), [self.from.into_word()].to_vec(), [self.nonce].to_vec()])
     }
 
     /// Calldata of `authorizationState(from, nonce)`: whether the nonce is used or cancelled.

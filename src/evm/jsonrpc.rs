@@ -4,7 +4,7 @@ use super::transaction::{Call, GasPrice};
 use super::{Address, B256, ChainId, U256};
 use alloc::borrow::ToOwned;
 use alloc::boxed::Box;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use alloy_primitives::Bytes;
 use core::fmt;
@@ -89,12 +89,16 @@ impl Request {
         Self { method: "eth_getBalance", params: json!([account, "latest"]) }
     }
 
-    /// `eth_getLogs` of one contract with exactly these topics, from a block on.
-    pub fn logs(contract: Address, topics: &[B256], from_block: u64) -> Self {
-        let filter = json!({ "address": contract, "topics": topics, "fromBlock": hex_number(from_block), "toBlock": "latest" });
+    /// `eth_getLogs` of one contract, from a block on.
+    pub fn logs(contract: Address, filter: &LogFilter, from_block: u64) -> Self {
+        let filter = json!({ "address": contract, "topics": filter.0, "fromBlock": hex_number(from_block), "toBlock": "latest" });
         Self { method: "eth_getLogs", params: json!([filter]) }
     }
 }
+
+/// Which topics a log must have: for each of the first three, one of these.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogFilter(pub [Vec<B256>; 3]);
 
 fn transaction(from: Option<Address>, call: &Call) -> Value {
     match from {
@@ -107,15 +111,10 @@ fn hex_number(number: u64) -> String {
     alloc::format!("{number:#x}")
 }
 
-/// The HTTP body for `requests`: one object for one request (some providers know no batches), an
-/// array for more. The id of a request is its index.
+/// The HTTP body for `requests`, always a batch. The id of a request is its index.
 pub fn body(requests: &[Request]) -> String {
     let one = |(id, request): (usize, &Request)| json!({ "jsonrpc": "2.0", "id": id, "method": request.method, "params": request.params });
-    let body = match requests {
-        [request] => one((0, request)),
-        requests => requests.iter().enumerate().map(one).collect(),
-    };
-    alloc::string::ToString::to_string(&body)
+    requests.iter().enumerate().map(one).collect::<Value>().to_string()
 }
 
 /// The answer to one request: the raw result, or the node's error.
@@ -142,12 +141,10 @@ pub fn parse(body: &str, count: usize) -> Result<Vec<Answer>, NotJsonRpc> {
     let entries: Vec<Entry<'_>> = if body.trim_start().starts_with('[') {
         serde_json::from_str(body).map_err(|_| NotJsonRpc)?
     } else {
+        // A node that refuses a whole batch answers with one error and no id.
         let entry: Entry<'_> = serde_json::from_str(body).map_err(|_| NotJsonRpc)?;
-        if let Some(error) = entry.error {
-            // A node that refuses a whole batch answers with one error and no id.
-            return Ok((0..count).map(|_| Err(error.classify())).collect());
-        }
-        alloc::vec![entry]
+        let error = entry.error.ok_or(NotJsonRpc)?;
+        return Ok((0..count).map(|_| Err(error.classify())).collect());
     };
     let mut answers: Vec<Option<Answer>> = (0..count).map(|_| None).collect();
     for entry in entries {
@@ -293,6 +290,14 @@ pub struct Log {
 pub struct LoggedAt {
     /// The transaction that emitted it.
     pub transaction_hash: B256,
+    block_number: U256,
+}
+
+impl LoggedAt {
+    /// The number of its block.
+    pub fn block_number(&self) -> u64 {
+        self.block_number.saturating_to()
+    }
 }
 
 /// A mined transaction's receipt.
@@ -366,9 +371,12 @@ mod tests {
     use alloc::vec;
 
     #[test]
-    fn one_request_is_an_object_and_more_are_a_batch() {
-        assert_eq!(body(&[Request::chain_id()]), r#"{"id":0,"jsonrpc":"2.0","method":"eth_chainId","params":[]}"#);
-        assert!(body(&[Request::chain_id(), Request::gas_price()]).starts_with(r#"[{"id":0,"#));
+    fn requests_are_a_batch() {
+        let body = body(&[Request::chain_id(), Request::gas_price()]);
+        assert_eq!(
+            body,
+            r#"[{"id":0,"jsonrpc":"2.0","method":"eth_chainId","params":[]},{"id":1,"jsonrpc":"2.0","method":"eth_gasPrice","params":[]}]"#
+        );
     }
 
     fn results(body: &str, count: usize) -> Result<Vec<Result<String, NodeError>>, NotJsonRpc> {
@@ -380,7 +388,6 @@ mod tests {
     fn answers_are_put_in_the_order_of_the_requests() {
         let body = r#"[{"id":1,"result":"0x2"},{"id":0,"result":null}]"#;
         assert_eq!(results(body, 2), Ok(vec![Ok("null".into()), Ok("\"0x2\"".into())]));
-        assert_eq!(results(r#"{"id":0,"result":"0x1"}"#, 1), Ok(vec![Ok("\"0x1\"".into())]));
         let busy = r#"{"id":null,"error":{"code":-32005,"message":"x"}}"#;
         assert_eq!(results(busy, 2), Ok(vec![Err(NodeError::Busy), Err(NodeError::Busy)]));
     }

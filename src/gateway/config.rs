@@ -108,7 +108,7 @@ pub struct Token {
     pub domain: Option<(String, String)>,
 }
 
-/// Where unpaid-for and paid requests go.
+/// Where requests go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
     /// An absolute `http` or `https` URL, without a trailing slash; its path is put before the request's.
@@ -122,7 +122,7 @@ pub enum Origin {
 /// Bounds on time and size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// How long a request waits for the chain before it is answered 503.
+    /// How long a request waits for its transaction to be settled before it is answered 503.
     pub settlement_timeout: Duration,
     /// How long the origin may take until its response headers.
     pub origin_timeout: Duration,
@@ -150,7 +150,7 @@ pub struct Gateway {
     pub rpc_urls: Vec<String>,
     /// How long a challenge is honoured.
     pub challenge_lifetime: Duration,
-    /// Blocks, counting its own, that a transaction needs on top to count as settled.
+    /// Blocks that a transaction needs to count as settled, its own included.
     pub confirmations: u64,
     /// Where requests go.
     pub origin: Origin,

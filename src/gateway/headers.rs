@@ -26,7 +26,17 @@ const PAYMENT: [&str; 5] = ["accept-payment", "payment-authorization", "payment-
 
 /// Headers by which frameworks let a client override the request line: an origin that honours one would
 /// serve another request than the one that was priced.
-const OVERRIDES: [&str; 5] = ["x-http-method", "x-http-method-override", "x-method-override", "x-original-url", "x-rewrite-url"];
+const OVERRIDES: [&str; 9] = [
+    "x-envoy-original-path",
+    "x-forwarded-uri",
+    "x-http-method",
+    "x-http-method-override",
+    "x-method-override",
+    "x-original-uri",
+    "x-original-url",
+    "x-override-url",
+    "x-rewrite-url",
+];
 
 /// Headers that tell an origin behind the gateway what the client sees; set by the gateway alone.
 const FORWARDED: [&str; 6] =

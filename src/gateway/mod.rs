@@ -6,6 +6,8 @@ mod network;
 pub mod offer;
 pub mod path;
 pub mod route;
+pub mod target;
+pub mod token;
 mod validate;
 
 pub use validate::{Broken, Secrets, validate};

@@ -1,6 +1,7 @@
 //! Offers: what a route asks for by each method, and the challenges made of them. A challenge is bound
 //! to the very request it was asked for, so that it buys nothing else.
 
+use crate::method::charge::RESUMABLE;
 use crate::method::{Intent, Method};
 use crate::protocol::challenge::{BindingKeys, Challenge, Terms};
 use crate::protocol::credential::Credential;
@@ -10,11 +11,7 @@ use crate::protocol::problem::{Problem, ProblemKind};
 use crate::time::Timestamp;
 use alloc::format;
 use alloc::string::{String, ToString};
-use core::time::Duration;
 use serde::{Deserialize, Serialize};
-
-/// How long after its challenge's expiry a credential may still resume a payment that was begun in time.
-pub const RESUMABLE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Random bytes that make two challenges for the same request differ.
 pub type Entropy = [u8; 12];

@@ -16,10 +16,13 @@ pub fn readings(path: &str) -> Vec<Vec<String>> {
         return readings;
     }
     let mut text = Cow::Borrowed(path);
-    for _ in 0..=MAX_DECODINGS {
-        let reading = normalise(&text);
-        if !readings.contains(&reading) {
-            readings.push(reading);
+    for decodings in 0..=MAX_DECODINGS {
+        // Once decoded, what looks like a query or a fragment may be taken for one.
+        let cut = if decodings == 0 { &*text } else { text.split(['?', '#']).next().unwrap_or_default() };
+        for reading in [lenient(cut), strict(cut)] {
+            if !readings.contains(&reading) {
+                readings.push(reading);
+            }
         }
         let decoded = percent_decode(&text);
         if decoded == text {
@@ -30,25 +33,43 @@ pub fn readings(path: &str) -> Vec<Vec<String>> {
     readings
 }
 
-/// The path as a lenient server reads it: cut at a control character, backslashes as slashes, matrix
-/// parameters and trailing dots and spaces dropped, dot segments resolved.
-fn normalise(path: &str) -> Vec<String> {
-    let path = path.split(|c: char| c.is_control()).next().unwrap_or_default();
-    let mut segments: Vec<String> = Vec::new();
-    for segment in path.split(['/', '\\']) {
-        let segment = segment.split(';').next().unwrap_or_default();
+/// The path as a server reads it that cleans segments up before it resolves dots.
+fn lenient(path: &str) -> Vec<String> {
+    resolve(segments(path).map(clean).filter(|segment| !segment.is_empty()))
+}
+
+/// The path as a server reads it that resolves dots first, as URLs do (RFC 3986 §5.2.4): empty segments
+/// count there.
+fn strict(path: &str) -> Vec<String> {
+    let resolved = resolve(segments(path).skip(1));
+    resolved.iter().map(|segment| clean(segment).to_lowercase()).filter(|segment| !segment.is_empty()).collect()
+}
+
+/// Cut at a control character, backslashes as slashes.
+fn segments(path: &str) -> impl Iterator<Item = &str> {
+    path.split(|c: char| c.is_control()).next().unwrap_or_default().split(['/', '\\'])
+}
+
+/// Without matrix parameters and trailing dots and spaces. Dot segments stay.
+fn clean(segment: &str) -> &str {
+    match segment.split(';').next().unwrap_or_default() {
+        dots @ ("." | "..") => dots,
+        segment => segment.trim_end_matches(['.', ' ']),
+    }
+}
+
+fn resolve<'a>(segments: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let mut resolved: Vec<String> = Vec::new();
+    for segment in segments {
         match segment {
-            "" | "." => {}
+            "." => {}
             ".." => {
-                segments.pop();
+                resolved.pop();
             }
-            segment => match segment.trim_end_matches(['.', ' ']) {
-                "" => {}
-                trimmed => segments.push(trimmed.to_lowercase()),
-            },
+            segment => resolved.push(segment.to_lowercase()),
         }
     }
-    segments
+    resolved
 }
 
 fn percent_decode(text: &str) -> String {
@@ -110,6 +131,14 @@ mod tests {
             "/v1/x%00.html",
             "/free/../v1/x",
             "/a/b/../../v1/x",
+            "/v1//../x",
+            "/v1/;/../x",
+            "/v1/.../../x",
+            "/v1/y//../../x",
+            "/v1/%2f../x",
+            "/v1/x%3fy",
+            "/v1/x%23y",
+            "/v1/x%253fy",
         ] {
             assert!(readings(path).iter().any(|reading| reading == &["v1", "x"]), "{path}: {:?}", readings(path));
         }

@@ -3,7 +3,7 @@
 use super::config::Settle;
 use super::offer::Offer;
 use super::path;
-use crate::evm::amount::Amount;
+use crate::method::charge::Terms;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
@@ -56,8 +56,8 @@ pub struct Route {
     pub pattern: Pattern,
     /// Which methods.
     pub methods: Methods,
-    /// The price of one request, base units.
-    pub price: Amount,
+    /// What one request costs, in what, paid to whom.
+    pub terms: Terms,
     /// A line for people, printable ASCII.
     pub description: Option<String>,
     /// What is asked for, in the server's order; never empty.
@@ -165,7 +165,7 @@ impl Router {
 
     /// The route that prices a request, if any does. The most specific pattern wins; where an origin may
     /// read the path in several ways, the most expensive reading does.
-    pub fn price(&self, method: &str, path: &str) -> Option<&Route> {
+    pub fn find(&self, method: &str, path: &str) -> Option<&Route> {
         let matching = |reading: &Vec<String>| {
             self.routes
                 .iter()
@@ -173,7 +173,7 @@ impl Router {
                 .max_by_key(|route| route.pattern.specificity())
         };
         // The first of equally expensive readings: the path as it stands.
-        path::readings(path).iter().filter_map(matching).min_by_key(|route| Reverse(route.price))
+        path::readings(path).iter().filter_map(matching).min_by_key(|route| Reverse(route.terms.amount))
     }
 }
 
@@ -203,13 +203,21 @@ impl fmt::Display for InvalidPattern {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::evm::Address;
+    use crate::evm::amount::Amount;
     use alloc::vec;
 
     fn route(pattern: &str, methods: Methods, price: u128) -> Route {
         Route {
             pattern: Pattern::parse(pattern).unwrap(),
             methods,
-            price: Amount::from_base_units(price),
+            terms: Terms {
+                amount: Amount::from_base_units(price),
+                chain_id: 1,
+                token: Address::ZERO,
+                decimals: 6,
+                recipient: Address::ZERO,
+            },
             description: None,
             offers: vec![],
             settle: Settle::First,
@@ -222,7 +230,7 @@ mod tests {
     }
 
     fn price(router: &Router, path: &str) -> Option<u128> {
-        router.price("GET", path).map(|route| route.price.base_units())
+        router.find("GET", path).map(|route| route.terms.amount.base_units())
     }
 
     #[test]
@@ -269,9 +277,9 @@ mod tests {
     #[test]
     fn methods_are_priced_separately_and_head_counts_as_get() {
         let router = Router::new(vec![route("/x", Methods::Only(vec!["GET".into()]), 1)]);
-        assert!(router.price("GET", "/x").is_some());
-        assert!(router.price("HEAD", "/x").is_some());
-        assert!(router.price("POST", "/x").is_none());
+        assert!(router.find("GET", "/x").is_some());
+        assert!(router.find("HEAD", "/x").is_some());
+        assert!(router.find("POST", "/x").is_none());
         assert!(!Methods::Any.contain("OPTIONS"));
         assert!(Methods::Any.contain("BREW"));
         assert!(Methods::Only(vec!["GET".into()]).overlap(&Methods::Any));

@@ -8,6 +8,7 @@ use super::route::{Methods, Pattern, Route, Router};
 use crate::evm::amount::Amount;
 use crate::evm::key::PrivateKey;
 use crate::evm::{Address, ChainId, parse};
+use crate::json::describe;
 use crate::method::{Intent, Method, charge};
 use crate::protocol::challenge::{BindingKeys, MIN_SECRET_BYTES};
 use crate::protocol::problem::FieldError;
@@ -24,7 +25,7 @@ const MIN_ADMIN_TOKEN_BYTES: usize = 16;
 /// What a configuration must fulfil. The number is the discriminant.
 #[derive(Clone, Copy)]
 #[repr(u16)]
-enum Rule {
+pub(super) enum Rule {
     Shape = 1,
     Network = 2,
     Token = 3,
@@ -48,6 +49,13 @@ enum Rule {
     AdminToken = 21,
 }
 
+impl Rule {
+    #[allow(clippy::as_conversions, reason = "the discriminant of a fieldless repr(u16) enum")]
+    pub(super) const fn number(self) -> u16 {
+        self as u16
+    }
+}
+
 /// The secrets, as the environment holds them; `None` where it does not.
 #[derive(Default)]
 pub struct Secrets {
@@ -63,7 +71,7 @@ pub struct Secrets {
     pub admin_token: Option<String>,
 }
 
-// Only which secrets there are may be shown.
+// Not even their lengths may be shown.
 impl fmt::Debug for Secrets {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secrets(…)")
@@ -85,9 +93,7 @@ struct Findings(Vec<FieldError>);
 
 impl Findings {
     fn add(&mut self, rule: Rule, field: impl Into<String>, detail: impl fmt::Display, remedy: &str) {
-        #[allow(clippy::as_conversions, reason = "the discriminant of a fieldless repr(u16) enum")]
-        let rule = rule as u16;
-        self.0.push(FieldError { rule, field: field.into(), detail: detail.to_string(), remedy: remedy.to_owned() });
+        self.0.push(FieldError { rule: rule.number(), field: field.into(), detail: detail.to_string(), remedy: remedy.to_owned() });
     }
 }
 
@@ -141,10 +147,7 @@ fn read(json: Option<&str>, findings: &mut Findings) -> Option<RawGateway> {
     };
     let path = error.path().to_string();
     let field = if path == "." { "gateway".to_owned() } else { path };
-    // The position is that of a JSON text nobody has seen.
-    let message = error.inner().to_string();
-    let message = message.split(" at line ").next().unwrap_or_default();
-    findings.add(Rule::Shape, field, message, REMEDY);
+    findings.add(Rule::Shape, field, describe(error.inner()), REMEDY);
     None
 }
 
@@ -495,16 +498,15 @@ fn route(at: &str, raw: RawRoute, asset: &Asset<'_>, findings: &mut Findings) ->
         token: asset.token.address,
         decimals: asset.token.decimals,
         recipient: asset.recipient,
-        description: description.as_deref(),
     };
     let offers = payment_methods
         .iter()
         .flat_map(|method| intents.iter().map(move |intent| (*method, *intent)))
         .map(|(method, intent)| match intent {
-            Intent::Charge => Offer::new(method, intent, &terms.request(method)),
+            Intent::Charge => Offer::new(method, intent, &terms.request(method, description.as_deref())),
         })
         .collect();
-    Some(Route { pattern: pattern?, methods: methods?, price, description, offers, settle: raw.settle, digest: raw.digest })
+    Some(Route { pattern: pattern?, methods: methods?, terms, description, offers, settle: raw.settle, digest: raw.digest })
 }
 
 fn methods(at: &str, raw: Option<Vec<String>>, findings: &mut Findings) -> Option<Methods> {

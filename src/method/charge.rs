@@ -7,6 +7,7 @@ use crate::evm::eip712::Domain;
 use crate::evm::erc3009::{Authorization, SignedAuthorization};
 use crate::evm::signature::Signature;
 use crate::evm::{Address, B256, ChainId, keccak256, parse};
+use crate::json::describe;
 use crate::protocol::credential::Credential;
 use crate::protocol::problem::{Problem, ProblemKind};
 use crate::time::{Timestamp, UnixSeconds};
@@ -21,9 +22,12 @@ use serde_json::value::RawValue;
 /// late, and revert at our cost.
 pub const MIN_VALIDITY: Duration = Duration::from_secs(10);
 
+/// How long after its challenge's expiry a credential may still resume a payment that was begun in time.
+pub const RESUMABLE: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// What a charge asks for.
-#[derive(Clone, Copy, Debug)]
-pub struct Terms<'a> {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Terms {
     /// The price in base units.
     pub amount: Amount,
     /// EIP-155 chain id.
@@ -34,8 +38,6 @@ pub struct Terms<'a> {
     pub decimals: u8,
     /// Who is paid.
     pub recipient: Address,
-    /// A line for people.
-    pub description: Option<&'a str>,
 }
 
 /// The request object. Fields stand in JCS order, so that its compact JSON is canonical.
@@ -60,9 +62,9 @@ struct MethodDetails {
     decimals: Option<u8>,
 }
 
-impl Terms<'_> {
-    /// The JCS form of the request object that `method` puts into its challenge.
-    pub fn request(&self, method: Method) -> String {
+impl Terms {
+    /// The JCS form of the request object that `method` puts into its challenge, with a line for people.
+    pub fn request(&self, method: Method, description: Option<&str>) -> String {
         let (credential_types, decimals) = match method {
             Method::Abstract => (None, None),
             Method::Evm => (Some([AUTHORIZATION]), Some(self.decimals)),
@@ -70,7 +72,7 @@ impl Terms<'_> {
         let request = Request {
             amount: self.amount,
             currency: self.token.to_checksum(None),
-            description: self.description,
+            description,
             method_details: MethodDetails { chain_id: self.chain_id, credential_types, decimals },
             recipient: self.recipient.to_checksum(None),
         };
@@ -81,25 +83,23 @@ impl Terms<'_> {
 
 const AUTHORIZATION: &str = "authorization";
 
-/// The payload of a credential; `to` and `value` are absent in the method `abstract`.
+/// The payload of a credential of type `authorization`; `to` and `value` are absent in the method `abstract`.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Payload<'a> {
-    #[serde(rename = "type", borrow)]
-    kind: Cow<'a, str>,
-    #[serde(borrow, default)]
+    #[serde(borrow)]
     from: Cow<'a, str>,
     #[serde(borrow, default)]
     to: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
     value: Option<Cow<'a, str>>,
-    #[serde(borrow, default)]
+    #[serde(borrow)]
     valid_after: Cow<'a, str>,
-    #[serde(borrow, default)]
+    #[serde(borrow)]
     valid_before: Cow<'a, str>,
-    #[serde(borrow, default)]
+    #[serde(borrow)]
     nonce: Cow<'a, str>,
-    #[serde(borrow, default)]
+    #[serde(borrow)]
     signature: Cow<'a, str>,
 }
 
@@ -121,26 +121,19 @@ pub struct Charge {
 
 /// An authorization as read from a credential, before its signature is checked.
 #[derive(Debug)]
-pub struct Claim {
+pub struct Unverified {
     authorization: Authorization,
     signature: Signature,
 }
 
-impl Claim {
+impl Unverified {
     /// Reads the payload and compares it with what was asked. `realm` and the challenge's id give the
     /// nonce of the method `evm`.
     ///
     /// # Errors
     /// The problem to answer with; its detail names the field.
-    pub fn read(credential: &Credential, method: Method, terms: &Terms<'_>) -> Result<Self, Problem> {
+    pub fn read(credential: &Credential, method: Method, terms: &Terms) -> Result<Self, Problem> {
         let payload = parse_payload(&credential.payload)?;
-        match payload.kind.as_ref() {
-            AUTHORIZATION => {}
-            "permit2" | "transaction" | "hash" => {
-                return Err(Problem::new(ProblemKind::MethodUnsupported, "payload.type: only \"authorization\" is accepted here"));
-            }
-            _ => return Err(malformed("payload.type", "must be \"authorization\"")),
-        }
         let from = parse::address(&payload.from).map_err(|error| malformed("payload.from", error))?;
         check_source(credential, terms.chain_id, from)?;
         check_payee(&payload, method, terms)?;
@@ -176,16 +169,31 @@ impl Claim {
 }
 
 impl Charge {
+    /// Until when the charge may be resumed once it was begun in time.
+    pub fn resumable_until(&self) -> Timestamp {
+        self.expires.saturating_add(RESUMABLE)
+    }
+
+    /// Whether a transaction that is sent now might be mined too late, and revert at our cost.
+    pub fn is_too_late(&self, now: Timestamp) -> bool {
+        now.saturating_add(MIN_VALIDITY) >= self.signed.authorization.valid_before.timestamp()
+    }
+
     /// Why the charge must not be begun now, if so. One that was begun in time is finished all the same.
     pub fn untimely(&self, now: Timestamp) -> Option<Problem> {
         let window = &self.signed.authorization;
         if now >= self.expires {
             return Some(Problem::new(ProblemKind::PaymentExpired, "the challenge has expired; a fresh one comes with this answer"));
         }
-        if now.saturating_add(MIN_VALIDITY) >= window.valid_before.timestamp() {
+        if self.is_too_late(now) {
             return Some(Problem::new(
                 ProblemKind::PaymentExpired,
                 "payload.validBefore: the authorization expires too soon to be settled",
+            ));
+        }
+        if window.valid_before.timestamp() > self.resumable_until() {
+            return Some(failed(
+                "payload.validBefore: must be within a day of the challenge's expiry, so that an unused authorization ends",
             ));
         }
         if window.valid_after >= now.seconds() {
@@ -201,11 +209,21 @@ pub fn challenge_hash(id: &str, realm: &str) -> B256 {
 }
 
 fn parse_payload(payload: &RawValue) -> Result<Payload<'_>, Problem> {
-    serde_json::from_str(payload.get()).map_err(|_| {
-        let detail =
-            "payload: must be an object of strings: type, from, validAfter, validBefore, nonce, signature, and for evm to and value";
-        Problem::new(ProblemKind::MalformedCredential, detail)
-    })
+    // The kind comes first: other kinds have other members.
+    #[derive(Deserialize)]
+    struct Kind<'a> {
+        #[serde(rename = "type", borrow)]
+        kind: Cow<'a, str>,
+    }
+    let unreadable = |error: serde_json::Error| malformed("payload", describe(&error));
+    let Kind { kind } = serde_json::from_str(payload.get()).map_err(unreadable)?;
+    match kind.as_ref() {
+        AUTHORIZATION => serde_json::from_str(payload.get()).map_err(unreadable),
+        "permit2" | "transaction" | "hash" => {
+            Err(Problem::new(ProblemKind::MethodUnsupported, "payload.type: only \"authorization\" is accepted here"))
+        }
+        _ => Err(malformed("payload.type", "must be \"authorization\"")),
+    }
 }
 
 fn check_source(credential: &Credential, chain_id: ChainId, from: Address) -> Result<(), Problem> {
@@ -217,7 +235,7 @@ fn check_source(credential: &Credential, chain_id: ChainId, from: Address) -> Re
 }
 
 /// `abstract` takes payee and amount from the challenge; `evm` repeats them. Whatever is there must agree.
-fn check_payee(payload: &Payload<'_>, method: Method, terms: &Terms<'_>) -> Result<(), Problem> {
+fn check_payee(payload: &Payload<'_>, method: Method, terms: &Terms) -> Result<(), Problem> {
     match &payload.to {
         Some(to) if parse::address(to).map_err(|error| malformed("payload.to", error))? != terms.recipient => {
             return Err(failed("payload.to: is not the challenge's recipient"));

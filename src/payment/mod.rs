@@ -22,15 +22,13 @@ use crate::time::Timestamp;
 use core::time::Duration;
 use serde::{Deserialize, Serialize};
 
-/// How long a paid but undelivered payment is remembered after its challenge has expired.
-const UNDELIVERED: Duration = crate::gateway::offer::RESUMABLE;
+/// How often a delivery may be reopened: an origin that breaks off more often is not worth a free download
+/// each time.
+const MAX_REOPENINGS: u8 = 3;
 
-/// Nothing is remembered longer than this after the challenge has expired, however late `validBefore` is:
-/// by then a use of the authorization is older than any challenge it could be presented for.
-const LONGEST: Duration = Duration::from_secs(30 * 24 * 60 * 60);
-
-/// Names one holding of a payment by one request. Each is larger than those before it.
-pub type LeaseId = u32;
+/// Names one holding of a payment by one request. Each is larger than those before it, also of payments
+/// with the same nonce that were forgotten since: it begins at the time in milliseconds.
+pub type LeaseId = u64;
 
 /// How far a payment has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,6 +67,8 @@ pub struct Payment {
     lease: LeaseId,
     /// Until when the latest lease is held; `None` when it was given back.
     leased_until: Option<Timestamp>,
+    /// How often a delivery broke off.
+    reopened: u8,
 }
 
 /// What must be done next for a presented charge.
@@ -112,7 +112,7 @@ impl Payment {
     /// [`Refusal`] when nothing is to be done for it now; the stored state stays as it is.
     pub fn present(stored: Option<Self>, charge: Charge, now: Timestamp, at_work: bool) -> Result<(Self, Next), Refusal> {
         let mut payment = match stored {
-            None => Self { charge, stage: Stage::Claimed, lease: 0, leased_until: None },
+            None => Self { charge, stage: Stage::Claimed, lease: 0, leased_until: None, reopened: 0 },
             Some(payment) if !payment.is_for(&charge) => return Err(Refusal::OtherChallenge),
             Some(payment) => payment,
         };
@@ -127,6 +127,8 @@ impl Payment {
                 payment.stage = Stage::Claimed;
                 Next::Simulate
             }
+            // Too late for a transaction, but one may have been sent in time.
+            Stage::Submitted { .. } if payment.charge.is_too_late(now) => Next::Settle { gas_limit: None },
             Stage::Submitted { gas_limit } => Next::Settle { gas_limit },
             Stage::Settled { .. } => Next::Deliver,
         };
@@ -134,7 +136,7 @@ impl Payment {
     }
 
     fn lease(&mut self, now: Timestamp, duration: Duration) -> LeaseId {
-        self.lease = self.lease.saturating_add(1);
+        self.lease = self.lease.saturating_add(1).max(now.millis());
         self.leased_until = Some(now.saturating_add(duration));
         self.lease
     }
@@ -237,7 +239,8 @@ impl Payment {
         }
     }
 
-    /// The resource is about to be handed out, now or never. Returns the transaction that paid for it.
+    /// The resource is about to be handed out, now or never. Returns the transaction that paid for it; again
+    /// when the same holder asks again, since the first answer may have been lost.
     ///
     /// # Errors
     /// [`Lost`] when another request has taken over or the money is not there: nothing may be handed out.
@@ -248,6 +251,7 @@ impl Payment {
                 self.leased_until = None;
                 Ok(transaction)
             }
+            Stage::Delivered { transaction } if self.lease == lease => Ok(transaction),
             _ => Err(Lost),
         }
     }
@@ -255,11 +259,12 @@ impl Payment {
     /// The delivery broke off by the origin's fault: the same credential may fetch again.
     ///
     /// # Errors
-    /// [`Lost`] when this lease did not deliver.
+    /// [`Lost`] when this lease did not deliver, or it happened too often.
     pub fn reopen(&mut self, lease: LeaseId) -> Result<(), Lost> {
         match self.stage {
-            Stage::Delivered { transaction } if self.lease == lease => {
+            Stage::Delivered { transaction } if self.lease == lease && self.reopened < MAX_REOPENINGS => {
                 self.stage = Stage::Settled { transaction };
+                self.reopened = self.reopened.saturating_add(1);
                 Ok(())
             }
             _ => Err(Lost),
@@ -300,13 +305,7 @@ impl Payment {
 
     /// When the payment may be forgotten: when its credential can neither buy nor resume anything any more.
     pub fn forget_at(&self) -> Timestamp {
-        let expires = self.charge.expires;
-        let valid_before = self.charge.signed.authorization.valid_before.timestamp();
-        let spent = expires.max(valid_before).min(expires.saturating_add(LONGEST));
-        match self.stage {
-            Stage::Submitted { .. } | Stage::Settled { .. } => spent.max(expires.saturating_add(UNDELIVERED)),
-            Stage::Claimed | Stage::Reserved | Stage::Delivered { .. } | Stage::Failed(_) => spent,
-        }
+        self.charge.resumable_until()
     }
 }
 
@@ -399,7 +398,9 @@ mod tests {
         let (second, _) = payment.hand_over(later(10), Duration::from_secs(10)).unwrap();
         assert_eq!(payment.deliver(first), Err(Lost));
         assert_eq!(payment.deliver(second), Ok(TX));
-        assert_eq!(payment.deliver(second), Err(Lost));
+        // The answer may have been lost: the same holder may ask again, and nobody else.
+        assert_eq!(payment.deliver(second), Ok(TX));
+        assert_eq!(payment.deliver(first), Err(Lost));
         assert_eq!(present(&payment, later(100)), Err(Refusal::Spent));
     }
 
@@ -425,6 +426,19 @@ mod tests {
     }
 
     #[test]
+    fn a_delivery_is_reopened_a_few_times_only() {
+        let mut payment = settled();
+        for _ in 0..MAX_REOPENINGS {
+            let (lease, _) = payment.hand_over(NOW, Duration::from_secs(10)).unwrap();
+            payment.deliver(lease).unwrap();
+            payment.reopen(lease).unwrap();
+        }
+        let (lease, _) = payment.hand_over(NOW, Duration::from_secs(10)).unwrap();
+        payment.deliver(lease).unwrap();
+        assert_eq!(payment.reopen(lease), Err(Lost));
+    }
+
+    #[test]
     fn a_reservation_is_settled_by_its_holder_or_forgotten() {
         let mut payment = claimed();
         let lease = payment.reserve(NOW, Duration::from_secs(10)).unwrap();
@@ -436,7 +450,8 @@ mod tests {
         assert_eq!(payment.resume(lease), Err(Lost));
         payment.submit(Some(9));
         assert_eq!(payment.forget_at(), later(300 + 86_400));
-        assert_eq!(present(&payment, later(10_000)), Ok(Next::Settle { gas_limit: Some(9) }));
+        assert_eq!(present(&payment, later(280)), Ok(Next::Settle { gas_limit: Some(9) }));
+        assert_eq!(present(&payment, later(10_000)), Ok(Next::Settle { gas_limit: None }));
     }
 
     #[test]

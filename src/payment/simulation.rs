@@ -61,6 +61,10 @@ impl Simulation {
         if value.checked_add(reserved).is_none_or(|sum| self.balance < sum) {
             return Err(Problem::unavailable("the payer's token balance does not cover this payment beside its others on their way"));
         }
+        if let Err(NodeError::Reverted(_)) = self.gas {
+            // The node estimates on newer state than it simulates on.
+            return Err(Problem::unavailable("the transfer's outcome is changing"));
+        }
         let gas_limit = self.gas.as_ref().map_or(FALLBACK_GAS_LIMIT, |gas| gas.saturating_add(gas / 4));
         Ok(Simulated::Viable { gas_limit })
     }
@@ -95,6 +99,7 @@ mod tests {
         assert_eq!(kind(&Simulation { balance: units(59), transfer: reverted.clone(), ..good() }, 0), ProblemKind::PaymentInsufficient);
         assert_eq!(kind(&Simulation { transfer: reverted.clone(), ..good() }, 0), ProblemKind::VerificationFailed);
         assert_eq!(kind(&Simulation { transfer: Err(NodeError::Busy), ..good() }, 0), ProblemKind::Unavailable);
+        assert_eq!(kind(&Simulation { gas: reverted.clone().map(|()| 0), ..good() }, 0), ProblemKind::Unavailable);
         assert_eq!(kind(&good(), 41), ProblemKind::Unavailable);
         assert_eq!(kind(&good(), u128::MAX), ProblemKind::Unavailable);
         assert_eq!(Simulation { used: true, transfer: reverted, ..good() }.judge(units(60), units(0)), Ok(Simulated::Used));

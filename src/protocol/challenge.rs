@@ -5,7 +5,6 @@ use super::encoding::{from_base64, to_base64url};
 use alloc::string::String;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
-use subtle::ConstantTimeEq;
 
 /// The shortest secret that may bind challenges, in bytes.
 pub const MIN_SECRET_BYTES: usize = 32;
@@ -63,7 +62,7 @@ impl BindingKey {
         Hmac::new_from_slice(secret).map(Self).map_err(|_| SecretTooShort)
     }
 
-    fn mac(&self, terms: &Terms<'_>) -> [u8; 32] {
+    fn mac(&self, terms: &Terms<'_>) -> Hmac<Sha256> {
         let mut mac = self.0.clone();
         mac.update(terms.realm.as_bytes());
         let rest = [
@@ -78,7 +77,7 @@ impl BindingKey {
             mac.update(b"|");
             mac.update(part.as_bytes());
         }
-        mac.finalize().into_bytes().into()
+        mac
     }
 }
 
@@ -93,15 +92,14 @@ impl BindingKeys {
 
     /// The id of a new challenge with these terms.
     pub fn bind(&self, terms: &Terms<'_>) -> String {
-        to_base64url(self.current.mac(terms))
+        to_base64url(self.current.mac(terms).finalize().into_bytes())
     }
 
-    /// Whether `id` is one of ours for exactly these terms. Takes the same time for every wrong id.
+    /// Whether `id` is one of ours for exactly these terms, compared in constant time.
     pub fn verify(&self, id: &str, terms: &Terms<'_>) -> bool {
         let Ok(id) = from_base64(id) else { return false };
-        let current = self.current.mac(terms).ct_eq(&id);
-        let previous = self.previous.as_ref().map(|key| key.mac(terms).ct_eq(&id));
-        (current | previous.unwrap_or_else(|| 0.into())).into()
+        let is_by = |key: &BindingKey| key.mac(terms).verify_slice(&id).is_ok();
+        is_by(&self.current) || self.previous.as_ref().is_some_and(is_by)
     }
 }
 

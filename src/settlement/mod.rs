@@ -3,7 +3,7 @@
 mod operation;
 mod outbox;
 
-pub use operation::{Attempt, Foreign, Operation, Purpose, Transfer};
+pub use operation::{Attempt, Ending, Operation, Purpose, Search, Transfer};
 pub use outbox::{AccountView, Effect, Outbox, poll_delay};
 
 use crate::evm::B256;

@@ -21,9 +21,19 @@ const REBROADCAST: Duration = Duration::from_secs(4);
 /// raises the price by a quarter, so the last costs about six times the first.
 const MAX_ATTEMPTS: usize = 9;
 
-/// Reviews in which the nonce was used up without a receipt of ours before a new nonce is taken; a node
-/// may serve its count a moment before its receipts.
-const MAX_ABSENCES: u8 = 2;
+/// A nonce may be used up for this long without a receipt of ours before another is taken: a node may
+/// serve its count before its receipts.
+const ABSENCE: Duration = Duration::from_secs(3);
+
+/// That nothing is found proves nothing at once: a node's logs may lag behind its state. This long it must
+/// be found unused…
+const UNUSED: Duration = Duration::from_secs(3);
+
+/// …or used without a trace before that counts.
+const TRACELESS: Duration = Duration::from_secs(60);
+
+/// The chain's clock may lag behind ours by this much.
+const CLOCK_SKEW: Duration = Duration::from_secs(30);
 
 /// Moving tokens by a payer's authorization.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,13 +71,23 @@ pub struct Attempt {
     pub signed_at: Timestamp,
 }
 
-/// A transaction, ours or not, in which the token logged the use of the authorization.
+/// The transaction, ours or not, in which the token logged the use of an authorization, or its
+/// cancellation.
 #[derive(Clone, Debug)]
-pub struct Foreign {
+pub struct Ending {
     /// Its receipt.
     pub receipt: Receipt,
     /// The time of its block.
     pub mined_at: UnixSeconds,
+}
+
+/// What a node says about the end of an authorization.
+#[derive(Clone, Debug)]
+pub struct Search {
+    /// Whether the token holds it for used or cancelled.
+    pub used: bool,
+    /// The transaction of its log.
+    pub ending: Option<Ending>,
 }
 
 /// An operation.
@@ -76,19 +96,19 @@ pub struct Foreign {
 pub struct Operation {
     /// What it is for.
     pub purpose: Purpose,
-    gas_limit: u64,
+    /// `None`: nothing is sent.
+    gas_limit: Option<u64>,
     verdict: Option<Verdict>,
     /// The account's nonce it holds. Kept after a verdict until it is used up, so that those behind it are not stuck.
     nonce: Option<u64>,
     attempts: Vec<Attempt>,
-    absences: u8,
+    /// Since when the nonce is used up without a receipt of ours.
+    absent_since: Option<Timestamp>,
     underpriced: bool,
     /// The first block after which the authorization is no longer valid.
-    #[serde(default)]
     late_since: Option<u64>,
-    /// The first block in which an authorization that was said to be used was not.
-    #[serde(default)]
-    unused_since: Option<u64>,
+    /// Since when searches find nothing, and whether the authorization was used then.
+    fruitless_since: Option<(Timestamp, bool)>,
     broadcast_at: Timestamp,
 }
 
@@ -155,20 +175,16 @@ impl Purpose {
 impl Operation {
     /// A new operation. Without a `gas_limit` nothing is sent: what has already happened is looked for.
     pub(super) const fn new(purpose: Purpose, gas_limit: Option<u64>, now: Timestamp) -> Self {
-        let gas_limit = match gas_limit {
-            Some(gas_limit) => gas_limit,
-            None => 0,
-        };
         Self {
             purpose,
             gas_limit,
             verdict: None,
             nonce: None,
             attempts: Vec::new(),
-            absences: 0,
+            absent_since: None,
             underpriced: false,
             late_since: None,
-            unused_since: None,
+            fruitless_since: None,
             broadcast_at: now,
         }
     }
@@ -193,7 +209,7 @@ impl Operation {
         self.nonce
     }
 
-    pub(super) const fn gas_limit(&self) -> u64 {
+    pub(super) const fn gas_limit(&self) -> Option<u64> {
         self.gas_limit
     }
 
@@ -214,7 +230,7 @@ impl Operation {
     pub(super) fn record(&mut self, attempt: Attempt) {
         self.nonce = Some(attempt.nonce);
         self.broadcast_at = attempt.signed_at;
-        self.absences = 0;
+        self.absent_since = None;
         self.underpriced = false;
         self.attempts.push(attempt);
     }
@@ -223,13 +239,11 @@ impl Operation {
         self.broadcast_at = now;
     }
 
-    /// What a node said to a transaction. Only what proves something changes anything: the transaction
-    /// may have reached the chain by another way.
-    pub(super) fn answered(&mut self, error: &NodeError) {
-        match error {
-            NodeError::NonceTooLow => self.absences = self.absences.saturating_add(1),
-            NodeError::Underpriced => self.underpriced = true,
-            _ => {}
+    /// A node refused a transaction. It may have reached the chain by another way, so this proves nothing;
+    /// but a price that is too low for one is raised.
+    pub(super) const fn refused(&mut self, error: &NodeError) {
+        if let NodeError::Underpriced = error {
+            self.underpriced = true;
         }
     }
 
@@ -254,12 +268,12 @@ impl Operation {
             return if self.is_over(chain) { Step::Investigate } else { Step::Wait };
         }
         if self.attempts.is_empty() {
-            return if self.gas_limit == 0 { Step::Investigate } else { Step::Renumber };
+            return if self.gas_limit.is_none() { Step::Investigate } else { Step::Renumber };
         }
         match self.nonce {
             Some(nonce) if nonce < chain.count => {
-                self.absences = self.absences.saturating_add(1);
-                if self.absences > MAX_ABSENCES { Step::Renumber } else { Step::Wait }
+                let since = *self.absent_since.get_or_insert(now);
+                if now.since(since) >= ABSENCE { Step::Renumber } else { Step::Wait }
             }
             Some(nonce) if chain.gap.is_some_and(|gap| gap < nonce) && self.is_stuck(now) => Step::FillGap,
             _ => self.push(chain, now),
@@ -310,50 +324,61 @@ impl Operation {
 
     fn end(&mut self, verdict: Verdict) {
         self.verdict = Some(verdict);
-        self.absences = 0;
+        self.absent_since = None;
     }
 
-    /// The logs were searched: `used` is the transaction in which the authorization was used, if any.
-    /// `account` is the settlement account.
-    pub(super) fn conclude(&mut self, used: Option<&Foreign>, account: Address, chain: &Chain) {
+    /// The chain was searched for the authorization's end. `account` is the settlement account.
+    pub(super) fn conclude(&mut self, search: &Search, account: Address, chain: &Chain, now: Timestamp) {
         if self.verdict.is_some() {
             return;
         }
-        let Some(used) = used else {
-            let in_time = chain.time < self.purpose.valid_before();
-            let never_sent = self.attempts.is_empty();
-            if !self.is_over(chain) && self.attempts.iter().any(|attempt| attempt.nonce >= chain.count) {
-                // One has reverted, but another may still bring it about.
-                return;
-            }
-            if !self.is_over(chain) && never_sent {
-                // Cancelled, or the block with its use is being replaced.
-                let since = self.unused_since.unwrap_or(chain.block).min(chain.block);
-                self.unused_since = Some(since);
-                if depth(since, chain) < chain.confirmations {
-                    return;
-                }
-            }
-            self.end(Verdict::Failed(match (in_time, never_sent) {
-                (true, true) => Failure::UsedElsewhere,
-                (true, false) => Failure::Reverted,
-                (false, _) => Failure::Expired,
-            }));
-            return self.release_used(chain);
+        let verdict = match &search.ending {
+            Some(ending) => self.judge(ending, account, chain),
+            None => self.judge_absence(search.used, chain, now).map(Verdict::Failed),
         };
-        if !is_deep(&used.receipt, chain) {
-            return;
+        if let Some(verdict) = verdict {
+            self.end(verdict);
+            self.release_used(chain);
         }
-        let transaction = used.receipt.transaction_hash;
+    }
+
+    fn judge(&mut self, ending: &Ending, account: Address, chain: &Chain) -> Option<Verdict> {
+        self.fruitless_since = None;
+        if !is_deep(&ending.receipt, chain) {
+            return None;
+        }
+        let transaction = ending.receipt.transaction_hash;
         let Purpose::Transfer(transfer) = &self.purpose;
         let ours = self.attempts.iter().any(|attempt| attempt.hash == transaction);
         // A transaction of our account that this outbox does not know was sent by another gateway that
         // shares the account: it has sold that payment already.
-        let sold_elsewhere = used.receipt.from == account && !ours;
-        let in_our_time = used.mined_at >= transfer.since.seconds();
-        let counts = self.purpose.is_fulfilled_by(&used.receipt) && in_our_time && !sold_elsewhere;
-        self.end(if counts { Verdict::Settled { transaction } } else { Verdict::Failed(Failure::UsedElsewhere) });
-        self.release_used(chain);
+        let sold_elsewhere = ending.receipt.from == account && !ours;
+        let in_our_time = ours || Timestamp::saturating_add(ending.mined_at.timestamp(), CLOCK_SKEW) >= transfer.since;
+        let counts = self.purpose.is_fulfilled_by(&ending.receipt) && in_our_time && !sold_elsewhere;
+        Some(if counts { Verdict::Settled { transaction } } else { Verdict::Failed(Failure::UsedElsewhere) })
+    }
+
+    fn judge_absence(&mut self, used: bool, chain: &Chain, now: Timestamp) -> Option<Failure> {
+        if !self.is_over(chain) && self.attempts.iter().any(|attempt| attempt.nonce >= chain.count) {
+            // One has reverted, but another may still bring it about.
+            return None;
+        }
+        let since = match self.fruitless_since {
+            Some((since, before)) if before == used => since,
+            _ => now,
+        };
+        self.fruitless_since = Some((since, used));
+        if now.since(since) < if used { TRACELESS } else { UNUSED } {
+            return None;
+        }
+        let in_time = chain.time < self.purpose.valid_before();
+        match (used, in_time, self.attempts.is_empty()) {
+            (true, _, _) => Some(Failure::UsedElsewhere),
+            (false, false, _) => Some(Failure::Expired),
+            (false, true, false) => Some(Failure::Reverted),
+            // Who said it was used was wrong, or the block is being replaced: it will be used, or expire.
+            (false, true, true) => None,
+        }
     }
 }
 

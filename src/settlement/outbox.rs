@@ -1,6 +1,6 @@
 //! The outbox: all operations of one account on one chain, its nonces and its prices.
 
-use super::operation::{Attempt, Chain, Foreign, Operation, Purpose, Step};
+use super::operation::{Attempt, Chain, Operation, Purpose, Search, Step};
 use crate::evm::jsonrpc::{Block, NodeError, Receipt};
 use crate::evm::key::PrivateKey;
 use crate::evm::transaction::{Call, GasPrice, Unsigned};
@@ -16,6 +16,10 @@ const PRICE_LIFETIME: Duration = Duration::from_secs(10);
 
 /// Gas of a transaction that does nothing, with room for chains that charge for data as ZKsync does.
 const EMPTY_GAS_LIMIT: u64 = 300_000;
+
+/// How far back the logs are searched. Providers limit the range; no payment is older than a challenge, and
+/// at a block per second this is more than an hour.
+const SEARCH_BLOCKS: u64 = 5_000;
 
 /// What the chain says of the account at one moment.
 #[derive(Clone, Copy, Debug)]
@@ -35,7 +39,7 @@ pub struct AccountView {
 pub enum Effect {
     /// Send a transaction, after the operation is persisted.
     Broadcast(Bytes),
-    /// Look for the use of the authorization in the logs, then [`Outbox::conclude`].
+    /// Search for the end of the authorization, then [`Outbox::conclude`].
     Investigate,
 }
 
@@ -189,7 +193,7 @@ impl Outbox {
         let (call, gas_limit) = if operation.is_abandoned() {
             (Call { to: self.key.address(), data: Bytes::new() }, EMPTY_GAS_LIMIT)
         } else {
-            (operation.purpose.call(), operation.gas_limit())
+            (operation.purpose.call(), operation.gas_limit()?)
         };
         let unsigned = Unsigned { chain_id: self.chain_id, nonce, call: &call, gas_limit, gas_price: price };
         let signed = unsigned.sign(&self.key);
@@ -202,16 +206,21 @@ impl Outbox {
     /// A node refused the operation's last transaction.
     pub fn refused(&mut self, id: &B256, error: &NodeError) {
         if let Some(operation) = self.operations.get_mut(id) {
-            operation.answered(error);
+            operation.refused(error);
         }
     }
 
-    /// The logs were searched for an [`Effect::Investigate`].
-    pub fn conclude(&mut self, id: &B256, used: Option<&Foreign>) {
+    /// The first block to search for an [`Effect::Investigate`].
+    pub fn search_from(&self) -> u64 {
+        self.view.as_ref().map_or(0, |view| view.block.number().saturating_sub(SEARCH_BLOCKS))
+    }
+
+    /// The chain was searched for an [`Effect::Investigate`].
+    pub fn conclude(&mut self, id: &B256, search: &Search, now: Timestamp) {
         let account = self.account();
         let Some(chain) = self.chain() else { return };
         if let Some(operation) = self.operations.get_mut(id) {
-            operation.conclude(used, account, &chain);
+            operation.conclude(search, account, &chain, now);
             self.changed.insert(*id);
         }
     }

@@ -19,7 +19,7 @@ pub(super) async fn read(request: &Request, limit: usize) -> Result<Vec<u8>, Pro
     }
     let Some(stream) = request.body() else { return Ok(Vec::new()) };
     let reader: ReadableStreamDefaultReader = stream.get_reader().unchecked_into();
-    let mut body = Vec::with_capacity(declared.unwrap_or_default());
+    let mut body = Vec::new();
     while let Some(chunk) = next(&reader).await.map_err(|_| Problem::new(ProblemKind::BadRequest, "the body could not be read"))? {
         let length = usize::try_from(chunk.length()).unwrap_or(usize::MAX);
         if body.len().saturating_add(length) > limit {

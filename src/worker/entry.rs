@@ -8,12 +8,13 @@ use crate::gateway::Broken;
 use crate::gateway::config::{Origin, Surface};
 use crate::gateway::offer::Asked;
 use crate::gateway::route::{Route, is_priced};
+use crate::gateway::target::Target;
 use crate::protocol::credential::{AuthorizationHeader, Credential, InvalidCredential, split_authorization};
 use crate::protocol::digest::BodyDigest;
 use crate::protocol::problem::{Problem, ProblemKind};
 use std::borrow::Cow;
 use std::time::Duration;
-use web_sys::{Request, Response};
+use web_sys::{Request, Response, Url};
 use worker::{Context, Env, Result, event};
 
 /// The origin may take this long for an unpriced request under a wrong configuration.
@@ -28,9 +29,13 @@ async fn fetch(request: Request, env: Env, context: Context) -> Result<Response>
 }
 
 async fn answer(request: Request, env: Env, context: Context) -> Result<Response> {
-    let Some(incoming) = Incoming::new(request) else {
-        return problem(&Problem::new(ProblemKind::BadRequest, "the request has no absolute http URL"));
+    // What is priced must be what is sent on: the runtime resolves dot segments when it sends, so they are
+    // resolved here already.
+    let url = Url::new(&request.url()).map_or_else(|_| request.url(), |url| url.href());
+    let Some(target) = Target::parse(&url) else {
+        return problem(&Problem::new(ProblemKind::BadRequest, "the request has no absolute URL"));
     };
+    let incoming = Incoming { request, target };
     let loaded = load(&env);
     if let Some(response) = status::answer(&loaded, &incoming).await? {
         return Ok(response);
@@ -43,7 +48,7 @@ async fn answer(request: Request, env: Env, context: Context) -> Result<Response
 
 async fn route(isolate: &Isolate, env: &Env, context: &Context, incoming: Incoming) -> Result<Response> {
     let gateway = &isolate.gateway;
-    match gateway.router.price(&incoming.request.method(), incoming.path()) {
+    match gateway.router.find(&incoming.request.method(), incoming.target.path()) {
         Some(route) => priced(isolate, env, context, &incoming, route).await,
         None => unpriced(env, &gateway.origin, &incoming, gateway.limits.origin_timeout).await,
     }
@@ -65,7 +70,7 @@ async fn unpriced(env: &Env, origin: &Origin, incoming: &Incoming, limit: Durati
 /// Under a wrong configuration paid routes are closed, and so is everything when it is unknown which are.
 async fn broken_route(broken: &Broken, env: &Env, incoming: &Incoming) -> Result<Response> {
     match &broken.surface {
-        Some(Surface { origin, priced }) if !is_priced(priced, &incoming.request.method(), incoming.path()) => {
+        Some(Surface { origin, priced }) if !is_priced(priced, &incoming.request.method(), incoming.target.path()) => {
             unpriced(env, origin, incoming, DEFAULT_ORIGIN_TIMEOUT).await
         }
         _ => problem(&misconfigured(&broken.errors)),
@@ -74,7 +79,7 @@ async fn broken_route(broken: &Broken, env: &Env, incoming: &Incoming) -> Result
 
 async fn priced(isolate: &Isolate, env: &Env, context: &Context, incoming: &Incoming, route: &Route) -> Result<Response> {
     let gateway = &isolate.gateway;
-    if !is_private(incoming) {
+    if !incoming.target.is_confidential() {
         return problem(&Problem::new(ProblemKind::BadRequest, "payments are accepted over https only"));
     }
     let body = match bound_body(isolate, incoming, route).await {
@@ -83,9 +88,9 @@ async fn priced(isolate: &Isolate, env: &Env, context: &Context, incoming: &Inco
     };
     let method = incoming.request.method();
     let asked = Asked {
-        realm: gateway.realm.as_deref().unwrap_or(&incoming.host),
+        realm: gateway.realm.as_deref().unwrap_or(&incoming.target.host),
         method: &method,
-        target: &incoming.target,
+        target: &incoming.target.path_and_query,
         digest: body.as_deref().map(BodyDigest::of),
     };
     let authorization = incoming.header("authorization").unwrap_or_default();
@@ -98,19 +103,6 @@ async fn priced(isolate: &Isolate, env: &Env, context: &Context, incoming: &Inco
         Err(reason) => Err(reason),
     };
     outcome.or_else(|reason| challenge(reason, gateway, route, &asked, incoming.header("accept-payment").as_deref()))
-}
-
-/// Nobody on the way can read a credential: https, or the machine itself.
-fn is_private(incoming: &Incoming) -> bool {
-    let name = incoming.host.rsplit_once(':').map_or(incoming.host.as_str(), |(name, port)| {
-        if port.bytes().all(|b| b.is_ascii_digit()) { name } else { incoming.host.as_str() }
-    });
-    let loopback = name == "localhost" || name.ends_with(".localhost") || name == "[::1]" || is_loopback_v4(name);
-    incoming.scheme == "https" || loopback
-}
-
-fn is_loopback_v4(name: &str) -> bool {
-    name.parse::<std::net::Ipv4Addr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// The body, on routes that bind it, for methods that have one.

@@ -6,6 +6,7 @@ use crate::gateway::config::Origin;
 use crate::gateway::headers::{
     PAYER_PREFIX, RESPONSE_PAYMENT, below, is_forwarded, is_hop_by_hop, is_private, with_names, without_payment_challenges,
 };
+use crate::gateway::target::Target;
 use crate::protocol::problem::{Problem, ProblemKind};
 use js_sys::{Array, Uint8Array};
 use std::time::Duration;
@@ -18,12 +19,8 @@ use worker::{Env, Result, console_error};
 pub(super) struct Incoming {
     /// As it came.
     pub(super) request: Request,
-    /// `https` or `http`.
-    pub(super) scheme: String,
-    /// Host and port as the client sees them.
-    pub(super) host: String,
-    /// Path and query as they stand on the request line.
-    pub(super) target: String,
+    /// Where it went.
+    pub(super) target: Target,
 }
 
 /// Who paid for a request: told to the origin in headers that no client can set.
@@ -37,22 +34,6 @@ pub(super) struct PaidBy<'a> {
 }
 
 impl Incoming {
-    /// Takes the request's URL apart. `None` when it is no absolute http URL.
-    pub(super) fn new(request: Request) -> Option<Self> {
-        let url = request.url();
-        let (scheme, rest) = url.split_once("://")?;
-        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-        let (host, target) = rest.split_at_checked(end)?;
-        let target = target.split('#').next().unwrap_or_default();
-        let target = if target.starts_with('/') { target.to_string() } else { format!("/{target}") };
-        Some(Self { scheme: scheme.to_string(), host: host.to_string(), target, request })
-    }
-
-    /// The path without the query.
-    pub(super) fn path(&self) -> &str {
-        self.target.split('?').next().unwrap_or_default()
-    }
-
     /// A header's value; several are joined with `, `.
     pub(super) fn header(&self, name: &str) -> Option<String> {
         self.request.headers().get(name).ok().flatten()
@@ -87,13 +68,16 @@ pub(super) async fn send(
     let headers = headers(incoming, origin, authorization, paid_by).map_err(failed)?;
     init.set_headers(&headers);
     match body {
+        _ if matches!(incoming.request.method().as_str(), "GET" | "HEAD") => {}
         Some(bytes) if !bytes.is_empty() => init.set_body(&Uint8Array::from(bytes.as_slice())),
         Some(_) => {}
         None => init.set_body_opt_readable_stream(incoming.request.body().as_ref()),
     }
     let url = match origin {
-        Origin::Url(base) => format!("{base}{}", incoming.target),
-        Origin::Service(_) | Origin::Dns => format!("{}://{}{}", incoming.scheme, incoming.host, incoming.target),
+        Origin::Url(base) => format!("{base}{}", incoming.target.path_and_query),
+        Origin::Service(_) | Origin::Dns => {
+            format!("{}://{}{}", incoming.target.scheme, incoming.target.host, incoming.target.path_and_query)
+        }
     };
     let request = Request::new_with_str_and_init(&url, &init).map_err(failed)?;
     let answer = async {
@@ -146,8 +130,8 @@ fn headers(
             headers.delete(name)?;
         }
         headers.delete("host")?;
-        headers.set("x-forwarded-host", &incoming.host)?;
-        headers.set("x-forwarded-proto", &incoming.scheme)?;
+        headers.set("x-forwarded-host", &incoming.target.host)?;
+        headers.set("x-forwarded-proto", &incoming.target.scheme)?;
     }
     if let Some(paid_by) = paid_by {
         let values = [
@@ -220,7 +204,7 @@ fn on_gateway(location: &str, incoming: &Incoming, origin: &Origin) -> Option<St
     }
     let path = target.pathname();
     let path = below(&path, &base.pathname())?;
-    Some(format!("{}://{}{path}{}{}", incoming.scheme, incoming.host, target.search(), target.hash()))
+    Some(format!("{}://{}{path}{}{}", incoming.target.scheme, incoming.target.host, target.search(), target.hash()))
 }
 
 /// When the origin uses CORS, pages may send the credential and read the payment headers.

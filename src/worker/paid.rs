@@ -13,7 +13,7 @@ use crate::gateway::config::Settle;
 use crate::gateway::headers::{CACHE_OVERRIDES, private_cache_control};
 use crate::gateway::offer::{Asked, Offer};
 use crate::gateway::route::Route;
-use crate::method::charge::{Charge, Claim, Terms};
+use crate::method::charge::{Charge, Unverified};
 use crate::payment::{Disposition, LeaseId, disposition, has_receipt};
 use crate::protocol::credential::Credential;
 use crate::protocol::problem::{Problem, ProblemKind};
@@ -62,18 +62,9 @@ impl Purchase<'_> {
     }
 
     async fn verify(&self, credential: &Credential, offer: &Offer) -> Result<SignedAuthorization, Problem> {
-        let gateway = &self.isolate.gateway;
-        let terms = Terms {
-            amount: self.route.price,
-            chain_id: gateway.chain_id,
-            token: gateway.token.address,
-            decimals: gateway.token.decimals,
-            recipient: gateway.recipient,
-            description: self.route.description.as_deref(),
-        };
-        let claim = Claim::read(credential, offer.method, &terms)?;
+        let unverified = Unverified::read(credential, offer.method, &self.route.terms)?;
         let domain = self.isolate.token_domain().await?;
-        let signed = claim.verify(domain.domain())?;
+        let signed = unverified.verify(domain.domain())?;
         if let TokenDomain::Configured(_) = domain {
             self.isolate.confirm_token().await?;
         }
@@ -153,7 +144,7 @@ impl Sale<'_> {
             payer: &self.charge.signed.authorization.from.to_checksum(None),
             method: self.offer.method.name(),
             intent: self.offer.intent.name(),
-            amount: &request.route.price.to_string(),
+            amount: &request.route.terms.amount.to_string(),
             reference: reference.as_deref(),
         };
         origin::send(request.env, &gateway.origin, request.incoming, request.others, Some(&paid_by), body, gateway.limits.origin_timeout)
@@ -171,7 +162,13 @@ impl Sale<'_> {
                 return Err(internal("paid response", error));
             }
         };
-        match self.ask(&PayerMessage::Deliver { nonce, lease }).await.inspect_err(|_| discard(response))? {
+        let deliver = PayerMessage::Deliver { nonce, lease };
+        let counted = match self.ask(&deliver).await {
+            // It may have been counted all the same: asking again tells.
+            Err(_) => self.ask(&deliver).await,
+            counted => counted,
+        };
+        match counted.inspect_err(|_| discard(response))? {
             PayerReply::Noted => {
                 if let Some(pipe) = pipe {
                     pipe.start(self, lease);

@@ -14,6 +14,9 @@ use worker::console_warn;
 /// An endpoint that failed is asked last for this long.
 const COOL_DOWN: Duration = Duration::from_secs(10);
 
+/// Providers limit how many requests one batch may hold.
+const BATCH: usize = 50;
+
 /// No endpoint gave an answer. What reached the chain is unknown.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Unreachable;
@@ -61,10 +64,16 @@ impl Rpc {
         Self { endpoints: urls.into_iter().map(endpoint).collect(), chain_id, timeout }
     }
 
-    /// Sends all requests in one HTTP request, to the first endpoint that answers.
+    /// The longest that one batch may take, when every endpoint hangs.
+    pub(super) fn patience(&self) -> Duration {
+        self.timeout.saturating_mul(u32::try_from(self.endpoints.len()).unwrap_or(u32::MAX))
+    }
+
+    /// Sends all requests in as few HTTP requests as providers allow, to the first endpoint that answers
+    /// them all.
     pub(super) async fn batch(&self, requests: &[Request]) -> Result<Vec<Answer>, Unreachable> {
         for (index, endpoint) in self.in_order() {
-            match self.ask(endpoint, requests).await {
+            match self.ask_endpoint(endpoint, requests).await {
                 Ok(answers) => {
                     endpoint.cool_until.set(None);
                     return Ok(answers);
@@ -79,9 +88,9 @@ impl Rpc {
         Err(Unreachable)
     }
 
-    /// Sends one request.
-    pub(super) async fn call(&self, request: Request) -> Result<Answer, Unreachable> {
-        self.batch(&[request]).await?.pop().ok_or(Unreachable)
+    /// [`Rpc::batch`] for a known number of requests.
+    pub(super) async fn ask<const N: usize>(&self, requests: [Request; N]) -> Result<[Answer; N], Unreachable> {
+        self.batch(&requests).await?.try_into().map_err(|_| Unreachable)
     }
 
     /// Preferred endpoints first, those that failed lately after them.
@@ -93,10 +102,20 @@ impl Rpc {
         order
     }
 
-    async fn ask(&self, endpoint: &Endpoint, requests: &[Request]) -> Result<Vec<Answer>, Fault> {
-        if endpoint.verified.get() {
-            return checked(self.post(&endpoint.url, requests).await?);
+    async fn ask_endpoint(&self, endpoint: &Endpoint, requests: &[Request]) -> Result<Vec<Answer>, Fault> {
+        let mut answers = Vec::with_capacity(requests.len());
+        for requests in requests.chunks(BATCH) {
+            let more =
+                if endpoint.verified.get() { self.post(&endpoint.url, requests).await? } else { self.verify(endpoint, requests).await? };
+            answers.extend(more);
         }
+        // Another endpoint may have time for what this one has not.
+        let busy = answers.iter().any(|answer| matches!(answer, Err(NodeError::Busy)));
+        if busy { Err(Fault::Busy) } else { Ok(answers) }
+    }
+
+    /// Asks for the chain id along with the first requests that an endpoint gets.
+    async fn verify(&self, endpoint: &Endpoint, requests: &[Request]) -> Result<Vec<Answer>, Fault> {
         let mut with_check = Vec::with_capacity(requests.len() + 1);
         with_check.push(Request::chain_id());
         with_check.extend_from_slice(requests);
@@ -106,7 +125,7 @@ impl Rpc {
             Some(Ok(_)) => return Err(Fault::WrongChain),
             _ => return Err(Fault::Busy),
         }
-        checked(answers.collect())
+        Ok(answers.collect())
     }
 
     async fn post(&self, url: &str, requests: &[Request]) -> Result<Vec<Answer>, Fault> {
@@ -124,16 +143,10 @@ impl Rpc {
         let status = response.status();
         let text = JsFuture::from(response.text().map_err(|_| Fault::Transport)?).await.map_err(|_| Fault::Transport)?;
         let text = text.as_string().ok_or(Fault::Transport)?;
-        // Some nodes send JSON-RPC errors with a 4xx status; 429 and 5xx are about the endpoint.
-        if status == 429 || status >= 500 {
+        // Some nodes send JSON-RPC errors with a 4xx status; these are about the endpoint.
+        if matches!(status, 401 | 403 | 429 | 500..) {
             return Err(Fault::Status(status));
         }
         jsonrpc::parse(&text, requests.len()).map_err(|_| if status == 200 { Fault::NotJsonRpc } else { Fault::Status(status) })
     }
-}
-
-/// An endpoint that is too busy for any of the requests is not worth asking for the rest.
-fn checked(answers: Vec<Answer>) -> Result<Vec<Answer>, Fault> {
-    let busy = !answers.is_empty() && answers.iter().all(|answer| matches!(answer, Err(NodeError::Busy)));
-    if busy { Err(Fault::Busy) } else { Ok(answers) }
 }

@@ -11,6 +11,7 @@ use crate::gateway::route::{Methods, Route};
 use crate::protocol::problem::{FieldError, Problem, ProblemKind};
 use crate::time::Timestamp;
 use serde::Serialize;
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::time::Duration;
 use web_sys::Response;
@@ -19,7 +20,7 @@ use worker::Result;
 /// Paths under this are the gateway's own.
 const PREFIX: &str = "/__mpp/";
 
-/// Anybody may ask for the health, so the chain is asked at most this often per isolate.
+/// Anybody may ask for the health, so an answer is given again for this long.
 const HEALTH_LIFETIME: Duration = Duration::from_secs(1);
 
 /// Settlement accounts with less than this, in wei, are said to run dry: 0.0005 of the native coin pays
@@ -32,7 +33,7 @@ std::thread_local! {
 
 /// Answers the gateway's own paths, and only those.
 pub(super) async fn answer(loaded: &std::result::Result<Isolate, Broken>, incoming: &Incoming) -> Result<Option<Response>> {
-    let Some(name) = incoming.path().strip_prefix(PREFIX) else { return Ok(None) };
+    let Some(name) = incoming.target.path().strip_prefix(PREFIX) else { return Ok(None) };
     if !matches!(incoming.request.method().as_str(), "GET" | "HEAD") {
         let response = problem(&Problem::new(ProblemKind::MethodNotAllowed, "only GET is possible here"))?;
         response.headers().set("allow", "GET, HEAD")?;
@@ -41,7 +42,7 @@ pub(super) async fn answer(loaded: &std::result::Result<Isolate, Broken>, incomi
     match (name, loaded) {
         ("health", Ok(isolate)) => health(isolate).await.map(Some),
         ("health", Err(broken)) => broken_health(broken).map(Some),
-        ("config", Ok(isolate)) => config(isolate, &incoming.host).map(Some),
+        ("config", Ok(isolate)) => config(isolate, &incoming.target.host).map(Some),
         (_, Err(broken)) => problem(&misconfigured(&broken.errors)).map(Some),
         (_, Ok(_)) => problem(&Problem::new(ProblemKind::NotFound, "the gateway has health and config here")).map(Some),
     }
@@ -61,7 +62,7 @@ struct Health<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     block: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    token: Option<&'a str>,
+    token: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     settlement_account: Option<String>,
     /// In wei.
@@ -122,9 +123,9 @@ async fn examine(isolate: &Isolate) -> Health<'static> {
     health.settlement_balance = balance.map(|balance| balance.to_string());
     let funded = balance.is_some_and(|balance| balance >= U256::from(LOW_BALANCE));
     health.settlement = Some(if funded { "good" } else { "the settlement account is running out of gas money" });
-    let confirmed = isolate.confirm_token().await.is_ok();
-    health.token = Some(if confirmed { "good" } else { "the token is not what the configuration says" });
-    health.ok = funded && confirmed && health.chain_id == Some(isolate.gateway.chain_id);
+    let confirmed = isolate.confirm_token().await;
+    health.ok = funded && confirmed.is_ok() && health.chain_id == Some(isolate.gateway.chain_id);
+    health.token = Some(confirmed.map_or_else(|problem| problem.detail, |_| "good".into()));
     health
 }
 
@@ -195,8 +196,8 @@ fn public_route(route: &Route, decimals: u8) -> PublicRoute<'_> {
             Methods::Any => None,
             Methods::Only(methods) => Some(methods),
         },
-        price: route.price.to_human(decimals),
-        amount: route.price.to_string(),
+        price: route.terms.amount.to_human(decimals),
+        amount: route.terms.amount.to_string(),
         description: route.description.as_deref(),
         offers: route.offers.iter().map(|offer| format!("{}/{}", offer.method, offer.intent)).collect(),
         settle: route.settle,

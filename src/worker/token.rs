@@ -5,15 +5,11 @@ use super::clock::{now, sleep};
 use super::config::Isolate;
 use super::respond::misconfigured;
 use crate::evm::eip712::Domain;
-use crate::evm::erc3009;
-use crate::evm::jsonrpc::{Answer, Request, decode};
-use crate::evm::transaction::Call;
-use crate::evm::{Address, B256, U256};
-use crate::protocol::problem::{FieldError, Problem};
+use crate::gateway::token::Unconfirmed;
+use crate::protocol::problem::Problem;
 use crate::time::Timestamp;
-use alloy_primitives::Bytes;
-use core::time::Duration;
 use std::cell::{Cell, RefCell};
+use std::time::Duration;
 
 /// How often a request looks whether another has heard from the token.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
@@ -24,6 +20,8 @@ pub(super) struct TokenFacts {
     confirmed: RefCell<Option<Domain>>,
     /// Since when a request of this isolate is asking the token.
     asking_since: Cell<Option<Timestamp>>,
+    /// When it last failed to hear.
+    failed_at: Cell<Option<Timestamp>>,
 }
 
 /// The domain to check a signature in.
@@ -59,6 +57,7 @@ impl Isolate {
     /// for it: a request cannot await another's promise on Workers, so they look again and again.
     pub(super) async fn confirm_token(&self) -> Result<Domain, Problem> {
         let facts = &self.token;
+        let begun = now();
         let is_asking = || facts.asking_since.get().is_some_and(|since| now().since(since) < self.gateway.limits.rpc_timeout);
         while facts.confirmed.borrow().is_none() && is_asking() {
             sleep(LOOK_AGAIN).await;
@@ -66,61 +65,30 @@ impl Isolate {
         if let Some(domain) = facts.confirmed.borrow().clone() {
             return Ok(domain);
         }
+        if facts.failed_at.get().is_some_and(|failed_at| failed_at > begun) {
+            // Whoever was waited for has not heard: asking one after another would only take longer.
+            return Err(unknown());
+        }
         facts.asking_since.set(Some(now()));
         let domain = self.ask_token().await;
         facts.asking_since.set(None);
-        domain.inspect(|domain| {
-            facts.confirmed.replace(Some(domain.clone()));
-        })
+        match &domain {
+            Ok(domain) => drop(facts.confirmed.replace(Some(domain.clone()))),
+            Err(_) => facts.failed_at.set(Some(now())),
+        }
+        domain
     }
 
-    /// Asks the token for its domain and decimals and compares them with the configuration.
     async fn ask_token(&self) -> Result<Domain, Problem> {
         let token = &self.gateway.token;
-        let [name, version, separator, decimals] = erc3009::metadata_calls();
-        let requests = [name, version, separator, decimals].map(|data| Request::call(None, &Call { to: token.address, data: data.into() }));
-        let answers = self.rpc.batch(&requests).await.map_err(|_| unknown())?;
-        let [name, version, separator, decimals] = answers.as_slice() else { return Err(unknown()) };
-        let separator = bytes(separator).and_then(|bytes| B256::try_from(bytes.as_ref()).ok());
-        let Some(separator) = separator else { return Err(not_a_token()) };
-        let decimals = bytes(decimals).and_then(|bytes| U256::try_from_be_slice(&bytes));
-        if decimals.is_some_and(|decimals| decimals != U256::from(token.decimals)) {
-            return Err(wrong("token.decimals", "is not what the token's decimals() says"));
-        }
-        let (name, version) = match &token.domain {
-            Some(domain) => domain.clone(),
-            None => read(name).zip(read(version)).ok_or_else(not_a_token)?,
-        };
-        let domain = Domain::new(&name, &version, self.gateway.chain_id, token.address);
-        if domain.separator() != separator {
-            return Err(wrong("token.name", "and token.version do not give the token's DOMAIN_SEPARATOR()"));
-        }
-        Ok(domain)
+        let answers = self.rpc.batch(&token.questions()).await.map_err(|_| unknown())?;
+        token.confirm(self.gateway.chain_id, &answers).map_err(|unconfirmed| match unconfirmed {
+            Unconfirmed::Unknown => unknown(),
+            Unconfirmed::Wrong(error) => misconfigured(&[error]),
+        })
     }
-
-    /// The token's address, for messages to the objects.
-    pub(super) const fn token_address(&self) -> Address {
-        self.gateway.token.address
-    }
-}
-
-fn bytes(answer: &Answer) -> Option<Bytes> {
-    decode(answer.as_ref().ok()?).ok()
-}
-
-fn read(answer: &Answer) -> Option<String> {
-    erc3009::decode_string(&bytes(answer)?)
 }
 
 fn unknown() -> Problem {
     Problem::unavailable("the chain cannot be asked about the token")
-}
-
-fn not_a_token() -> Problem {
-    wrong("token.address", "is no token with an EIP-712 domain that can be read; set token.name and token.version")
-}
-
-fn wrong(field: &str, detail: &str) -> Problem {
-    let remedy = "compare token and network with the chain";
-    misconfigured(&[FieldError { rule: 3, field: field.to_string(), detail: detail.to_string(), remedy: remedy.to_string() }])
 }

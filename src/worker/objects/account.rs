@@ -1,11 +1,12 @@
 //! The account's object, one per settlement key and chain: the only writer on chain for its key. It runs
 //! the outbox: signs, persists, broadcasts, polls, driven by the requests that wait and by alarms.
 
-use super::table::Table;
+use super::table::{Table, set_alarm};
 use super::{SettleMessage, SettleReply, receive, reply, unconfigured};
-use crate::evm::B256;
 use crate::evm::jsonrpc::{Answer, Block, Count, LoggedAt, NodeError, Receipt, Request as RpcRequest, decode, decode_u64, decode_u128};
-use crate::settlement::{AccountView, Effect, Foreign, Operation, Outbox, Purpose, Transfer, Verdict, poll_delay};
+use crate::evm::transaction::Call;
+use crate::evm::{B256, U256};
+use crate::settlement::{AccountView, Effect, Ending, Operation, Outbox, Purpose, Search, Transfer, Verdict, poll_delay};
 use crate::time::Timestamp;
 use crate::worker::clock::{now, within};
 use crate::worker::config::{Isolate, load};
@@ -27,11 +28,8 @@ const ALARM_SHIFT: Duration = Duration::from_secs(30);
 /// An object that died during its work is woken after this.
 const WATCHDOG: Duration = Duration::from_secs(3);
 
-/// With a wrong configuration nothing can be signed; it is looked at again after this.
-const UNCONFIGURED: Duration = Duration::from_secs(60);
-
-/// How far back the logs are searched for a use of an authorization. Providers limit the range.
-const LOG_BLOCKS: u64 = 5_000;
+/// Work that is hindered, by a wrong configuration for one, is taken up again after this.
+const HINDERED: Duration = Duration::from_secs(30);
 
 /// See the module.
 #[durable_object]
@@ -70,31 +68,37 @@ impl DurableObject for Account {
     }
 
     async fn alarm(&self) -> Result<Response> {
-        let loaded = load(&self.env);
-        let Ok(isolate) = loaded.as_ref() else {
-            // What is on its way goes on when the configuration is mended.
-            self.state.storage().set_alarm(UNCONFIGURED).await?;
-            return Response::empty();
-        };
-        let operations = self.operations()?;
-        operations.prune(now())?;
-        let deadline = now().saturating_add(ALARM_SHIFT);
-        self.watch().await?;
-        while !self.outbox(isolate)?.borrow().is_idle() && now() < deadline {
-            self.poll_or_wait(isolate, deadline).await?;
-        }
-        if self.outbox(isolate)?.borrow().is_idle() {
-            // The watchdog has nothing to watch; what is finished is pruned in due time.
-            match operations.prune(now())? {
-                Some(due) => self.state.storage().set_alarm(worker::ScheduledTime::new(js_sys::Date::new(&due.into()))).await?,
-                None => self.state.storage().delete_alarm().await?,
-            }
+        if let Err(error) = self.work_on().await {
+            // The platform drops an alarm that fails too often, and with it what is on its way.
+            console_error!("account: {error}");
+            set_alarm(&self.state, now().saturating_add(HINDERED)).await?;
         }
         Response::empty()
     }
 }
 
 impl Account {
+    /// A shift of the work that no request waits for.
+    async fn work_on(&self) -> Result<()> {
+        let loaded = load(&self.env);
+        let isolate = loaded.as_ref().as_ref().map_err(|_| unconfigured())?;
+        let deadline = now().saturating_add(ALARM_SHIFT);
+        let outbox = self.outbox(isolate)?;
+        self.watch().await?;
+        while !outbox.borrow().is_idle() && now() < deadline {
+            self.poll_or_wait(isolate, deadline).await?;
+        }
+        let next = self.operations()?.prune(now())?;
+        if outbox.borrow().is_idle() {
+            // The watchdog has nothing to watch; what is finished is pruned in due time.
+            match next {
+                Some(due) => set_alarm(&self.state, due).await?,
+                None => self.state.storage().delete_alarm().await?,
+            }
+        }
+        Ok(())
+    }
+
     fn operations(&self) -> Result<&Table> {
         if let Some(table) = self.operations.get() {
             return Ok(table);
@@ -108,6 +112,10 @@ impl Account {
         if let Some(outbox) = self.outbox.get() {
             return Ok(outbox);
         }
+        if !isolate.is_account(&self.env, &self.state)? {
+            // The key or the chain was changed: another object serves the new one, and this one cannot sign for the old.
+            return Err(worker::Error::RustError("the configuration is for another account".into()));
+        }
         let operations = self.operations()?.open_values::<Operation>()?;
         let gateway = &isolate.gateway;
         let outbox = Outbox::new(gateway.chain_id, gateway.settlement_key.clone(), gateway.confirmations, operations);
@@ -116,7 +124,7 @@ impl Account {
 
     /// Makes sure that the object goes on by itself if this call does not.
     async fn watch(&self) -> Result<()> {
-        self.state.storage().set_alarm(WATCHDOG).await
+        set_alarm(&self.state, now().saturating_add(WATCHDOG)).await
     }
 
     /// Brings the operation about, unless it was asked for before, and waits for the verdict until `deadline`.
@@ -140,7 +148,6 @@ impl Account {
     /// Signs, persists and broadcasts. `false` when the chain cannot be asked for what signing needs: then
     /// nothing was begun.
     async fn take_on(&self, isolate: &Isolate, purpose: Purpose, gas_limit: Option<u64>) -> Result<bool> {
-        self.watch().await?;
         let id = purpose.id();
         let outbox = self.outbox(isolate)?;
         let blind = outbox.borrow().is_stale(now()) && self.look(isolate).await.is_err();
@@ -154,6 +161,7 @@ impl Account {
         let salted = gas_limit.map(|gas| salt().map(|salt| gas.saturating_add(salt))).transpose()?;
         let raw = outbox.borrow_mut().submit(purpose, salted, now());
         self.persist_all(outbox)?;
+        self.watch().await?;
         if let Some(raw) = raw {
             self.broadcast(isolate, Vec::from([(id, raw)])).await;
         }
@@ -212,10 +220,18 @@ impl Account {
         }
         self.persist_all(outbox)?;
         self.broadcast(isolate, broadcasts).await;
-        for id in investigations {
-            let Some(Purpose::Transfer(transfer)) = outbox.borrow().get(&id).map(|operation| operation.purpose) else { continue };
-            if let Ok(used) = find_use(&isolate.rpc, &transfer).await {
-                outbox.borrow_mut().conclude(&id, used.as_ref());
+        let from_block = outbox.borrow().search_from();
+        let searches = investigations.iter().map(|id| {
+            let purpose = outbox.borrow().get(id).map(|operation| operation.purpose);
+            async move {
+                let Purpose::Transfer(transfer) = purpose?;
+                Some((id, search(&isolate.rpc, &transfer, from_block).await))
+            }
+        });
+        for (id, search) in join_all(searches).await.into_iter().flatten() {
+            match search {
+                Ok(search) => outbox.borrow_mut().conclude(id, &search, now()),
+                Err(Unreachable) => console_error!("account: operation {id}: the end of the authorization could not be searched for"),
             }
         }
         self.persist_all(outbox)
@@ -242,11 +258,11 @@ impl Account {
     /// Sends transactions that are persisted. What becomes of them is seen by polling.
     async fn broadcast(&self, isolate: &Isolate, transactions: Vec<(B256, Bytes)>) {
         let Ok(outbox) = self.outbox(isolate) else { return };
-        let sends = transactions.iter().map(|(id, raw)| async move { (id, isolate.rpc.call(RpcRequest::send(raw)).await) });
+        let sends = transactions.iter().map(|(id, raw)| async move { (id, isolate.rpc.ask([RpcRequest::send(raw)]).await) });
         for (id, answer) in join_all(sends).await {
             match answer {
-                Ok(Ok(_) | Err(NodeError::AlreadyKnown)) => {}
-                Ok(Err(error)) => {
+                Ok([Ok(_) | Err(NodeError::AlreadyKnown)]) => {}
+                Ok([Err(error)]) => {
                     console_log!("account: operation {id}: {error}");
                     outbox.borrow_mut().refused(id, &error);
                 }
@@ -312,16 +328,25 @@ fn read(answers: &[Answer]) -> Option<(AccountView, Vec<Receipt>)> {
     Some((view, receipts?.into_iter().flatten().collect()))
 }
 
-/// The transaction in which the token logged the use of the authorization, if there is one.
-async fn find_use(rpc: &Rpc, transfer: &Transfer) -> std::result::Result<Option<Foreign>, Unreachable> {
-    let block: Block = decoded(rpc.call(RpcRequest::latest_block()).await?)?;
-    let from_block = block.number().saturating_sub(LOG_BLOCKS);
-    let topics = transfer.signed.authorization.used_topics();
-    let logs: Vec<LoggedAt> = decoded(rpc.call(RpcRequest::logs(transfer.token, &topics, from_block)).await?)?;
-    let Some(log) = logs.last() else { return Ok(None) };
-    let receipt: Receipt = decoded(rpc.call(RpcRequest::receipt(log.transaction_hash)).await?)?;
-    let block: Block = decoded(rpc.call(RpcRequest::block(receipt.block_number())).await?)?;
-    Ok(Some(Foreign { receipt, mined_at: block.timestamp() }))
+/// Searches for the end of an authorization: whether the token holds it for used, and its log.
+async fn search(rpc: &Rpc, transfer: &Transfer, from_block: u64) -> std::result::Result<Search, Unreachable> {
+    let authorization = &transfer.signed.authorization;
+    let state = Call { to: transfer.token, data: authorization.state_call().into() };
+    let logs = RpcRequest::logs(transfer.token, &authorization.ending_filter(), from_block);
+    let [used, logs] = rpc.ask([RpcRequest::call(None, &state), logs]).await?;
+    let used = U256::try_from_be_slice(&decoded::<Bytes>(used)?).ok_or(Unreachable)?;
+    let logs: Vec<LoggedAt> = decoded(logs)?;
+    let ending = match logs.last() {
+        Some(log) => Some(ending(rpc, log).await?),
+        None => None,
+    };
+    Ok(Search { used: !used.is_zero(), ending })
+}
+
+async fn ending(rpc: &Rpc, log: &LoggedAt) -> std::result::Result<Ending, Unreachable> {
+    let [receipt, block] = rpc.ask([RpcRequest::receipt(log.transaction_hash), RpcRequest::block(log.block_number())]).await?;
+    let block: Block = decoded(block)?;
+    Ok(Ending { receipt: decoded(receipt)?, mined_at: block.timestamp() })
 }
 
 fn decoded<T: serde::de::DeserializeOwned>(answer: Answer) -> std::result::Result<T, Unreachable> {

@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use wasm_bindgen::JsValue;
-use worker::{Env, Method, Request, RequestInit, Response, console_error};
+use worker::{Env, Method, Request, RequestInit, Response, State, console_error};
 
 /// What a request asks of the payer's object.
 #[derive(Debug, Serialize, Deserialize)]
@@ -91,16 +91,25 @@ const CALL_MARGIN: Duration = Duration::from_secs(5);
 impl Isolate {
     /// Sends a message to the object of a payer.
     pub(super) async fn ask_payer(&self, env: &Env, payer: Address, message: &PayerMessage) -> Result<PayerReply, Problem> {
-        let name = format!("{}:{}:{payer}", self.gateway.chain_id, self.token_address());
+        let name = format!("{}:{}:{payer}", self.gateway.chain_id, self.gateway.token.address);
         // Simulation, the account's wait, and the way there and back.
         let limits = &self.gateway.limits;
-        call(env, "PAYER", &name, message, limits.rpc_timeout + limits.settlement_timeout + CALL_MARGIN + CALL_MARGIN).await
+        call(env, "PAYER", &name, message, self.rpc.patience() + limits.settlement_timeout + CALL_MARGIN + CALL_MARGIN).await
     }
 
     /// Sends a message to the object of the settlement account.
     async fn ask_account(&self, env: &Env, message: &SettleMessage) -> Result<SettleReply, Problem> {
-        let name = format!("{}:{}", self.gateway.chain_id, self.gateway.settlement_key.address());
-        call(env, "ACCOUNT", &name, message, self.gateway.limits.settlement_timeout + CALL_MARGIN).await
+        call(env, "ACCOUNT", &self.account_name(), message, self.gateway.limits.settlement_timeout + CALL_MARGIN).await
+    }
+
+    fn account_name(&self) -> String {
+        format!("{}:{}", self.gateway.chain_id, self.gateway.settlement_key.address())
+    }
+
+    /// Whether `state` is that of the configured account's object.
+    fn is_account(&self, env: &Env, state: &State) -> worker::Result<bool> {
+        let configured = env.durable_object("ACCOUNT")?.id_from_name(&self.account_name())?.to_string();
+        Ok(configured == state.id().to_string())
     }
 }
 

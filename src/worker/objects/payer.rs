@@ -1,13 +1,13 @@
 //! The payer's object, one per payer and token: which of its charges are claimed, settled, delivered.
 
-use super::table::Table;
+use super::table::{Table, set_alarm};
 use super::{PayerMessage, PayerReply, SettleMessage, SettleReply, receive, reply, unconfigured};
 use crate::evm::amount::Amount;
 use crate::evm::jsonrpc::{Answer, NodeError, Request as RpcRequest, decode, decode_u64};
 use crate::evm::transaction::Call;
 use crate::evm::{B256, U256, erc3009};
 use crate::method::charge::Charge;
-use crate::payment::{LeaseId, Lost, Next, Payment, Simulated, Simulation};
+use crate::payment::{LeaseId, Lost, Next, Payment, Simulated, Simulation, Stage};
 use crate::protocol::problem::Problem;
 use crate::settlement::{Purpose, Transfer, Verdict};
 use crate::worker::clock::now;
@@ -16,13 +16,13 @@ use alloy_primitives::Bytes;
 use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeSet;
 use std::time::Duration;
-use worker::{DurableObject, Env, Request, Response, Result, State, durable_object};
+use worker::{DurableObject, Env, Request, Response, Result, State, console_error, durable_object};
 
 /// A lease outlives the origin's time-out by this, so that an answer in the last moment is delivered.
 const LEASE_MARGIN: Duration = Duration::from_secs(5);
 
-/// Alarms remove what may be forgotten, this long after it may be at the earliest.
-const PRUNE_INTERVAL: Duration = Duration::from_secs(60);
+/// How often an alarm goes round at the most.
+const ROUND: Duration = Duration::from_secs(60);
 
 /// See the module.
 #[durable_object]
@@ -64,8 +64,13 @@ impl DurableObject for Payer {
     }
 
     async fn alarm(&self) -> Result<Response> {
-        if let Some(due) = self.payments()?.prune(now())? {
-            self.wake_at(due).await?;
+        if let Err(error) = self.conclude_abandoned().await {
+            console_error!("payer: {error}");
+        }
+        let next = self.payments()?.prune(now())?;
+        let next = if self.payments()?.open_values::<Payment>()?.is_empty() { next } else { Some(now()) };
+        if let Some(next) = next {
+            set_alarm(&self.state, next.max(now().saturating_add(ROUND))).await?;
         }
         Response::empty()
     }
@@ -127,7 +132,7 @@ impl Payer {
         };
         save(table, &payment)?;
         let _at_work = AtWork::on(&self.at_work, nonce);
-        self.prune_later().await?;
+        self.wake_later().await?;
         match next {
             Next::Deliver => self.hand_over(isolate, &nonce),
             Next::Settle { gas_limit } => self.settle(isolate, payment.charge(), gas_limit).await,
@@ -245,29 +250,35 @@ impl Payer {
         Ok(sum.unwrap_or(Amount::from_base_units(u128::MAX)))
     }
 
-    /// Sees to it that what may be forgotten will be.
-    async fn prune_later(&self) -> Result<()> {
+    /// Sees to it that what may be forgotten will be, and that what is on its way is concluded.
+    async fn wake_later(&self) -> Result<()> {
         if self.state.storage().get_alarm().await?.is_none() {
-            let at = now().saturating_add(PRUNE_INTERVAL);
-            self.state.storage().set_alarm(worker::ScheduledTime::new(js_date(at.millis()))).await?;
+            set_alarm(&self.state, now().saturating_add(ROUND)).await?;
         }
         Ok(())
     }
 
-    async fn wake_at(&self, due: f64) -> Result<()> {
-        let earliest = js_date(now().saturating_add(PRUNE_INTERVAL).millis());
-        let due = js_sys::Date::new(&due.into());
-        let at = if due.get_time() > earliest.get_time() { due } else { earliest };
-        self.state.storage().set_alarm(worker::ScheduledTime::new(at)).await
+    /// Asks for the verdict on payments whose client did not wait for it: until then they would count against
+    /// what the payer can still pay.
+    async fn conclude_abandoned(&self) -> Result<()> {
+        let loaded = load(&self.env);
+        let isolate = loaded.as_ref().as_ref().map_err(|_| unconfigured())?;
+        for payment in self.payments()?.open_values::<Payment>()? {
+            let nonce = payment.charge().signed.authorization.nonce;
+            if let Stage::Submitted { .. } = payment.stage()
+                && !self.at_work.borrow().contains(&nonce)
+            {
+                let _at_work = AtWork::on(&self.at_work, nonce);
+                // Nothing is sent for a client that is gone. A problem is for one that waits; the next round asks again.
+                let _ = self.await_verdict(isolate, payment.charge(), None).await?;
+            }
+        }
+        Ok(())
     }
 }
 
 fn lost(lost: Lost) -> PayerReply {
     PayerReply::Refused(lost.into_problem().into())
-}
-
-fn js_date(millis: u64) -> js_sys::Date {
-    js_sys::Date::from(worker::Date::new(worker::DateInit::Millis(millis)))
 }
 
 fn lease_duration(isolate: &Isolate) -> Duration {

@@ -4,7 +4,7 @@ use crate::evm::B256;
 use crate::time::Timestamp;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use worker::{Result, SqlStorage, SqlStorageValue, State};
+use worker::{Date, DateInit, Result, ScheduledTime, SqlStorage, SqlStorageValue, State};
 
 /// The largest integer that a JavaScript number holds exactly.
 const MAX_SAFE_INTEGER: i64 = 9_007_199_254_740_991;
@@ -23,7 +23,7 @@ struct Row {
 
 #[derive(Deserialize)]
 struct Due {
-    due: Option<f64>,
+    due: Option<String>,
 }
 
 impl Table {
@@ -71,15 +71,19 @@ impl Table {
         rows.iter().map(|row| serde_json::from_str(&row.value).map_err(Into::into)).collect()
     }
 
-    /// Removes what is due at `now`, and returns when the next is, in milliseconds since the epoch.
-    pub(super) fn prune(&self, now: Timestamp) -> Result<Option<f64>> {
+    /// Removes what is due at `now`, and returns when the next is.
+    pub(super) fn prune(&self, now: Timestamp) -> Result<Option<Timestamp>> {
         self.exec("DELETE FROM {} WHERE due <= ?", [millis(now)])?;
-        let next = self
-            .exec("SELECT MIN(due) AS due FROM {} WHERE due < ?", [SqlStorageValue::Integer(MAX_SAFE_INTEGER)])?
-            .to_array::<Due>()?
-            .pop();
-        Ok(next.and_then(|row| row.due))
+        let never = SqlStorageValue::Integer(MAX_SAFE_INTEGER);
+        let next = self.exec("SELECT CAST(MIN(due) AS TEXT) AS due FROM {} WHERE due < ?", [never])?.to_array::<Due>()?.pop();
+        Ok(next.and_then(|row| row.due?.parse().ok()).map(Timestamp::from_millis))
     }
+}
+
+/// Wakes the object at `at`. There is one alarm per object: the last one set counts.
+pub(super) async fn set_alarm(state: &State, at: Timestamp) -> Result<()> {
+    let date = js_sys::Date::from(Date::new(DateInit::Millis(at.millis())));
+    state.storage().set_alarm(ScheduledTime::new(date)).await
 }
 
 fn text(key: &B256) -> SqlStorageValue {
