@@ -4,6 +4,7 @@ import { after, afterEach, test } from "node:test";
 import { expectPaid, expectProblem, expectTryAgain } from "./harness/expect.mjs";
 import { Gateway } from "./harness/gateway.mjs";
 import { send } from "./harness/http.mjs";
+import { until } from "./harness/processes.mjs";
 import { authorizationOf, encodeCredential, signAuthorization } from "./harness/protocol.mjs";
 import { faulty } from "./harness/rpc-proxy.mjs";
 import { startStack } from "./harness/stack.mjs";
@@ -166,3 +167,22 @@ for (const scheme of ["evm", "abstract"]) {
     await mark.nothing();
   });
 }
+
+test("one credential shown to two gateways that share the account is settled once and delivered once", async () => {
+  const other = await new Gateway({ vars: { gateway: stack.configuration }, secrets: stack.secrets }).start();
+  after(() => other.dispose());
+  for (let round = 0; round < 5; round++) {
+    const mark = await stack.mark();
+    const credential = await stack.credential(PATH);
+    const headers = { authorization: encodeCredential(credential) };
+    const show = (url) =>
+      until(async () => {
+        const { status } = await send(url, PATH, { host: stack.host, headers });
+        return status !== 503 && status;
+      }, "a verdict");
+    const statuses = await Promise.all([show(stack.gateway.urls[0]), show(other.urls[0])]);
+    assert.deepEqual(statuses.sort(), [200, 402]);
+    const { origin, transfers } = await mark.difference();
+    assert.deepEqual({ origin, transfers }, { origin: 1, transfers: 1 });
+  }
+});
