@@ -10,7 +10,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use mpp_edge::evm::amount::Amount;
 use mpp_edge::evm::eip712::Domain;
 use mpp_edge::method::Method;
-use mpp_edge::method::charge::{Claim, Terms as ChargeTerms, challenge_hash};
+use mpp_edge::method::charge::{Terms as ChargeTerms, Unverified, challenge_hash};
 use mpp_edge::protocol::challenge::{BindingKeys, Challenge, Terms};
 use mpp_edge::protocol::credential::{Credential, split_authorization};
 use mpp_edge::protocol::digest::BodyDigest;
@@ -46,25 +46,23 @@ fn credential(header: &str) -> Credential {
 }
 
 /// What `evm/charge` asks for in the first vector.
-const CHARGE: ChargeTerms<'_> = ChargeTerms {
+const CHARGE: ChargeTerms = ChargeTerms {
     amount: Amount::from_base_units(10_000),
     chain_id: 84532,
     token: address!("0x036CbD53842c5426634e7929541eC2318f3dCF7e"),
     decimals: 6,
     recipient: address!("0x3C44CdDdB6a900fa2b585dd299e03d12FA4293BC"),
-    description: None,
 };
 
 #[test]
 fn the_request_of_an_evm_charge_is_mppx_s() {
-    assert_eq!(CHARGE.request(Method::Evm), text(&golden(), "/v1/jcs"));
+    assert_eq!(CHARGE.request(Method::Evm, None), text(&golden(), "/v1/jcs"));
 }
 
 #[test]
 fn a_request_with_a_description_stays_canonical() {
-    let described = ChargeTerms { description: Some("say \"hi\""), ..CHARGE };
     for method in Method::ALL {
-        let request = described.request(method);
+        let request = CHARGE.request(method, Some("say \"hi\""));
         // serde_json's map is ordered: reading and writing gives JCS for our strings and integers.
         let canonical = serde_json::from_str::<Value>(&request).unwrap().to_string();
         assert_eq!(request, canonical);
@@ -162,16 +160,16 @@ fn credentials_are_read() {
 fn the_signature_of_the_charge_is_the_payer_s() {
     let golden = golden();
     let credential = credential(text(&golden, "/v1/credential"));
-    let claim = Claim::read(&credential, Method::Evm, &CHARGE).unwrap();
+    let unverified = Unverified::read(&credential, Method::Evm, &CHARGE).unwrap();
     // The token of the vectors is Circle's on Base Sepolia.
     let domain = Domain::new("USDC", "2", CHARGE.chain_id, CHARGE.token);
-    let signed = claim.verify(&domain).unwrap();
+    let signed = unverified.verify(&domain).unwrap();
     assert_eq!(signed.authorization.from, PAYER);
     assert_eq!(signed.authorization.to, CHARGE.recipient);
     assert_eq!(signed.authorization.value, CHARGE.amount);
-    let claim = Claim::read(&credential, Method::Evm, &CHARGE).unwrap();
+    let unverified = Unverified::read(&credential, Method::Evm, &CHARGE).unwrap();
     let other = Domain::new("USD Coin", "2", CHARGE.chain_id, CHARGE.token);
-    assert_eq!(claim.verify(&other).unwrap_err().kind, ProblemKind::VerificationFailed);
+    assert_eq!(unverified.verify(&other).unwrap_err().kind, ProblemKind::VerificationFailed);
 }
 
 #[test]

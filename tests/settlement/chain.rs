@@ -5,7 +5,7 @@ use alloy_primitives::{Address, B256, U256, keccak256};
 use mpp_edge::evm::erc3009::Authorization;
 use mpp_edge::evm::jsonrpc::{Block as Header, NodeError, Receipt};
 use mpp_edge::evm::transaction::GasPrice;
-use mpp_edge::settlement::{AccountView, Foreign};
+use mpp_edge::settlement::{AccountView, Ending, Search};
 use mpp_edge::time::UnixSeconds;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -162,10 +162,15 @@ impl Chain {
         ]
     }
 
-    /// What a search of the logs finds.
-    pub(crate) fn find_use(&self, index: usize) -> Option<Foreign> {
-        let (number, tx, good) = self.mined().find(|(_, tx, good)| *good && tx.call == Call::Transfer(index))?;
-        Some(Foreign { receipt: self.receipt(number, tx, good), mined_at: UnixSeconds::new(self.blocks[number].time) })
+    /// What a search finds on a node that has not seen blocks after `until`.
+    pub(crate) fn search(&self, index: usize, until: u64) -> Search {
+        let ends = |tx: &Tx| tx.call == Call::Transfer(index) || tx.call == Call::Cancel(index);
+        let seen = self.mined().filter(|(number, _, _)| self.blocks[*number].time <= until);
+        let ending = seen.into_iter().find(|(_, tx, good)| *good && ends(tx)).map(|(number, tx, good)| Ending {
+            receipt: self.receipt(number, tx, good),
+            mined_at: UnixSeconds::new(self.blocks[number].time),
+        });
+        Search { used: ending.is_some(), ending }
     }
 
     /// A node takes a transaction into its pool, or says why not.

@@ -1,0 +1,256 @@
+//! A charge from its challenge to what is broadcast, without chain or storage: offered, signed by a payer, accepted, read,
+//! verified; and every way in which a credential may be wrong, with the problem it gets. Runs in wasm as well.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests may panic")]
+
+use alloy_primitives::{Address, B256, U256, address, hex};
+use mpp_edge::evm::amount::Amount;
+use mpp_edge::evm::eip712::Domain;
+use mpp_edge::evm::erc3009::{Authorization, SignedAuthorization};
+use mpp_edge::evm::key::PrivateKey;
+use mpp_edge::gateway::offer::{Asked, Offer};
+use mpp_edge::method::charge::{Charge, Terms, Unverified, challenge_hash};
+use mpp_edge::method::{Intent, Method};
+use mpp_edge::protocol::challenge::BindingKeys;
+use mpp_edge::protocol::credential::Credential;
+use mpp_edge::protocol::encoding::to_base64url;
+use mpp_edge::protocol::problem::{Problem, ProblemKind};
+use mpp_edge::time::{Timestamp, UnixSeconds};
+use serde_json::{Value, json};
+use std::time::Duration;
+#[cfg(target_arch = "wasm32")]
+use wasm_bindgen_test::wasm_bindgen_test as test;
+
+const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+const LIFETIME: Duration = Duration::from_secs(300);
+const PAYER_KEY: &str = "0x59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d";
+const PAYER: &str = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8";
+const TERMS: Terms = Terms {
+    amount: Amount::from_base_units(10_000),
+    chain_id: 11124,
+    token: address!("0xbd28Bd5A3Ef540d1582828CE2A1a657353008C61"),
+    decimals: 6,
+    recipient: address!("0x3C44CdDdB6a900fa2b585dd299e03d12FA4293BC"),
+};
+const ASKED: Asked<'_> = Asked { realm: "api.example.com", method: "GET", target: "/v1/x", digest: None };
+
+fn keys() -> BindingKeys {
+    BindingKeys::new(&[7; 32], None).unwrap()
+}
+
+fn domain() -> Domain {
+    Domain::new("Bridged USDC", "2", TERMS.chain_id, TERMS.token)
+}
+
+fn offers() -> Vec<Offer> {
+    Method::ALL.map(|method| Offer::new(method, Intent::Charge, &TERMS.request(method, None))).to_vec()
+}
+
+/// A fresh challenge as a client returns it.
+fn challenge(method: Method) -> Value {
+    let offer = offers().into_iter().find(|offer| offer.method == method).unwrap();
+    let issued = offer.issue(&ASKED, &keys(), None, NOW.saturating_add(LIFETIME), [1; 12]);
+    let parameters = issued.header.strip_prefix("Payment ").unwrap().split(", ").map(|one| one.split_once('=').unwrap());
+    Value::Object(parameters.map(|(name, value)| (name.to_owned(), json!(value.trim_matches('"')))).collect())
+}
+
+fn nonce(method: Method, challenge: &Value) -> B256 {
+    match method {
+        Method::Abstract => B256::repeat_byte(9),
+        Method::Evm => challenge_hash(challenge["id"].as_str().unwrap(), "api.example.com"),
+    }
+}
+
+/// What an honest client sends.
+fn honest(method: Method) -> Value {
+    let challenge = challenge(method);
+    let authorization = Authorization {
+        from: PAYER.parse().unwrap(),
+        to: TERMS.recipient,
+        value: TERMS.amount,
+        valid_after: UnixSeconds::new(0),
+        valid_before: NOW.saturating_add(LIFETIME).seconds(),
+        nonce: nonce(method, &challenge),
+    };
+    let signature = PrivateKey::parse(PAYER_KEY).unwrap().sign(authorization.digest(&domain()));
+    let mut payload = json!({
+        "type": "authorization", "from": PAYER, "validAfter": "0", "validBefore": authorization.valid_before.get().to_string(),
+        "nonce": authorization.nonce, "signature": hex::encode_prefixed(signature.to_bytes()),
+    });
+    if method == Method::Evm {
+        payload["to"] = json!(TERMS.recipient.to_checksum(None));
+        payload["value"] = json!("10000");
+    }
+    json!({ "challenge": challenge, "payload": payload, "source": format!("did:pkh:eip155:11124:{PAYER}") })
+}
+
+fn judge(method: Method, credential: &Value) -> Result<SignedAuthorization, Problem> {
+    let credential = Credential::parse(&to_base64url(credential.to_string())).unwrap();
+    let offers = offers();
+    let accepted = ASKED.accept(&credential, &offers, &keys(), NOW)?;
+    assert_eq!((accepted.offer.method, accepted.expires), (method, NOW.saturating_add(LIFETIME)));
+    Unverified::read(&credential, method, &TERMS)?.verify(&domain())
+}
+
+/// The problem that an otherwise honest credential gets with `member` at `pointer`; null removes it.
+fn with(method: Method, pointer: &str, member: Value) -> Result<SignedAuthorization, Problem> {
+    let mut credential = honest(method);
+    let (parent, name) = pointer.rsplit_once('/').unwrap();
+    let map = credential.pointer_mut(parent).unwrap().as_object_mut().unwrap();
+    match member {
+        Value::Null => drop(map.remove(name)),
+        member => drop(map.insert(name.into(), member)),
+    }
+    judge(method, &credential)
+}
+
+fn refused(method: Method, pointer: &str, member: Value, kind: ProblemKind) {
+    let shown = member.to_string();
+    let problem = with(method, pointer, member).expect_err(&format!("{method}: {pointer} = {shown} was taken"));
+    assert_eq!(problem.kind, kind, "{method}: {pointer} = {shown}: {}", problem.detail);
+    let field = pointer.trim_start_matches('/').replace('/', ".");
+    assert!(field.starts_with("challenge") || problem.detail.contains(field.split('.').next().unwrap()), "{}", problem.detail);
+}
+
+#[test]
+fn an_honest_credential_is_what_the_token_will_take() {
+    for method in Method::ALL {
+        let signed = judge(method, &honest(method)).unwrap();
+        assert_eq!(signed.authorization.from, PAYER.parse::<Address>().unwrap());
+        assert_eq!((signed.authorization.to, signed.authorization.value), (TERMS.recipient, TERMS.amount));
+        assert_eq!(signed.transfer_call().len(), 4 + 9 * 32);
+        assert!(with(method, "/source", Value::Null).is_ok());
+    }
+    // `abstract` may repeat payee and amount.
+    assert!(with(Method::Abstract, "/payload/to", json!(TERMS.recipient)).is_ok());
+    assert!(with(Method::Abstract, "/payload/value", json!("10000")).is_ok());
+}
+
+#[test]
+fn what_cannot_be_read_is_malformed() {
+    use ProblemKind::MalformedCredential;
+    for method in Method::ALL {
+        for field in ["type", "from", "validAfter", "validBefore", "nonce", "signature"] {
+            refused(method, &format!("/payload/{field}"), Value::Null, MalformedCredential);
+            refused(method, &format!("/payload/{field}"), json!(7), MalformedCredential);
+        }
+        refused(method, "/payload/type", json!("cheque"), MalformedCredential);
+        refused(method, "/payload/from", json!("0x70997970C51812dc3A010C7d01b50e0d17dc79c8"), MalformedCredential);
+        refused(method, "/payload/nonce", json!("0x00"), MalformedCredential);
+        for time in ["-1", "1e9", "", "01", "٣", "18446744073709551616"] {
+            refused(method, "/payload/validBefore", json!(time), MalformedCredential);
+        }
+    }
+    refused(Method::Evm, "/payload/to", Value::Null, MalformedCredential);
+    refused(Method::Evm, "/payload/value", Value::Null, MalformedCredential);
+    for value in ["-10000", "1e4", "010000", "10000.0", " 10000", "٣", "340282366920938463463374607431768211456"] {
+        refused(Method::Evm, "/payload/value", json!(value), MalformedCredential);
+    }
+    for kind in ["permit2", "transaction", "hash"] {
+        refused(Method::Evm, "/payload/type", json!(kind), ProblemKind::MethodUnsupported);
+    }
+}
+
+#[test]
+fn what_proves_something_else_fails() {
+    use ProblemKind::VerificationFailed;
+    let stranger = "0x90F79bf6EB2c4f870365E785982E1f101E93b906";
+    for method in Method::ALL {
+        refused(method, "/payload/from", json!(stranger), VerificationFailed);
+        refused(method, "/payload/to", json!(stranger), VerificationFailed);
+        refused(method, "/payload/value", json!("9999"), ProblemKind::PaymentInsufficient);
+        refused(method, "/payload/value", json!("10001"), VerificationFailed);
+        refused(method, "/payload/validAfter", json!("1"), VerificationFailed);
+        refused(method, "/payload/validBefore", json!("1900000000"), VerificationFailed);
+        refused(method, "/payload/nonce", json!(B256::repeat_byte(8)), VerificationFailed);
+        for source in [
+            stranger,
+            "did:pkh:eip155:1:0x70997970C51812dc3A010C7d01b50e0d17dc79C8",
+            "did:pkh:eip155:11124:0x90F79bf6EB2c4f870365E785982E1f101E93b906",
+        ] {
+            refused(method, "/source", json!(source), VerificationFailed);
+        }
+    }
+}
+
+#[test]
+fn only_the_canonical_signature_is_taken() {
+    const ORDER: U256 = U256::from_be_bytes(hex!("fffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141"));
+    for method in Method::ALL {
+        let text = honest(method)["payload"]["signature"].as_str().unwrap().to_owned();
+        let good: [u8; 65] = hex::decode(&text).unwrap().try_into().unwrap();
+        let mut others: Vec<Vec<u8>> = Vec::new();
+        for v in [0, 1, 55 - good[64], 26, 29, 255] {
+            others.push([&good[..64], &[v]].concat());
+        }
+        let high = (ORDER - U256::from_be_slice(&good[32..64])).to_be_bytes::<32>();
+        for v in [27, 28] {
+            others.push([&good[..32], &high, &[v]].concat());
+            others.push([&[0; 64][..], &[v]].concat());
+            others.push([&[255; 64][..], &[v]].concat());
+        }
+        others.push(good[..64].to_vec());
+        others.push([&good[..], &[0]].concat());
+        for other in others {
+            refused(method, "/payload/signature", json!(hex::encode_prefixed(other)), ProblemKind::VerificationFailed);
+        }
+        // Of another domain.
+        let mut credential = honest(method);
+        let authorization = judge(method, &credential).unwrap().authorization;
+        for domain in [
+            Domain::new("Bridged USDC", "1", TERMS.chain_id, TERMS.token),
+            Domain::new("Bridged USDC", "2", 1, TERMS.token),
+            Domain::new("Bridged USDC", "2", TERMS.chain_id, TERMS.recipient),
+        ] {
+            let signature = PrivateKey::parse(PAYER_KEY).unwrap().sign(authorization.digest(&domain));
+            credential["payload"]["signature"] = json!(hex::encode_prefixed(signature.to_bytes()));
+            assert_eq!(judge(method, &credential).unwrap_err().kind, ProblemKind::VerificationFailed);
+        }
+    }
+}
+
+#[test]
+fn an_edited_or_outdated_challenge_is_invalid() {
+    for method in Method::ALL {
+        for field in ["id", "realm", "method", "intent", "request", "expires", "opaque"] {
+            let value = honest(method)["challenge"][field].as_str().unwrap().to_owned();
+            let last = if value.ends_with('A') { 'B' } else { 'A' };
+            let edited = format!("{}{last}", value.get(..value.len() - 1).unwrap());
+            refused(method, &format!("/challenge/{field}"), json!(edited), ProblemKind::InvalidChallenge);
+        }
+        // The price has changed since.
+        let dearer = Terms { amount: Amount::from_base_units(10_001), ..TERMS };
+        let credential = Credential::parse(&to_base64url(honest(method).to_string())).unwrap();
+        let offers = [Offer::new(method, Intent::Charge, &dearer.request(method, None))];
+        assert_eq!(ASKED.accept(&credential, &offers, &keys(), NOW).unwrap_err().kind, ProblemKind::InvalidChallenge);
+        let late = NOW.saturating_add(LIFETIME + Duration::from_secs(86_400));
+        assert_eq!(ASKED.accept(&credential, &self::offers(), &keys(), late).unwrap_err().kind, ProblemKind::PaymentExpired);
+    }
+}
+
+#[test]
+fn only_what_can_still_be_settled_is_begun() {
+    let signed = judge(Method::Abstract, &honest(Method::Abstract)).unwrap();
+    let expires = NOW.saturating_add(LIFETIME);
+    let charge = Charge { challenge_id: "i".into(), issued: NOW, expires, token: TERMS.token, signed };
+    let kind = |charge: &Charge, at: Timestamp| charge.untimely(at).map(|problem| problem.kind);
+    assert_eq!(kind(&charge, NOW), None);
+    assert_eq!(kind(&charge, expires), Some(ProblemKind::PaymentExpired));
+    assert_eq!(kind(&charge, expires.saturating_sub(Duration::from_secs(10))), Some(ProblemKind::PaymentExpired));
+    assert_eq!(kind(&charge, expires.saturating_sub(Duration::from_millis(10_001))), None);
+    let mut early = charge;
+    early.signed.authorization.valid_after = NOW.seconds();
+    assert_eq!(kind(&early, NOW), Some(ProblemKind::VerificationFailed));
+    assert_eq!(kind(&early, NOW.saturating_add(Duration::from_secs(1))), None);
+    early.signed.authorization.valid_after = UnixSeconds::new(u64::MAX);
+    early.signed.authorization.valid_before = UnixSeconds::new(u64::MAX);
+    assert_eq!(kind(&early, NOW), Some(ProblemKind::VerificationFailed));
+}
+
+#[test]
+fn amounts_are_exact_to_the_last_unit() {
+    let largest = Amount::from_base_units(u128::MAX);
+    assert_eq!(Amount::parse_human(&largest.to_human(18), 18), Ok(largest));
+    assert_eq!(largest.to_human(6), "340282366920938463463374607431768.211455");
+    assert_eq!(largest.checked_add(Amount::from_base_units(1)), None);
+    assert_eq!(largest.to_u256(), U256::from(u128::MAX));
+}

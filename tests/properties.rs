@@ -1,0 +1,450 @@
+//! Properties of everything that reads what a stranger wrote: nothing panics, what is written reads back, what was edited is not
+//! accepted, and no disguise makes a priced path cheaper.
+#![cfg(not(target_arch = "wasm32"))]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests may panic")]
+
+use alloy_primitives::{Address, B256};
+use mpp_edge::evm::amount::{Amount, InvalidAmount, decimal_u64};
+use mpp_edge::evm::signature::Signature;
+use mpp_edge::evm::{jsonrpc, parse};
+use mpp_edge::gateway::config::Settle;
+use mpp_edge::gateway::offer::{Asked, Offer};
+use mpp_edge::gateway::path::readings;
+use mpp_edge::gateway::route::{Methods, Pattern, Route, Router, is_priced};
+use mpp_edge::gateway::{headers, validate};
+use mpp_edge::method::charge::{Terms, Unverified};
+use mpp_edge::method::{Intent, Method};
+use mpp_edge::protocol::accept::preferred;
+use mpp_edge::protocol::challenge::BindingKeys;
+use mpp_edge::protocol::credential::{Credential, split_authorization};
+use mpp_edge::protocol::digest::BodyDigest;
+use mpp_edge::protocol::encoding::{from_base64, to_base64, to_base64url};
+use mpp_edge::time::Timestamp;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use std::time::Duration;
+
+fn cases(cases: u32) -> ProptestConfig {
+    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
+}
+
+/// Text that looks like a header, a path or a number now and then.
+fn text() -> impl Strategy<Value = String> {
+    prop_oneof![
+        any::<String>(),
+        "[ -~]{0,60}",
+        "[0-9.,;=\"\\\\ a-z/%*-]{0,40}",
+        "[0-9+.eE-]{0,50}",
+        r"(?i)(payment|bearer|basic|digest)?[ ,]*[a-z0-9=_-]{0,20}(, ?payment [a-z0-9]{0,9}){0,2}",
+    ]
+}
+
+fn any_json() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        text().prop_map(Value::from),
+    ];
+    leaf.prop_recursive(4, 24, 6, |inner| {
+        let key = prop_oneof![
+            text().boxed(),
+            prop::sample::select(vec![
+                "challenge",
+                "payload",
+                "source",
+                "id",
+                "realm",
+                "method",
+                "intent",
+                "request",
+                "expires",
+                "digest",
+                "opaque",
+                "type",
+                "from",
+                "to",
+                "value",
+                "nonce",
+                "signature",
+                "result",
+                "error",
+                "code",
+                "message",
+                "data",
+                "network",
+                "chainId",
+                "token",
+                "recipient",
+                "origin",
+                "routes",
+                "path",
+                "price",
+                "methods",
+                "limits",
+                "url",
+                "dns",
+            ])
+            .prop_map(String::from)
+            .boxed(),
+        ];
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
+            prop::collection::btree_map(key, inner, 0..8).prop_map(|map| Value::Object(map.into_iter().collect())),
+        ]
+    })
+}
+
+proptest! {
+    #![proptest_config(cases(2000))]
+
+    #[test]
+    fn nothing_that_reads_text_panics(text in text(), other in text(), number in any::<u8>()) {
+        let _ = Amount::parse_base_units(&text);
+        let _ = Amount::parse_human(&text, number);
+        let _ = decimal_u64(&text);
+        let _ = Timestamp::parse_rfc3339(&text);
+        let _ = from_base64(&text);
+        let _ = BodyDigest::parse(&text);
+        let _ = split_authorization(&text);
+        let _ = Credential::parse(&text);
+        let _ = Credential::parse(&to_base64url(&text));
+        let _ = preferred(&[("abstract", "charge"), ("evm", "charge")], Some(&text));
+        let _ = (parse::address(&text), parse::hash(&text), parse::bytes(&text), parse::did_pkh(&text));
+        let _ = Signature::parse(&text);
+        let _ = jsonrpc::parse(&text, usize::from(number % 4));
+        let _ = Pattern::parse(&text);
+        let _ = readings(&text);
+        let _ = headers::is_private(&text.to_ascii_lowercase());
+        let _ = headers::is_forwarded(&text.to_ascii_lowercase());
+        let _ = headers::is_hop_by_hop(&text, Some(&other));
+        let _ = headers::below(&text, &other);
+        let _ = headers::without_payment_challenges(&text);
+        let _ = validate(Some(&text), &mpp_edge::gateway::Secrets::default(), |_| true);
+    }
+
+    #[test]
+    fn nothing_that_reads_json_panics(value in any_json(), count in 0usize..4) {
+        let text = value.to_string();
+        if let Ok(credential) = Credential::parse(&to_base64url(&text)) {
+            let terms = Terms {
+                amount: Amount::from_base_units(1), chain_id: 1, token: Address::ZERO, decimals: 6, recipient: Address::ZERO,
+            };
+            for method in Method::ALL {
+                let _ = Unverified::read(&credential, method, &terms);
+            }
+        }
+        let _ = jsonrpc::parse(&text, count);
+        if let Ok(raw) = serde_json::value::RawValue::from_string(text.clone()) {
+            let _ = jsonrpc::decode::<jsonrpc::Receipt>(&raw);
+            let _ = jsonrpc::decode::<jsonrpc::Block>(&raw);
+            let _ = jsonrpc::decode_u64(&raw);
+            let _ = jsonrpc::decode_u128(&raw);
+        }
+        let _ = validate(Some(&text), &mpp_edge::gateway::Secrets::default(), |_| false);
+    }
+
+    #[test]
+    fn nothing_that_reads_bytes_panics(bytes in any::<[u8; 65]>(), v in 26u8..=29, digest in any::<[u8; 32]>()) {
+        let mut bytes = bytes;
+        bytes[64] = v;
+        if let Ok(signature) = Signature::from_bytes(&bytes) {
+            let _ = signature.recover(B256::new(digest));
+            prop_assert_eq!(signature.to_bytes(), bytes);
+        }
+    }
+
+    #[test]
+    fn amounts_read_back(units in any::<u128>(), decimals in 0u8..=36) {
+        let amount = Amount::from_base_units(units);
+        prop_assert_eq!(Amount::parse_base_units(&amount.to_string()), Ok(amount));
+        prop_assert_eq!(Amount::parse_human(&amount.to_human(decimals), decimals), Ok(amount));
+        let json = serde_json::to_string(&amount).unwrap();
+        prop_assert_eq!(&json, &format!("\"{units}\""));
+        prop_assert_eq!(serde_json::from_str::<Amount>(&json).unwrap(), amount);
+    }
+
+    /// By whole digits: no float, no rounding.
+    #[test]
+    fn human_amounts_are_exact(whole in 0u64.., fraction in "[0-9]{0,8}", decimals in 0u8..=8) {
+        let text = if fraction.is_empty() { whole.to_string() } else { format!("{whole}.{fraction}") };
+        let significant = fraction.trim_end_matches('0');
+        let scale = 10u128.pow(u32::from(decimals));
+        let expected = if significant.len() > usize::from(decimals) {
+            Err(InvalidAmount::TooPrecise { decimals })
+        } else {
+            let places = 10u128.pow(u32::try_from(significant.len()).unwrap());
+            let part = if significant.is_empty() { 0 } else { significant.parse::<u128>().unwrap() };
+            Ok(Amount::from_base_units(u128::from(whole) * scale + part * (scale / places)))
+        };
+        prop_assert_eq!(Amount::parse_human(&text, decimals), expected);
+    }
+
+    #[test]
+    fn times_read_back(millis in 0u64..253_402_300_800_000) {
+        let time = Timestamp::from_millis(millis);
+        prop_assert_eq!(Timestamp::parse_rfc3339(&time.to_rfc3339()), Ok(time));
+        prop_assert_eq!(time.to_rfc3339().len(), 24);
+    }
+
+    #[test]
+    fn base64_reads_back(bytes in prop::collection::vec(any::<u8>(), 0..80)) {
+        prop_assert_eq!(from_base64(&to_base64url(&bytes)).unwrap(), bytes.clone());
+        prop_assert_eq!(from_base64(&to_base64(&bytes)).unwrap(), bytes);
+    }
+
+    #[test]
+    fn a_payment_credential_is_found_wherever_it_stands(
+        token in "[A-Za-z0-9_-]{1,40}", scheme in "(?i)payment", space in "[ ]{1,3}",
+        others in prop::collection::vec(r#"(Bearer [a-z0-9]{1,9}|Basic [A-Za-z0-9]{1,9}==|Digest a="x, Payment y\\"", b="[ -!#-\[\]-~]{0,9}")"#, 0..3),
+        at in 0usize..3,
+    ) {
+        let mut parts = others.clone();
+        parts.insert(at.min(others.len()), format!("{scheme}{space}{token}"));
+        let value = parts.join(", ");
+        let header = split_authorization(&value).unwrap();
+        prop_assert_eq!(header.payment, Some(token.as_str()));
+        prop_assert_eq!(header.others.is_some(), !others.is_empty());
+        parts.push("Payment second".into());
+        prop_assert!(split_authorization(&parts.join(",")).is_err());
+    }
+
+    #[test]
+    fn preferred_offers_are_some_of_ours_once_each(header in text()) {
+        let order = preferred(&[("abstract", "charge"), ("evm", "charge"), ("evm", "session")], Some(&header));
+        prop_assert!(!order.is_empty());
+        let mut sorted = order.clone();
+        sorted.sort_unstable();
+        sorted.dedup();
+        prop_assert_eq!(sorted.len(), order.len());
+        prop_assert!(order.iter().all(|index| *index < 3));
+    }
+
+    #[test]
+    fn paid_responses_are_never_for_shared_caches(value in text()) {
+        let value = headers::private_cache_control(Some(&value)).to_ascii_lowercase();
+        let names: Vec<&str> = value.split(',').map(|part| part.split('=').next().unwrap().trim()).collect();
+        prop_assert_eq!(names[0], "private");
+        prop_assert!(!names[1..].iter().any(|name| ["public", "s-maxage", "private"].contains(name)), "{}", value);
+    }
+
+    #[test]
+    fn no_payment_challenge_of_the_origin_survives(before in "[A-Z][a-z]{2,6} [a-z]=\"[^\"\\\\]{0,9}\"", scheme in "(?i)payment") {
+        let value = format!("{before}, {scheme} id=\"a, b\", realm=\"c\"");
+        prop_assert_eq!(headers::without_payment_challenges(&value), Some(before.clone()));
+        let value = format!("{scheme} id=\"a, b\", realm=\"c\", {before}");
+        prop_assert_eq!(headers::without_payment_challenges(&value), Some(before));
+    }
+}
+
+// --- paths -------------------------------------------------------------------------------------------------------
+
+fn route(pattern: &str, price: u128) -> Route {
+    Route {
+        pattern: Pattern::parse(pattern).unwrap(),
+        methods: Methods::Any,
+        terms: Terms { amount: Amount::from_base_units(price), chain_id: 1, token: Address::ZERO, decimals: 6, recipient: Address::ZERO },
+        description: None,
+        offers: vec![],
+        settle: Settle::First,
+        digest: false,
+    }
+}
+
+fn router() -> Router {
+    let routes = [
+        ("/exact", 10),
+        ("/v1/x", 20),
+        ("/v1/reports/{id}", 30),
+        ("/v1/reports/{id}/pages/{page}", 5),
+        ("/premium/*", 40),
+        ("/premium/cheap", 1),
+        ("/{any}/tail/*", 7),
+    ];
+    Router::new(routes.map(|(pattern, price)| route(pattern, price)).to_vec())
+}
+
+fn price(router: &Router, path: &str) -> u128 {
+    router.find("GET", path).map_or(0, |route| route.terms.amount.base_units())
+}
+
+/// Paths as they stand in a specification, priced and not.
+fn plain_path() -> impl Strategy<Value = Vec<String>> {
+    let segment = prop_oneof![
+        4 => prop::sample::select(vec!["exact", "v1", "x", "reports", "pages", "premium", "cheap", "tail"]).prop_map(String::from),
+        1 => "[a-z0-9_~-]{1,6}",
+    ];
+    prop_oneof![
+        Just(vec!["exact".to_owned()]),
+        Just(vec!["v1".to_owned(), "x".to_owned()]),
+        "[a-z0-9]{1,6}".prop_map(|id| vec!["v1".to_owned(), "reports".to_owned(), id]),
+        "[a-z0-9]{1,6}".prop_map(|rest| vec!["premium".to_owned(), rest]),
+        prop::collection::vec(segment, 0..5),
+    ]
+}
+
+/// What is done to one segment and to the slash before it.
+#[derive(Clone, Debug)]
+struct Disguise {
+    slashes: usize,
+    backslash: bool,
+    before: Option<String>,
+    parameter: Option<String>,
+    trailing: String,
+    upper: u32,
+    encode: u32,
+    times: usize,
+}
+
+fn disguise() -> impl Strategy<Value = Disguise> {
+    (
+        1usize..4,
+        prop::bool::weighted(0.1),
+        prop::option::weighted(0.3, prop::sample::select(vec![".", "free/..", "%2e", "a/%2e%2e", "a/b/../..", "..;x/up"])),
+        prop::option::weighted(0.3, "(;|;a=b|;jsessionid=1;c|;%20)"),
+        prop_oneof![8 => Just(""), 1 => Just("."), 1 => Just(" "), 1 => Just("..")],
+        any::<u32>(),
+        any::<u32>(),
+        0usize..4,
+    )
+        .prop_map(|(slashes, backslash, before, parameter, trailing, upper, encode, times)| Disguise {
+            slashes,
+            backslash,
+            before: before.map(String::from),
+            parameter,
+            trailing: trailing.into(),
+            upper,
+            encode,
+            times,
+        })
+}
+
+/// Percent-encodes the characters whose bit is set.
+fn encode(text: &str, mask: u32) -> String {
+    let one = |(at, byte): (u32, u8)| if mask.rotate_right(at) & 1 == 1 { format!("%{byte:02x}") } else { char::from(byte).to_string() };
+    (0..).zip(text.bytes()).map(one).collect()
+}
+
+impl Disguise {
+    fn apply(&self, segment: &str) -> String {
+        let mut text = String::new();
+        if let Some(before) = self.before.as_ref().filter(|before| !before.contains("up")) {
+            text.push_str(before);
+            text.push('/');
+        }
+        let cased = (0..).zip(segment.chars()).map(|(at, c)| if self.upper.rotate_right(at) & 1 == 1 { c.to_ascii_uppercase() } else { c });
+        text.extend(cased);
+        text.push_str(&self.trailing);
+        text.push_str(self.parameter.as_deref().unwrap_or_default());
+        let mut text = format!("{}{text}", if self.backslash { "\\" } else { "" });
+        // Three decodings at the most are defended against.
+        for time in 0..self.times.min(if text.contains('%') { 2 } else { 3 }) {
+            text = encode(&text, self.encode.rotate_left(u32::try_from(time).unwrap() * 7));
+        }
+        format!("{}{text}", "/".repeat(self.slashes))
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(4000))]
+
+    #[test]
+    fn no_disguise_makes_a_path_cheaper(
+        segments in plain_path(), disguises in prop::collection::vec(disguise(), 5), end in prop::sample::select(vec!["", "/", "//", "/.", "/x/.."]),
+    ) {
+        let router = router();
+        let plain = format!("/{}", segments.join("/"));
+        let dressed: String = segments.iter().zip(&disguises).map(|(segment, disguise)| disguise.apply(segment)).collect();
+        let dressed = format!("{}{end}", if dressed.is_empty() { "/" } else { &dressed });
+        prop_assert!(price(&router, &dressed) >= price(&router, &plain), "{} as {}: {:?}", plain, dressed, readings(&dressed));
+        let priced: Vec<_> = router.routes().iter().map(|route| (route.pattern.clone(), route.methods.clone())).collect();
+        prop_assert!(is_priced(&priced, "GET", &dressed) || !is_priced(&priced, "GET", &plain));
+    }
+
+    #[test]
+    fn what_is_priced_is_priced_for_every_method_but_options(path in text(), method in "[A-Z]{3,7}") {
+        let router = router();
+        let priced: Vec<_> = router.routes().iter().map(|route| (route.pattern.clone(), route.methods.clone())).collect();
+        prop_assert_eq!(router.find(&method, &path).is_some(), is_priced(&priced, &method, &path));
+        prop_assert_eq!(router.find(&method, &path).is_some(), method != "OPTIONS" && price(&router, &path) > 0);
+    }
+}
+
+// --- challenges --------------------------------------------------------------------------------------------------
+
+const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+
+fn asked(digest: bool) -> Asked<'static> {
+    Asked { realm: "api.example.com", method: "POST", target: "/v1/x?q=1", digest: digest.then(|| BodyDigest::of(b"body")) }
+}
+
+/// A challenge as a client returns it, from its header.
+fn echoed(header: &str) -> Vec<(String, String)> {
+    let parameters = header.strip_prefix("Payment ").unwrap().split("\", ");
+    parameters
+        .map(|one| one.split_once("=\"").map(|(name, value)| (name.to_owned(), value.trim_end_matches('"').to_owned())).unwrap())
+        .collect()
+}
+
+fn credential(challenge: &[(String, String)]) -> Result<Credential, String> {
+    let challenge: serde_json::Map<String, Value> = challenge.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
+    Credential::parse(&to_base64url(json!({ "challenge": challenge, "payload": {} }).to_string())).map_err(|error| error.to_string())
+}
+
+proptest! {
+    #![proptest_config(cases(3000))]
+
+    #[test]
+    fn a_challenge_with_one_other_character_is_refused(
+        entropy in any::<[u8; 12]>(), secret in any::<[u8; 32]>(), digest in any::<bool>(), field in any::<usize>(), at in any::<usize>(),
+        new in "[ -~]", evm in any::<bool>(),
+    ) {
+        let keys = BindingKeys::new(&secret, None).unwrap();
+        let offers = Method::ALL.map(|method| Offer::new(method, Intent::Charge, r#"{"amount":"1"}"#));
+        let expires = NOW.saturating_add(Duration::from_secs(300));
+        let issued = offers[usize::from(evm)].issue(&asked(digest), &keys, None, expires, entropy);
+        let mut challenge = echoed(&issued.header);
+        let accepted = asked(digest).accept(&credential(&challenge).unwrap(), &offers, &keys, NOW).map(|accepted| accepted.offer.method);
+        prop_assert_eq!(accepted.ok(), Some(Method::ALL[usize::from(evm)]));
+        // Not for another request, nor in another time.
+        for other in [
+            Asked { realm: "api.example.org", ..asked(digest) },
+            Asked { method: "PUT", ..asked(digest) },
+            Asked { target: "/v1/x?q=2", ..asked(digest) },
+            asked(!digest),
+        ] {
+            prop_assert!(other.accept(&credential(&challenge).unwrap(), &offers, &keys, NOW).is_err());
+        }
+        let late = expires.saturating_add(Duration::from_secs(24 * 60 * 60));
+        prop_assert!(asked(digest).accept(&credential(&challenge).unwrap(), &offers, &keys, late).is_err());
+        // Nor with anything changed.
+        let (name, value) = {
+            let index = field % challenge.len();
+            &mut challenge[index]
+        };
+        let at = at % value.len();
+        prop_assume!(&value[at..=at] != new.as_str());
+        value.replace_range(at..=at, &new);
+        let name = name.clone();
+        if let Ok(credential) = credential(&challenge) {
+            prop_assert!(asked(digest).accept(&credential, &offers, &keys, NOW).is_err(), "{} changed", name);
+        }
+    }
+
+    #[test]
+    fn a_challenge_with_a_field_more_or_less_is_refused(entropy in any::<[u8; 12]>(), field in any::<usize>(), digest in any::<bool>()) {
+        let keys = BindingKeys::new(&[7; 32], None).unwrap();
+        let offers = [Offer::new(Method::Evm, Intent::Charge, r#"{"amount":"1"}"#)];
+        let issued = offers[0].issue(&asked(digest), &keys, None, NOW.saturating_add(Duration::from_secs(300)), entropy);
+        let mut challenge = echoed(&issued.header);
+        if digest || !field.is_multiple_of(challenge.len() + 1) {
+            challenge.remove(field % challenge.len());
+        } else {
+            challenge.push(("digest".into(), "".into()));
+        }
+        if let Ok(credential) = credential(&challenge) {
+            prop_assert!(asked(digest).accept(&credential, &offers, &keys, NOW).is_err());
+        }
+    }
+}
