@@ -257,7 +257,7 @@ fn rule_19_secrets_are_long_enough() {
 #[test]
 fn rule_20_the_settlement_key_is_one() {
     breaks_with(20, "SETTLEMENT_PRIVATE_KEY", &Secrets { settlement_private_key: None, ..secrets() });
-    for key in ["", "0x00", &KEY[2..].to_owned(), &format!("0x{}", "0".repeat(64)), &format!("0x{}", "f".repeat(64))] {
+    for key in ["", "0x00", KEY.trim_start_matches("0x"), &format!("0x{}", "0".repeat(64)), &format!("0x{}", "f".repeat(64))] {
         breaks_with(20, "SETTLEMENT_PRIVATE_KEY", &Secrets { settlement_private_key: Some(key.to_owned()), ..secrets() });
     }
 }

@@ -1,7 +1,14 @@
 //! Properties of everything that reads what a stranger wrote: nothing panics, what is written reads back, what was edited is not
 //! accepted, and no disguise makes a priced path cheaper.
 #![cfg(not(target_arch = "wasm32"))]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests may panic")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "tests may panic"
+)]
 
 use alloy_primitives::{Address, B256};
 use mpp_edge::evm::amount::{Amount, InvalidAmount, decimal_u64};
