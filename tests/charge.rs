@@ -172,6 +172,19 @@ fn what_proves_something_else_fails() {
     }
 }
 
+/// Signed by the payer, and yet not for this challenge: `evm` binds the nonce, `abstract` leaves it to the client.
+#[test]
+fn the_nonce_of_evm_belongs_to_the_challenge() {
+    for (method, taken) in [(Method::Abstract, true), (Method::Evm, false)] {
+        let mut credential = honest(method);
+        let authorization = Authorization { nonce: B256::repeat_byte(8), ..judge(method, &credential).unwrap().authorization };
+        let signature = PrivateKey::parse(PAYER_KEY).unwrap().sign(authorization.digest(&domain()));
+        credential["payload"]["nonce"] = json!(authorization.nonce);
+        credential["payload"]["signature"] = json!(hex::encode_prefixed(signature.to_bytes()));
+        assert_eq!(judge(method, &credential).map_err(|problem| problem.kind).is_ok(), taken, "{method}");
+    }
+}
+
 #[test]
 fn only_the_canonical_signature_is_taken() {
     const ORDER: U256 = U256::from_be_bytes(hex!("fffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141"));
