@@ -106,6 +106,8 @@ impl fmt::Display for UnixSeconds {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[test]
     fn rfc3339_is_written_like_to_iso_string() {

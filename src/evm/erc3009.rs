@@ -147,6 +147,8 @@ mod tests {
     use super::*;
     use alloc::vec;
     use alloy_primitives::{address, b256};
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     const TOKEN: Address = address!("0xbd28Bd5A3Ef540d1582828CE2A1a657353008C61");
 

@@ -369,6 +369,8 @@ pub fn is_chain(result: &RawValue, expected: ChainId) -> bool {
 mod tests {
     use super::*;
     use alloc::vec;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[test]
     fn requests_are_a_batch() {

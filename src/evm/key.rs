@@ -50,6 +50,8 @@ mod tests {
     use super::*;
     use alloc::format;
     use alloy_primitives::address;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[test]
     fn the_key_names_its_account_and_hides_itself() {

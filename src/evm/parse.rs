@@ -76,6 +76,8 @@ impl fmt::Display for InvalidHex {
 mod tests {
     use super::*;
     use alloy_primitives::address as addr;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[test]
     fn addresses_in_one_case_or_with_the_right_checksum() {

@@ -139,6 +139,8 @@ impl fmt::Display for InvalidSignature {
 mod tests {
     use super::super::key::PrivateKey;
     use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     // anvil's first account.
     const KEY: &str = "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80";

@@ -120,6 +120,8 @@ pub fn with_names(list: Option<&str>, names: &[&str]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[test]
     fn private_and_hop_by_hop_names_are_known() {

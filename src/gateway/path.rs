@@ -102,6 +102,8 @@ fn hex_digit(byte: u8) -> Option<u8> {
 mod tests {
     use super::*;
     use alloc::vec;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[test]
     fn a_plain_path_has_one_reading() {

@@ -206,6 +206,8 @@ mod tests {
     use crate::evm::Address;
     use crate::evm::amount::Amount;
     use alloc::vec;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     fn route(pattern: &str, methods: Methods, price: u128) -> Route {
         Route {

@@ -339,6 +339,8 @@ mod tests {
     use crate::evm::key::PrivateKey;
     use crate::time::UnixSeconds;
     use alloy_primitives::Address;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
     const TX: B256 = B256::repeat_byte(7);

@@ -73,6 +73,8 @@ impl Simulation {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     const fn units(units: u128) -> Amount {
         Amount::from_base_units(units)

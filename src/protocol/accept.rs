@@ -68,6 +68,8 @@ fn parse_quality(text: &str) -> Option<u16> {
 mod tests {
     use super::*;
     use alloc::vec;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     const OFFERS: [(&str, &str); 3] = [("abstract", "charge"), ("evm", "charge"), ("evm", "session")];
 

@@ -198,6 +198,8 @@ impl fmt::Display for InvalidCredential {
 mod tests {
     use super::*;
     use alloc::format;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     fn split(value: &str) -> (Option<&str>, Option<String>) {
         let header = split_authorization(value).unwrap();

@@ -39,6 +39,8 @@ pub fn sha256_base64url(text: &[u8]) -> String {
 mod tests {
     use super::*;
     use alloc::string::ToString;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[test]
     fn both_spellings_are_read_and_the_plain_one_is_written() {

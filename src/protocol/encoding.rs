@@ -35,6 +35,8 @@ pub fn from_base64(text: &str) -> Result<Vec<u8>, InvalidBase64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[test]
     fn both_alphabets_with_and_without_padding_are_read() {

@@ -182,6 +182,8 @@ impl Serialize for Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[test]
     fn the_scheme_s_types_have_its_base_and_others_are_blank() {

@@ -21,7 +21,10 @@ use worker::{DurableObject, Env, Request, Response, Result, State, console_error
 /// A lease outlives the origin's time-out by this, so that an answer in the last moment is delivered.
 const LEASE_MARGIN: Duration = Duration::from_secs(5);
 
-/// How often an alarm goes round at the most.
+/// An open verdict is asked for again after this.
+const SOON: Duration = Duration::from_secs(5);
+
+/// How often an alarm goes round at the most when there is no hurry.
 const ROUND: Duration = Duration::from_secs(60);
 
 /// See the module.
@@ -206,13 +209,17 @@ impl Payer {
         let verdict = match isolate.ask_account(&self.env, &SettleMessage { purpose, gas_limit }).await {
             Ok(SettleReply::Ended(verdict)) => verdict,
             Ok(SettleReply::Pending) => {
+                self.look_again().await?;
                 return Ok(Err(Problem::unavailable("the transfer is not settled yet")));
             }
             Ok(SettleReply::NotTaken) => {
                 self.payments()?.remove(&charge.signed.authorization.nonce)?;
                 return Ok(Err(Problem::unavailable("the chain cannot be asked")));
             }
-            Err(problem) => return Ok(Err(problem)),
+            Err(problem) => {
+                self.look_again().await?;
+                return Ok(Err(problem));
+            }
         };
         self.change(&charge.signed.authorization.nonce, |payment| payment.conclude(verdict))?;
         Ok(Ok(verdict))
@@ -256,6 +263,11 @@ impl Payer {
             set_alarm(&self.state, now().saturating_add(ROUND)).await?;
         }
         Ok(())
+    }
+
+    /// Sees to it that a verdict is asked for soon, whether the client comes back or not.
+    async fn look_again(&self) -> Result<()> {
+        set_alarm(&self.state, now().saturating_add(SOON)).await
     }
 
     /// Asks for the verdict on payments whose client did not wait for it: until then they would count against
