@@ -202,6 +202,7 @@ fn rule_13_no_request_has_two_prices() {
     let get = |path: &str, methods: Value| json!({ "path": path, "price": "1", "methods": methods });
     breaks(13, "routes[1].path", &twice(priced("/a"), priced("/A")));
     breaks(13, "routes[1].path", &twice(priced("/{x}"), priced("/{y}")));
+    breaks(13, "routes[1].path", &twice(get("/a", json!(["GET"])), get("/a", json!(["HEAD"]))));
     breaks(13, "routes[1].path", &twice(get("/a", json!(["POST"])), priced("/a")));
     good(&twice(get("/a", json!(["GET"])), get("/a", json!(["POST"]))));
     good(&twice(priced("/a"), priced("/a/*")));

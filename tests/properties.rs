@@ -378,6 +378,16 @@ proptest! {
     }
 }
 
+/// Servlet containers take matrix parameters away before they decode: what is encoded inside one never becomes part of the path.
+#[test]
+fn parameters_that_hold_encoded_slashes_do_not_hide_a_path() {
+    let router = router();
+    for path in ["/v1/%78;a%2fb", "/v1/%78;%2f", "/%761;a%2fb/x", "/%2576%31;a%252fb/x", "/v1/%78;%2e%2e%2f", "/v1/reports/%37;p%2f..%2f"] {
+        let plain = if path.contains("reports") { "/v1/reports/7" } else { "/v1/x" };
+        assert!(price(&router, path) >= price(&router, plain), "{path}: {:?}", readings(path));
+    }
+}
+
 // --- challenges --------------------------------------------------------------------------------------------------
 
 const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
@@ -453,5 +463,20 @@ proptest! {
         if let Ok(credential) = credential(&challenge) {
             prop_assert!(asked(digest).accept(&credential, &offers, &keys, NOW).is_err());
         }
+    }
+}
+
+/// The id is text, not the bytes it stands for: another spelling of it is another id.
+#[test]
+fn an_id_in_the_other_alphabet_is_refused() {
+    let keys = BindingKeys::new(&[7; 32], None).unwrap();
+    let offers = [Offer::new(Method::Evm, Intent::Charge, r#"{"amount":"1"}"#)];
+    let expires = NOW.saturating_add(Duration::from_secs(300));
+    let issue = |n: u8| offers[0].issue(&asked(false), &keys, None, expires, [n; 12]);
+    let issued = (0..=255).map(issue).find(|issued| issued.id.contains('-') && !issued.id.contains('_')).unwrap();
+    for other in [issued.id.replace('-', "+"), format!("{}=", issued.id)] {
+        let mut challenge = echoed(&issued.header);
+        challenge[0].1 = other;
+        assert!(asked(false).accept(&credential(&challenge).unwrap(), &offers, &keys, NOW).is_err(), "{}", challenge[0].1);
     }
 }

@@ -1,12 +1,12 @@
 //! How an origin may read a path. The gateway cannot know whether the origin decodes `%2f`, folds
 //! case, or collapses slashes, so a price must hold for every reading.
 
-use alloc::borrow::Cow;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-/// Origins that decode more often than this are not defended against.
-const MAX_DECODINGS: usize = 3;
+/// Forms that a path takes by decoding and stripping, at the most: three decodings with all that can be
+/// stripped between them.
+const MAX_TEXTS: usize = 16;
 
 /// The readings of a path: each a list of lower-case segments. The first is the path as it stands.
 pub fn readings(path: &str) -> Vec<Vec<String>> {
@@ -15,22 +15,31 @@ pub fn readings(path: &str) -> Vec<Vec<String>> {
     if path.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'~' | b'/')) {
         return readings;
     }
-    let mut text = Cow::Borrowed(path);
-    for decodings in 0..=MAX_DECODINGS {
-        // Once decoded, what looks like a query or a fragment may be taken for one.
-        let cut = if decodings == 0 { &*text } else { text.split(['?', '#']).next().unwrap_or_default() };
-        for reading in [lenient(cut), strict(cut)] {
+    // Servers decode and strip parameters in either order, and more than once.
+    let mut texts = Vec::from([String::from(path)]);
+    let mut next = 0;
+    while let Some(text) = texts.get(next).cloned() {
+        for reading in [lenient(&text), strict(&text)] {
             if !readings.contains(&reading) {
                 readings.push(reading);
             }
         }
-        let decoded = percent_decode(&text);
-        if decoded == text {
-            break;
+        for text in [percent_decode(&text), without_parameters(&text)] {
+            // Once decoded, what looks like a query or a fragment may be taken for one.
+            let text = text.split(['?', '#']).next().unwrap_or_default();
+            if texts.len() < MAX_TEXTS && !texts.iter().any(|known| known == text) {
+                texts.push(text.into());
+            }
         }
-        text = Cow::Owned(decoded);
+        next += 1;
     }
     readings
+}
+
+/// The path without what follows a `;` in any segment.
+fn without_parameters(path: &str) -> String {
+    let segments: Vec<&str> = path.split('/').map(|segment| segment.split(';').next().unwrap_or_default()).collect();
+    segments.join("/")
 }
 
 /// The path as a server reads it that cleans segments up before it resolves dots.
@@ -141,6 +150,8 @@ mod tests {
             "/v1/x%3fy",
             "/v1/x%23y",
             "/v1/x%253fy",
+            "/v1/%78;a%2fb",
+            "/%761;%2f/x",
         ] {
             assert!(readings(path).iter().any(|reading| reading == &["v1", "x"]), "{path}: {:?}", readings(path));
         }

@@ -145,10 +145,11 @@ impl Methods {
 
     /// Whether some method is in both.
     pub fn overlap(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Only(methods), other) | (other, Self::Only(methods)) => methods.iter().any(|method| other.contain(method)),
-            (Self::Any, Self::Any) => true,
-        }
+        let holds_any_of = |methods: &Self, others: &Self| match others {
+            Self::Any => true,
+            Self::Only(others) => others.iter().any(|other| methods.contain(other)),
+        };
+        holds_any_of(self, other) || holds_any_of(other, self)
     }
 }
 
@@ -285,7 +286,9 @@ mod tests {
         assert!(!Methods::Any.contain("OPTIONS"));
         assert!(Methods::Any.contain("BREW"));
         assert!(Methods::Only(vec!["GET".into()]).overlap(&Methods::Any));
-        assert!(!Methods::Only(vec!["GET".into()]).overlap(&Methods::Only(vec!["POST".into()])));
+        let only = |method: &str| Methods::Only(vec![method.into()]);
+        assert!(!only("GET").overlap(&only("POST")));
+        assert!(only("GET").overlap(&only("HEAD")) && only("HEAD").overlap(&only("GET")));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Challenges: what a `402` asks for, bound by an HMAC so that the gateway stores nothing
 //! (`draft-httpauth-payment-00`, "Challenge binding").
 
-use super::encoding::{from_base64, to_base64url};
+use super::encoding::{from_base64url_strict, to_base64url};
 use alloc::string::String;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
@@ -97,7 +97,7 @@ impl BindingKeys {
 
     /// Whether `id` is one of ours for exactly these terms, compared in constant time.
     pub fn verify(&self, id: &str, terms: &Terms<'_>) -> bool {
-        let Ok(id) = from_base64(id) else { return false };
+        let Ok(id) = from_base64url_strict(id) else { return false };
         let is_by = |key: &BindingKey| key.mac(terms).verify_slice(&id).is_ok();
         is_by(&self.current) || self.previous.as_ref().is_some_and(is_by)
     }

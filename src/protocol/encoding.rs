@@ -26,6 +26,11 @@ pub fn to_base64(bytes: impl AsRef<[u8]>) -> String {
     base64::engine::general_purpose::STANDARD.encode(bytes)
 }
 
+/// Reads base64url in the one form that [`to_base64url`] writes.
+pub fn from_base64url_strict(text: &str) -> Result<Vec<u8>, InvalidBase64> {
+    base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(text).map_err(|_| InvalidBase64)
+}
+
 /// Reads base64url or standard base64, padded or not.
 pub fn from_base64(text: &str) -> Result<Vec<u8>, InvalidBase64> {
     let engine = if text.contains(['+', '/']) { &STANDARD_ANY_PADDING } else { &URL_SAFE };
