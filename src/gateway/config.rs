@@ -13,77 +13,77 @@ use serde::{Deserialize, Serialize};
 /// `[vars.gateway]` as written.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(super) struct RawGateway {
-    pub(super) network: Option<String>,
-    pub(super) chain_id: Option<ChainId>,
-    pub(super) rpc_urls: Option<Vec<String>>,
-    pub(super) escrow: Option<String>,
-    pub(super) token: Option<RawToken>,
-    pub(super) recipient: String,
-    pub(super) realm: Option<String>,
-    pub(super) challenge_lifetime_seconds: Option<u64>,
-    pub(super) confirmations: Option<u64>,
-    pub(super) origin: RawOrigin,
+pub(in crate::gateway) struct RawGateway {
+    pub(in crate::gateway) network: Option<String>,
+    pub(in crate::gateway) chain_id: Option<ChainId>,
+    pub(in crate::gateway) rpc_urls: Option<Vec<String>>,
+    pub(in crate::gateway) escrow: Option<String>,
+    pub(in crate::gateway) token: Option<RawToken>,
+    pub(in crate::gateway) recipient: String,
+    pub(in crate::gateway) realm: Option<String>,
+    pub(in crate::gateway) challenge_lifetime_seconds: Option<u64>,
+    pub(in crate::gateway) confirmations: Option<u64>,
+    pub(in crate::gateway) origin: RawOrigin,
     #[serde(default)]
-    pub(super) limits: RawLimits,
-    pub(super) routes: Vec<RawRoute>,
+    pub(in crate::gateway) limits: RawLimits,
+    pub(in crate::gateway) routes: Vec<RawRoute>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(super) struct RawToken {
-    pub(super) address: Option<String>,
-    pub(super) decimals: Option<u8>,
-    pub(super) name: Option<String>,
-    pub(super) version: Option<String>,
+pub(in crate::gateway) struct RawToken {
+    pub(in crate::gateway) address: Option<String>,
+    pub(in crate::gateway) decimals: Option<u8>,
+    pub(in crate::gateway) name: Option<String>,
+    pub(in crate::gateway) version: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(super) struct RawOrigin {
-    pub(super) url: Option<String>,
-    pub(super) service: Option<String>,
+pub(in crate::gateway) struct RawOrigin {
+    pub(in crate::gateway) url: Option<String>,
+    pub(in crate::gateway) service: Option<String>,
     #[serde(default)]
-    pub(super) dns: bool,
+    pub(in crate::gateway) dns: bool,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(super) struct RawLimits {
-    pub(super) settlement_timeout_seconds: Option<u64>,
-    pub(super) origin_timeout_seconds: Option<u64>,
-    pub(super) rpc_timeout_seconds: Option<u64>,
-    pub(super) credential_bytes: Option<usize>,
-    pub(super) digest_body_bytes: Option<usize>,
+pub(in crate::gateway) struct RawLimits {
+    pub(in crate::gateway) settlement_timeout_seconds: Option<u64>,
+    pub(in crate::gateway) origin_timeout_seconds: Option<u64>,
+    pub(in crate::gateway) rpc_timeout_seconds: Option<u64>,
+    pub(in crate::gateway) credential_bytes: Option<usize>,
+    pub(in crate::gateway) digest_body_bytes: Option<usize>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(super) struct RawRoute {
-    pub(super) path: String,
-    pub(super) methods: Option<Vec<String>>,
-    pub(super) price: String,
-    pub(super) description: Option<String>,
-    pub(super) intents: Option<Vec<String>>,
-    pub(super) payment_methods: Option<Vec<String>>,
+pub(in crate::gateway) struct RawRoute {
+    pub(in crate::gateway) path: String,
+    pub(in crate::gateway) methods: Option<Vec<String>>,
+    pub(in crate::gateway) price: String,
+    pub(in crate::gateway) description: Option<String>,
+    pub(in crate::gateway) intents: Option<Vec<String>>,
+    pub(in crate::gateway) payment_methods: Option<Vec<String>>,
     #[serde(default)]
-    pub(super) settle: Settle,
+    pub(in crate::gateway) settle: Settle,
     #[serde(default)]
-    pub(super) digest: bool,
+    pub(in crate::gateway) digest: bool,
 }
 
 /// What of a configuration must be right for unpriced requests to pass: read on its own when the rest
 /// cannot be read.
 #[derive(Debug, Deserialize)]
-pub(super) struct RawSurface {
-    pub(super) origin: RawOrigin,
-    pub(super) routes: Vec<RawSurfaceRoute>,
+pub(in crate::gateway) struct RawSurface {
+    pub(in crate::gateway) origin: RawOrigin,
+    pub(in crate::gateway) routes: Vec<RawSurfaceRoute>,
 }
 
 #[derive(Debug, Deserialize)]
-pub(super) struct RawSurfaceRoute {
-    pub(super) path: String,
-    pub(super) methods: Option<Vec<String>>,
+pub(in crate::gateway) struct RawSurfaceRoute {
+    pub(in crate::gateway) path: String,
+    pub(in crate::gateway) methods: Option<Vec<String>>,
 }
 
 /// When a charge is settled.

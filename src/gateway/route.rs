@@ -9,8 +9,8 @@ use alloc::vec::Vec;
 use core::cmp::Reverse;
 use core::fmt;
 
-/// First segment of the gateway's own paths.
-const OWN_SEGMENT: &str = "__mpp";
+/// Paths under this are the gateway's own.
+pub const OWN_PREFIX: &str = "/__mpp/";
 
 /// A path pattern: literal segments, `{name}` for exactly one segment, and `/*` at the end for the
 /// path before it and everything below. Compared without regard to case.
@@ -88,7 +88,7 @@ impl Pattern {
             rest => rest.split('/').map(Segment::parse).collect::<Result<_, _>>()?,
         };
         if let Some(Segment::Literal(first)) = segments.first()
-            && first == OWN_SEGMENT
+            && first == OWN_PREFIX.trim_matches('/')
         {
             return Err(InvalidPattern::Own);
         }

@@ -7,7 +7,7 @@ use super::respond::{json, misconfigured, problem};
 use crate::evm::U256;
 use crate::evm::jsonrpc::{Request, decode, decode_u64};
 use crate::gateway::Broken;
-use crate::gateway::route::{Methods, Route};
+use crate::gateway::route::{Methods, OWN_PREFIX, Route};
 use crate::protocol::problem::{FieldError, Problem, ProblemKind};
 use crate::time::Timestamp;
 use serde::Serialize;
@@ -16,9 +16,6 @@ use std::cell::RefCell;
 use std::time::Duration;
 use web_sys::Response;
 use worker::Result;
-
-/// Paths under this are the gateway's own.
-const PREFIX: &str = "/__mpp/";
 
 /// Anybody may ask for the health, so an answer is given again for this long.
 const HEALTH_LIFETIME: Duration = Duration::from_secs(1);
@@ -33,7 +30,7 @@ std::thread_local! {
 
 /// Answers the gateway's own paths, and only those.
 pub(super) async fn answer(loaded: &std::result::Result<Isolate, Broken>, incoming: &Incoming) -> Result<Option<Response>> {
-    let Some(name) = incoming.target.path().strip_prefix(PREFIX) else { return Ok(None) };
+    let Some(name) = incoming.target.path().strip_prefix(OWN_PREFIX) else { return Ok(None) };
     if !matches!(incoming.request.method().as_str(), "GET" | "HEAD") {
         let response = problem(&Problem::new(ProblemKind::MethodNotAllowed, "only GET is possible here"))?;
         response.headers().set("allow", "GET, HEAD")?;

@@ -1,16 +1,16 @@
 //! The one place where a configuration is judged. Every rule has a number, so that a problem can be
 //! looked up in the README and a test can name what it breaks.
 
-use super::config::{Gateway, Limits, Origin, RawGateway, RawLimits, RawOrigin, RawRoute, RawSurface, RawToken, Surface, Token};
-use super::network::{PRESETS, Preset, is_abstract};
-use super::offer::Offer;
-use super::route::{Methods, Pattern, Route, Router};
-use crate::evm::amount::Amount;
-use crate::evm::key::PrivateKey;
+mod routes;
+mod secrets;
+
+pub use secrets::Secrets;
+
+use super::config::{Gateway, Limits, Origin, RawGateway, RawLimits, RawOrigin, RawSurface, RawSurfaceRoute, RawToken, Surface, Token};
+use super::network::{PRESETS, Preset};
+use super::route::Pattern;
 use crate::evm::{Address, ChainId, parse};
 use crate::json::describe;
-use crate::method::{Intent, Method, charge};
-use crate::protocol::challenge::{BindingKeys, MIN_SECRET_BYTES};
 use crate::protocol::problem::FieldError;
 use alloc::borrow::ToOwned;
 use alloc::format;
@@ -18,14 +18,12 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
-
-/// The shortest token that may protect the admin endpoints, in bytes.
-const MIN_ADMIN_TOKEN_BYTES: usize = 16;
+use secrets::Keys;
 
 /// What a configuration must fulfil. The number is the discriminant.
 #[derive(Clone, Copy)]
 #[repr(u16)]
-pub(super) enum Rule {
+pub(in crate::gateway) enum Rule {
     Shape = 1,
     Network = 2,
     Token = 3,
@@ -51,30 +49,8 @@ pub(super) enum Rule {
 
 impl Rule {
     #[allow(clippy::as_conversions, reason = "the discriminant of a fieldless repr(u16) enum")]
-    pub(super) const fn number(self) -> u16 {
+    pub(in crate::gateway) const fn number(self) -> u16 {
         self as u16
-    }
-}
-
-/// The secrets, as the environment holds them; `None` where it does not.
-#[derive(Default)]
-pub struct Secrets {
-    /// `MPP_SECRET_KEY`
-    pub secret_key: Option<String>,
-    /// `MPP_SECRET_KEY_PREVIOUS`
-    pub previous_secret_key: Option<String>,
-    /// `SETTLEMENT_PRIVATE_KEY`
-    pub settlement_private_key: Option<String>,
-    /// `RPC_URL`: one or several, separated by commas or white space.
-    pub rpc_url: Option<String>,
-    /// `ADMIN_TOKEN`
-    pub admin_token: Option<String>,
-}
-
-// Not even their lengths may be shown.
-impl fmt::Debug for Secrets {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secrets(…)")
     }
 }
 
@@ -114,20 +90,8 @@ pub fn validate(json: Option<&str>, secrets: &Secrets, is_bound: impl Fn(&str) -
         None => json.and_then(|json| serde_json::from_str(json).ok()),
     };
     let surface = readable.filter(|_| !missing).and_then(surface);
-    let keys = binding_keys(secrets, &mut findings);
-    let settlement_key = settlement_key(secrets, &mut findings);
-    if secrets.admin_token.as_ref().is_some_and(|token| token.len() < MIN_ADMIN_TOKEN_BYTES) {
-        findings.add(
-            Rule::AdminToken,
-            "ADMIN_TOKEN",
-            format!("is shorter than {MIN_ADMIN_TOKEN_BYTES} bytes"),
-            "set a longer random one with: wrangler secret put ADMIN_TOKEN",
-        );
-    }
-    let gateway = raw.and_then(|raw| {
-        let settings = Settings::read(raw, secrets, &mut findings)?;
-        Some(settings.with_keys(keys?, settlement_key?))
-    });
+    let keys = secrets.keys(&mut findings);
+    let gateway = raw.and_then(|raw| gateway(raw, secrets, keys, &mut findings));
     match gateway {
         Some(gateway) if findings.0.is_empty() => Ok(gateway),
         _ => Err(Broken { errors: findings.0, surface }),
@@ -153,8 +117,7 @@ fn read(json: Option<&str>, findings: &mut Findings) -> Option<RawGateway> {
 
 impl RawSurface {
     fn of(raw: &RawGateway) -> Self {
-        let routes =
-            raw.routes.iter().map(|route| super::config::RawSurfaceRoute { path: route.path.clone(), methods: route.methods.clone() });
+        let routes = raw.routes.iter().map(|route| RawSurfaceRoute { path: route.path.clone(), methods: route.methods.clone() });
         let RawOrigin { url, service, dns } = &raw.origin;
         Self { origin: RawOrigin { url: url.clone(), service: service.clone(), dns: *dns }, routes: routes.collect() }
     }
@@ -167,78 +130,45 @@ fn surface(raw: RawSurface) -> Option<Surface> {
     let priced = raw
         .routes
         .into_iter()
-        .map(|route| Some((Pattern::parse(&route.path).ok()?, methods("", route.methods, &mut ignored)?)))
+        .map(|route| Some((Pattern::parse(&route.path).ok()?, routes::methods("", route.methods, &mut ignored)?)))
         .collect::<Option<_>>()?;
     Some(Surface { origin, priced })
 }
 
-/// A gateway without its keys.
-struct Settings {
-    chain_id: ChainId,
-    token: Token,
-    escrow: Option<Address>,
-    recipient: Address,
-    realm: Option<String>,
-    rpc_urls: Vec<String>,
-    challenge_lifetime: Duration,
-    confirmations: u64,
-    origin: Origin,
-    limits: Limits,
-    router: Router,
-}
-
-impl Settings {
-    fn read(raw: RawGateway, secrets: &Secrets, findings: &mut Findings) -> Option<Self> {
-        let network = network(&raw, findings);
-        let preset = network.as_ref().and_then(|network| network.preset);
-        let token = token(raw.token, preset, findings);
-        let escrow = match raw.escrow {
-            Some(text) => address(Rule::Escrow, "escrow", &text, findings),
-            None => preset.map(|preset| preset.escrow),
-        };
-        let recipient = address(Rule::Recipient, "recipient", &raw.recipient, findings);
-        let realm = raw.realm.and_then(|realm| valid_realm(realm, findings));
-        let rpc_urls = rpc_urls(raw.rpc_urls, secrets.rpc_url.as_deref(), preset, findings);
-        let challenge_lifetime =
-            bounded(Rule::ChallengeLifetime, "challengeLifetimeSeconds", raw.challenge_lifetime_seconds, 300, 30..=3600, findings);
-        let confirmations = bounded(Rule::Confirmations, "confirmations", raw.confirmations, 1, 1..=1000, findings);
-        let origin = origin(raw.origin, findings);
-        let limits = limits(&raw.limits, findings);
-        let (chain_id, token, recipient) = (network?.chain_id, token?, recipient?);
-        let router = router(raw.routes, &Asset { chain_id, token: &token, recipient }, findings);
-        Some(Self {
-            chain_id,
-            token,
-            escrow,
-            recipient,
-            realm,
-            rpc_urls: rpc_urls?,
-            challenge_lifetime: Duration::from_secs(challenge_lifetime),
-            confirmations,
-            origin: origin?,
-            limits: limits?,
-            router,
-        })
-    }
-
-    fn with_keys(self, binding_keys: BindingKeys, settlement_key: PrivateKey) -> Gateway {
-        let Self { chain_id, token, escrow, recipient, realm, rpc_urls, challenge_lifetime, confirmations, origin, limits, router } = self;
-        Gateway {
-            chain_id,
-            token,
-            escrow,
-            recipient,
-            realm,
-            rpc_urls,
-            challenge_lifetime,
-            confirmations,
-            origin,
-            limits,
-            router,
-            binding_keys,
-            settlement_key,
-        }
-    }
+/// Reads everything, so that everything that is wrong is found, before anything that is missing ends it.
+fn gateway(raw: RawGateway, secrets: &Secrets, keys: Option<Keys>, findings: &mut Findings) -> Option<Gateway> {
+    let network = network(&raw, findings);
+    let preset = network.as_ref().and_then(|network| network.preset);
+    let token = token(raw.token, preset, findings);
+    let escrow = match raw.escrow {
+        Some(text) => address(Rule::Escrow, "escrow", &text, findings),
+        None => preset.map(|preset| preset.escrow),
+    };
+    let recipient = address(Rule::Recipient, "recipient", &raw.recipient, findings);
+    let realm = raw.realm.and_then(|realm| valid_realm(realm, findings));
+    let rpc_urls = rpc_urls(raw.rpc_urls, secrets.rpc_url.as_deref(), preset, findings);
+    let lifetime = bounded(Rule::ChallengeLifetime, "challengeLifetimeSeconds", raw.challenge_lifetime_seconds, 300, 30..=3600, findings);
+    let confirmations = bounded(Rule::Confirmations, "confirmations", raw.confirmations, 1, 1..=1000, findings);
+    let origin = origin(raw.origin, findings);
+    let limits = limits(&raw.limits, findings);
+    let (chain_id, token, recipient) = (network?.chain_id, token?, recipient?);
+    let router = routes::router(raw.routes, &routes::Asset { chain_id, token: &token, recipient }, findings);
+    let Keys { binding_keys, settlement_key } = keys?;
+    Some(Gateway {
+        chain_id,
+        token,
+        escrow,
+        recipient,
+        realm,
+        rpc_urls: rpc_urls?,
+        challenge_lifetime: Duration::from_secs(lifetime),
+        confirmations,
+        origin: origin?,
+        limits: limits?,
+        router,
+        binding_keys,
+        settlement_key,
+    })
 }
 
 struct Network {
@@ -450,158 +380,4 @@ fn limits(raw: &RawLimits, findings: &mut Findings) -> Option<Limits> {
         credential_bytes: credential_bytes?,
         digest_body_bytes: digest_body_bytes?,
     })
-}
-
-/// What every route is paid in and to.
-struct Asset<'a> {
-    chain_id: ChainId,
-    token: &'a Token,
-    recipient: Address,
-}
-
-fn router(raw: Vec<RawRoute>, asset: &Asset<'_>, findings: &mut Findings) -> Router {
-    let mut routes: Vec<Route> = Vec::with_capacity(raw.len());
-    for (index, raw) in raw.into_iter().enumerate() {
-        let at = format!("routes[{index}]");
-        let Some(route) = route(&at, raw, asset, findings) else { continue };
-        if routes.iter().any(|other| other.pattern.same_paths(&route.pattern) && other.methods.overlap(&route.methods)) {
-            findings.add(
-                Rule::RouteTwice,
-                format!("{at}.path"),
-                "prices the same paths and methods as an earlier route",
-                "remove one, or give them different methods",
-            );
-        }
-        routes.push(route);
-    }
-    Router::new(routes)
-}
-
-fn route(at: &str, raw: RawRoute, asset: &Asset<'_>, findings: &mut Findings) -> Option<Route> {
-    let pattern = Pattern::parse(&raw.path)
-        .map_err(|error| findings.add(Rule::RoutePath, format!("{at}.path"), error, "write it like /v1/items, /v1/items/{id} or /v1/*"))
-        .ok();
-    let methods = methods(at, raw.methods, findings);
-    let price = price(at, &raw.price, asset.token.decimals, findings);
-    let description = match raw.description {
-        Some(text) => Some(description(at, text, findings)?),
-        None => None,
-    };
-    let intents = named(Rule::Intents, &format!("{at}.intents"), raw.intents, &Intent::ALL, Intent::name, findings);
-    let offered: &[Method] = if is_abstract(asset.chain_id) { &Method::ALL } else { &[Method::Evm] };
-    let payment_methods =
-        named(Rule::PaymentMethods, &format!("{at}.paymentMethods"), raw.payment_methods, offered, Method::name, findings);
-    let (intents, payment_methods, price) = (intents?, payment_methods?, price?);
-    let terms = charge::Terms {
-        amount: price,
-        chain_id: asset.chain_id,
-        token: asset.token.address,
-        decimals: asset.token.decimals,
-        recipient: asset.recipient,
-    };
-    let offers = payment_methods
-        .iter()
-        .flat_map(|method| intents.iter().map(move |intent| (*method, *intent)))
-        .map(|(method, intent)| match intent {
-            Intent::Charge => Offer::new(method, intent, &terms.request(method, description.as_deref())),
-        })
-        .collect();
-    Some(Route { pattern: pattern?, methods: methods?, terms, description, offers, settle: raw.settle, digest: raw.digest })
-}
-
-fn methods(at: &str, raw: Option<Vec<String>>, findings: &mut Findings) -> Option<Methods> {
-    let Some(methods) = raw else { return Some(Methods::Any) };
-    let valid = |method: &String| !method.is_empty() && method.bytes().all(|b| b.is_ascii_uppercase() || b == b'-') && method != "OPTIONS";
-    if methods.is_empty() || !methods.iter().all(valid) {
-        let remedy = "list HTTP methods in upper case, such as [\"GET\", \"POST\"]; leave it out for all; OPTIONS is never priced";
-        findings.add(Rule::RouteMethods, format!("{at}.methods"), "is empty or holds something that is no priceable HTTP method", remedy);
-        return None;
-    }
-    Some(Methods::Only(methods))
-}
-
-fn price(at: &str, text: &str, decimals: u8, findings: &mut Findings) -> Option<Amount> {
-    const REMEDY: &str = "give a price in human units, such as \"0.01\"; leave the route out to make it free";
-    match Amount::parse_human(text, decimals) {
-        Ok(Amount::ZERO) => findings.add(Rule::Price, format!("{at}.price"), "is zero", REMEDY),
-        Ok(price) => return Some(price),
-        Err(error) => findings.add(Rule::Price, format!("{at}.price"), error, REMEDY),
-    }
-    None
-}
-
-/// It goes into a header that several clients split at `, Payment `.
-fn description(at: &str, text: String, findings: &mut Findings) -> Option<String> {
-    let printable = text.len() <= 200 && text.bytes().all(|b| b == b' ' || b.is_ascii_graphic());
-    if !printable || text.to_ascii_lowercase().contains(", payment ") {
-        findings.add(
-            Rule::Description,
-            format!("{at}.description"),
-            "must be at most 200 characters of printable ASCII, without \", Payment \"",
-            "shorten or reword it",
-        );
-        return None;
-    }
-    Some(text)
-}
-
-/// The values that a list of names stands for; all of `known` when there is no list.
-fn named<T: Copy + PartialEq>(
-    rule: Rule,
-    field: &str,
-    names: Option<Vec<String>>,
-    known: &[T],
-    name_of: fn(T) -> &'static str,
-    findings: &mut Findings,
-) -> Option<Vec<T>> {
-    let Some(names) = names else { return Some(known.to_vec()) };
-    let mut values = Vec::with_capacity(names.len());
-    for (index, name) in names.iter().enumerate() {
-        match known.iter().copied().find(|value| name_of(*value) == name) {
-            Some(value) if !values.contains(&value) => values.push(value),
-            Some(_) => findings.add(rule, format!("{field}[{index}]"), "is listed twice", "remove one"),
-            None => {
-                let known = known.iter().map(|value| name_of(*value)).collect::<Vec<_>>().join(", ");
-                findings.add(
-                    rule,
-                    format!("{field}[{index}]"),
-                    format!("is not one of those possible here: {known}"),
-                    "correct or remove it",
-                );
-            }
-        }
-    }
-    if names.is_empty() {
-        findings.add(rule, field, "is empty", "leave it out for the default");
-    }
-    (values.len() == names.len() && !values.is_empty()).then_some(values)
-}
-
-fn binding_keys(secrets: &Secrets, findings: &mut Findings) -> Option<BindingKeys> {
-    const REMEDY: &str = "make one with: openssl rand -hex 32, and set it with: wrangler secret put MPP_SECRET_KEY";
-    let too_short = |secret: &Option<String>| secret.as_ref().is_some_and(|secret| secret.len() < MIN_SECRET_BYTES);
-    match &secrets.secret_key {
-        None => findings.add(Rule::SecretKey, "MPP_SECRET_KEY", "is missing", REMEDY),
-        current if too_short(current) => {
-            findings.add(Rule::SecretKey, "MPP_SECRET_KEY", format!("is shorter than {MIN_SECRET_BYTES} bytes"), REMEDY)
-        }
-        Some(_) => {}
-    }
-    if too_short(&secrets.previous_secret_key) {
-        let remedy = "set it to the secret that was in use before, or delete it with: wrangler secret delete MPP_SECRET_KEY_PREVIOUS";
-        findings.add(Rule::SecretKey, "MPP_SECRET_KEY_PREVIOUS", format!("is shorter than {MIN_SECRET_BYTES} bytes"), remedy);
-    }
-    let current = secrets.secret_key.as_ref()?.as_bytes();
-    BindingKeys::new(current, secrets.previous_secret_key.as_ref().map(String::as_bytes)).ok()
-}
-
-fn settlement_key(secrets: &Secrets, findings: &mut Findings) -> Option<PrivateKey> {
-    const REMEDY: &str =
-        "set the private key of a funded account, 0x and 64 hexadecimal digits, with: wrangler secret put SETTLEMENT_PRIVATE_KEY";
-    match secrets.settlement_private_key.as_deref().map(PrivateKey::parse) {
-        Some(Ok(key)) => return Some(key),
-        Some(Err(_)) => findings.add(Rule::SettlementKey, "SETTLEMENT_PRIVATE_KEY", "is not a private key", REMEDY),
-        None => findings.add(Rule::SettlementKey, "SETTLEMENT_PRIVATE_KEY", "is missing", REMEDY),
-    }
-    None
 }

@@ -1,0 +1,138 @@
+//! The rules for routes.
+
+use super::{Findings, Rule};
+use crate::evm::amount::Amount;
+use crate::evm::{Address, ChainId};
+use crate::gateway::config::{RawRoute, Token};
+use crate::gateway::network::is_abstract;
+use crate::gateway::offer::Offer;
+use crate::gateway::route::{Methods, Pattern, Route, Router};
+use crate::method::{Intent, Method, charge};
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+/// What every route is paid in and to.
+pub(super) struct Asset<'a> {
+    pub(super) chain_id: ChainId,
+    pub(super) token: &'a Token,
+    pub(super) recipient: Address,
+}
+
+pub(super) fn router(raw: Vec<RawRoute>, asset: &Asset<'_>, findings: &mut Findings) -> Router {
+    let mut routes: Vec<Route> = Vec::with_capacity(raw.len());
+    for (index, raw) in raw.into_iter().enumerate() {
+        let at = format!("routes[{index}]");
+        let Some(route) = route(&at, raw, asset, findings) else { continue };
+        if routes.iter().any(|other| other.pattern.same_paths(&route.pattern) && other.methods.overlap(&route.methods)) {
+            findings.add(
+                Rule::RouteTwice,
+                format!("{at}.path"),
+                "prices the same paths and methods as an earlier route",
+                "remove one, or give them different methods",
+            );
+        }
+        routes.push(route);
+    }
+    Router::new(routes)
+}
+
+fn route(at: &str, raw: RawRoute, asset: &Asset<'_>, findings: &mut Findings) -> Option<Route> {
+    let pattern = Pattern::parse(&raw.path)
+        .map_err(|error| findings.add(Rule::RoutePath, format!("{at}.path"), error, "write it like /v1/items, /v1/items/{id} or /v1/*"))
+        .ok();
+    let methods = methods(at, raw.methods, findings);
+    let price = price(at, &raw.price, asset.token.decimals, findings);
+    let description = match raw.description {
+        Some(text) => Some(description(at, text, findings)?),
+        None => None,
+    };
+    let intents = named(Rule::Intents, &format!("{at}.intents"), raw.intents, &Intent::ALL, Intent::name, findings);
+    let offered: &[Method] = if is_abstract(asset.chain_id) { &Method::ALL } else { &[Method::Evm] };
+    let payment_methods =
+        named(Rule::PaymentMethods, &format!("{at}.paymentMethods"), raw.payment_methods, offered, Method::name, findings);
+    let (intents, payment_methods, price) = (intents?, payment_methods?, price?);
+    let terms = charge::Terms {
+        amount: price,
+        chain_id: asset.chain_id,
+        token: asset.token.address,
+        decimals: asset.token.decimals,
+        recipient: asset.recipient,
+    };
+    let offers = payment_methods
+        .iter()
+        .flat_map(|method| intents.iter().map(move |intent| (*method, *intent)))
+        .map(|(method, intent)| match intent {
+            Intent::Charge => Offer::new(method, intent, &terms.request(method, description.as_deref())),
+        })
+        .collect();
+    Some(Route { pattern: pattern?, methods: methods?, terms, description, offers, settle: raw.settle, digest: raw.digest })
+}
+
+pub(super) fn methods(at: &str, raw: Option<Vec<String>>, findings: &mut Findings) -> Option<Methods> {
+    let Some(methods) = raw else { return Some(Methods::Any) };
+    let valid = |method: &String| !method.is_empty() && method.bytes().all(|b| b.is_ascii_uppercase() || b == b'-') && method != "OPTIONS";
+    if methods.is_empty() || !methods.iter().all(valid) {
+        let remedy = "list HTTP methods in upper case, such as [\"GET\", \"POST\"]; leave it out for all; OPTIONS is never priced";
+        findings.add(Rule::RouteMethods, format!("{at}.methods"), "is empty or holds something that is no priceable HTTP method", remedy);
+        return None;
+    }
+    Some(Methods::Only(methods))
+}
+
+fn price(at: &str, text: &str, decimals: u8, findings: &mut Findings) -> Option<Amount> {
+    const REMEDY: &str = "give a price in human units, such as \"0.01\"; leave the route out to make it free";
+    match Amount::parse_human(text, decimals) {
+        Ok(Amount::ZERO) => findings.add(Rule::Price, format!("{at}.price"), "is zero", REMEDY),
+        Ok(price) => return Some(price),
+        Err(error) => findings.add(Rule::Price, format!("{at}.price"), error, REMEDY),
+    }
+    None
+}
+
+/// It goes into a header that several clients split at `, Payment `.
+fn description(at: &str, text: String, findings: &mut Findings) -> Option<String> {
+    let printable = text.len() <= 200 && text.bytes().all(|b| b == b' ' || b.is_ascii_graphic());
+    if !printable || text.to_ascii_lowercase().contains(", payment ") {
+        findings.add(
+            Rule::Description,
+            format!("{at}.description"),
+            "must be at most 200 characters of printable ASCII, without \", Payment \"",
+            "shorten or reword it",
+        );
+        return None;
+    }
+    Some(text)
+}
+
+/// The values that a list of names stands for; all of `known` when there is no list.
+fn named<T: Copy + PartialEq>(
+    rule: Rule,
+    field: &str,
+    names: Option<Vec<String>>,
+    known: &[T],
+    name_of: fn(T) -> &'static str,
+    findings: &mut Findings,
+) -> Option<Vec<T>> {
+    let Some(names) = names else { return Some(known.to_vec()) };
+    let mut values = Vec::with_capacity(names.len());
+    for (index, name) in names.iter().enumerate() {
+        match known.iter().copied().find(|value| name_of(*value) == name) {
+            Some(value) if !values.contains(&value) => values.push(value),
+            Some(_) => findings.add(rule, format!("{field}[{index}]"), "is listed twice", "remove one"),
+            None => {
+                let known = known.iter().map(|value| name_of(*value)).collect::<Vec<_>>().join(", ");
+                findings.add(
+                    rule,
+                    format!("{field}[{index}]"),
+                    format!("is not one of those possible here: {known}"),
+                    "correct or remove it",
+                );
+            }
+        }
+    }
+    if names.is_empty() {
+        findings.add(rule, field, "is empty", "leave it out for the default");
+    }
+    (values.len() == names.len() && !values.is_empty()).then_some(values)
+}
