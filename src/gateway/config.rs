@@ -1,4 +1,4 @@
-//! The configuration: as it is written (`Raw…`), and as it is once [`super::validate`] has passed it.
+//! The configuration: as it is written (`Raw…`), and as it is once [`super::validate()`] has passed it.
 
 use super::route::{Pattern, Router};
 use crate::evm::key::PrivateKey;
