@@ -119,6 +119,21 @@ test("after-origin: a client that leaves while the origin works is not charged, 
   await mark.moved({ ...ONE, amount: 30_000n, origin: 2 });
 });
 
+test("after-origin: a client that leaves while its payment settles leaves it open, and the next fetch is free", async () => {
+  const mark = await stack.mark();
+  const credential = await stack.credential(LATE);
+  await chain.pauseMining();
+  const authorization = encodeCredential(credential);
+  assert.ok(await hangUpAt(LATE, credential, () => chain.submitted(settlement.address)));
+  await mark.moved({ origin: 1 });
+  await chain.resumeMining();
+  const delivered = await stack.resume(LATE, authorization);
+  await expectPaid(stack, delivered, credential);
+  assert.equal(delivered.text, `content of GET ${LATE}`);
+  expectProblem(await stack.send(LATE, { authorization }), 402, "invalid-challenge");
+  await mark.moved({ ...ONE, amount: 30_000n, origin: 2 });
+});
+
 for (const path of [PATH, LATE]) {
   for (const [name, behaviour] of [
     ["an endless stream", faults.ticking],

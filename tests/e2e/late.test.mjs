@@ -70,6 +70,34 @@ test("an unreachable or silent origin is never charged", async () => {
   await mark.moved({ origin: 2 });
 });
 
+test("an origin that dies mid-body after the release: the next fetch is free, three times and no more", async () => {
+  const mark = await stack.mark();
+  const credential = await stack.credential(PATH);
+  origin.always(faults.dieMidBody());
+  // The first delivery and its three reopenings.
+  for (let fetched = 1; fetched <= 4; fetched++) {
+    const { answer } = await stack.present(PATH, credential);
+    await expectPaid(stack, answer, credential);
+    assert.ok(answer.aborted, "a cut body is not passed off as a whole one");
+    await mark.moved({ ...ONE, origin: fetched });
+  }
+  origin.reset();
+  expectProblem((await stack.present(PATH, credential)).answer, 402, "invalid-challenge");
+  await mark.moved({ ...ONE, origin: 4 });
+});
+
+test("what broke off and was fetched again whole is spent", async () => {
+  const mark = await stack.mark();
+  const credential = await stack.credential(PATH);
+  origin.next(faults.dieMidBody());
+  assert.ok((await stack.present(PATH, credential)).answer.aborted);
+  const { answer } = await stack.present(PATH, credential);
+  await expectPaid(stack, answer, credential);
+  assert.equal(answer.text, `content of GET ${PATH}`);
+  expectProblem((await stack.present(PATH, credential)).answer, 402, "invalid-challenge");
+  await mark.moved({ ...ONE, origin: 2 });
+});
+
 test("a doomed authorization does not reach the origin", async () => {
   const payer = stack.payers[2];
   const mark = await stack.mark();
