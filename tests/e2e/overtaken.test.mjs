@@ -3,14 +3,18 @@ import assert from "node:assert/strict";
 import { afterEach, test } from "node:test";
 import { expectPaid, expectProblem, expectTryAgain } from "./harness/expect.mjs";
 import { authorizationOf, encodeCredential } from "./harness/protocol.mjs";
+import { faulty } from "./harness/rpc-proxy.mjs";
 import { startStack } from "./harness/stack.mjs";
 
 const stack = await startStack();
-const { chain, stranger } = stack;
+const { chain, rpc, stranger } = stack;
 const PATH = "/v1/reports/1";
 const FIRST_IN_BLOCK = { maxFeePerGas: 900_000_000_000n, maxPriorityFeePerGas: 800_000_000_000n };
 
-afterEach(() => chain.resumeMining());
+afterEach(async () => {
+  rpc.heal();
+  await chain.resumeMining();
+});
 
 for (const scheme of ["evm", "abstract"]) {
   test(`${scheme}: an authorization that a stranger submitted before we saw it has paid us`, async () => {
@@ -39,6 +43,21 @@ for (const scheme of ["evm", "abstract"]) {
     expectProblem(await stack.send(PATH, { authorization }), 402, "invalid-challenge");
     // Ours was mined behind it and reverted: gas lost, money not.
     await mark.moved({ origin: 1, transactions: 1, transfers: 1, amount: 10_000n });
+  });
+
+  test(`${scheme}: a node whose logs lag behind its state once is no verdict`, async () => {
+    const mark = await stack.mark();
+    const credential = await stack.credential(PATH, { scheme });
+    const hash = await chain.submit(authorizationOf(credential), stranger);
+    rpc.forget();
+    rpc.fail("eth_getLogs", faulty.result([]), 1);
+    const { answer, authorization } = await stack.present(PATH, credential);
+    const delivered = answer.status === 503 ? await stack.resume(PATH, authorization) : answer;
+    const receipt = await expectPaid(stack, delivered, credential, { sentByUs: false });
+    assert.equal(receipt.reference, hash);
+    assert.ok(rpc.count("eth_getLogs") >= 2, "the logs were asked for again");
+    expectProblem(await stack.send(PATH, { authorization }), 402, "invalid-challenge");
+    await mark.moved({ origin: 1, transactions: 0, transfers: 1, amount: 10_000n });
   });
 
   test(`${scheme}: a stranger's transaction that waits in the pool when we simulate is no obstacle`, async () => {
