@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { expectPaid, expectProblem } from "./harness/expect.mjs";
+import { until } from "./harness/processes.mjs";
 import { ROUTES, startStack } from "./harness/stack.mjs";
 
 const stack = await startStack();
@@ -124,6 +125,46 @@ test("a credential that was good before is not taken while the configuration is 
   await stack.reconfigure({});
   await expectPaid(stack, (await stack.present(PRICED, credential)).answer, credential);
 });
+
+const KEY = "with-a-key-inside";
+const URL_WITH_KEY = `https://rpc.example/v2/${KEY}`;
+/** A value with a key in it where it does not belong: [the field to name, how to put it there]. */
+const misplaced = [
+  ["rpcUrls", set({ rpcUrls: URL_WITH_KEY })],
+  ["rpcUrls", set({ rpcUrls: `a \\" at line 1 "${URL_WITH_KEY}` })],
+  ["rpcUrls", set({ rpcUrls: { [URL_WITH_KEY]: KEY } })],
+  ["rpcUrls", set({ rpcUrls: [[URL_WITH_KEY]] })],
+  ["chainId", set({ chainId: URL_WITH_KEY })],
+  ["recipient", set({ recipient: [URL_WITH_KEY] })],
+  ["recipient", set({ recipient: KEY })],
+  ["network", set({ network: URL_WITH_KEY })],
+  ["token", set({ token: URL_WITH_KEY })],
+  ["token.address", token({ address: URL_WITH_KEY })],
+  ["limits", limits({ rpcTimeoutSeconds: URL_WITH_KEY })],
+  ["realm", set({ realm: `"${URL_WITH_KEY}"` })],
+  ["price", route({ price: URL_WITH_KEY })],
+  ["intents", route({ intents: [URL_WITH_KEY] })],
+  ["paymentMethods", route({ paymentMethods: [URL_WITH_KEY] })],
+];
+for (const [index, [field, gateway]] of misplaced.entries()) {
+  test(`a misplaced value (${index}) is not shown by the error that names ${field}`, async () => {
+    // Without the secret, the configured list is the one that counts.
+    await stack.reconfigure({ gateway, secrets: { RPC_URL: undefined } });
+    const mark = await stack.mark();
+    const logged = stack.gateway.logs.length;
+    const [priced, health, config] = await Promise.all(
+      [PRICED, "/__mpp/health", "/__mpp/config"].map((path) => stack.send(path)),
+    );
+    const said = JSON.stringify(expectProblem(priced, 500));
+    assert.ok(said.includes(field), `names ${field}: ${said}`);
+    assert.equal(health.status, 503, health.text);
+    assert.ok(health.text.includes(field), `names ${field}: ${health.text}`);
+    for (const { text } of [priced, health, config]) assert.ok(!text.includes(KEY), text);
+    await until(() => stack.gateway.logs.slice(logged).includes(field), "the log to tell of it");
+    assert.ok(!stack.gateway.logs.slice(logged).includes(KEY), "nor by the log");
+    await mark.nothing();
+  });
+}
 
 test("several mistakes are named at once", async () => {
   await stack.reconfigure({ gateway: set({ recipient: "0x1", realm: "a|b" }), secrets: { MPP_SECRET_KEY: "short" } });
