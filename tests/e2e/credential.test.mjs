@@ -85,6 +85,20 @@ for (const scheme of ["evm", "abstract"]) {
     }
   });
 
+  test(`${scheme}: an authorization that outlives its challenge by more than a day is refused, by a day it is not`, async () => {
+    const aDayLater = ({ expires }, more) => String(Math.floor(Date.parse(expires) / 1000) + 86_400 + more);
+    for (const more of [1, 60, 86_400 * 365]) {
+      const challenge = await stack.challenge(PATH, { scheme });
+      const credential = await stack.sign(challenge, { changes: { validBefore: aDayLater(challenge, more) } });
+      await expectRefused(credential, PATH, ["verification-failed"]);
+    }
+    const challenge = await stack.challenge(PATH, { scheme });
+    const credential = await stack.sign(challenge, { changes: { validBefore: aDayLater(challenge, 0) } });
+    const mark = await stack.mark();
+    await expectPaid(stack, (await stack.present(PATH, credential)).answer, credential);
+    await mark.moved(ONE);
+  });
+
   test(`${scheme}: a delivered credential is spent, in every isolate`, async () => {
     const { answer, credential, authorization } = await stack.pay(PATH, { scheme });
     await expectPaid(stack, answer, credential);

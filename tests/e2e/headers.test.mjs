@@ -47,6 +47,7 @@ for (const [name, form, kept] of [
   ["after Bearer", (payment) => `Bearer abc.def, ${payment}`, "Bearer abc.def"],
   ["before Bearer", (payment) => `${payment}, Bearer abc.def`, "Bearer abc.def"],
   ["after Basic", (payment) => `Basic dTpw, ${payment}`, "Basic dTpw"],
+  ["after a quote that is never closed", (payment) => `Basic "x, ${payment}`, 'Basic "x'],
 ]) {
   test(`a credential ${name} is taken out, and what the origin asked for stays`, async () => {
     const { token } = await payWith({}, form);
@@ -77,6 +78,20 @@ test("a credential sent to a free route does not reach the origin either, and is
   assert.equal(origin.requests.at(-1).headers.authorization, undefined);
   await mark.moved({ origin: 1 });
   await expectPaid(stack, (await stack.present(PATH, credential)).answer, credential);
+});
+
+test("an unclosed quote does not carry a credential to the origin of a free route", async () => {
+  for (const before of ['Basic "x, ', 'Basic "x\\", ', 'Digest a="b", c="d, ', 'Basic "x, Bearer y, ']) {
+    const credential = await stack.credential(PATH);
+    const mark = await stack.mark();
+    const payment = encodeCredential(credential);
+    const answer = await stack.send("/free/page", { authorization: before + payment });
+    assert.ok(answer.status === 200 || answer.status === 400, `${before}${answer.status} ${answer.text}`);
+    const reached = answer.status === 200 ? 1 : 0;
+    if (reached) assert.ok(!received().includes(payment.slice(8, 48)), before);
+    await mark.moved({ origin: reached });
+    await expectPaid(stack, (await stack.present(PATH, credential)).answer, credential);
+  }
 });
 
 test("other payment headers are stripped on paid and free routes", async () => {

@@ -56,6 +56,8 @@ const disguises = [
   "/v1%2freports%2f1",
   "/v1/./reports/1",
   "/v1/x/../reports/1",
+  "/x/..;/premium/x",
+  "/%2e/;/%2e%2e/premium/x",
 ];
 for (const path of disguises) {
   test(`${path} is paid for`, async () => {
@@ -67,6 +69,42 @@ for (const path of disguises) {
     await mark.nothing();
   });
 }
+
+/** Servers differ in what `..` takes away after an empty segment, and in when a decoded `?` or `#` ends a path: any one counts. */
+const ambiguous = [
+  "/v1//../same",
+  "/v1/;/../same",
+  "/v1/.../../same",
+  "/v1/reports//../1",
+  "/premium//../x",
+  "/v1/same%3fx",
+  "/v1/same%3Fx",
+  "/v1/same%253fx",
+  "/v1/same%23x",
+];
+for (const path of ambiguous) {
+  test(`${path}, which servers read differently, is asked to pay`, async () => {
+    const mark = await stack.mark();
+    expectProblem(await stack.send(path), 402, "payment-required");
+    await mark.nothing();
+  });
+}
+
+test("an encoded question mark is priced, and is not made a real one on the way to the origin", async () => {
+  const mark = await stack.mark();
+  const { answer, credential } = await stack.pay("/v1/same%3fx");
+  await expectPaid(stack, answer, credential);
+  assert.match(origin.requests.at(-1).url, /^\/v1\/same(%3fx)?$/i);
+  await mark.moved({ origin: 1, transactions: 1, transfers: 1, amount: 10_000n });
+});
+
+test("a free path with dots reaches the origin resolved, as it was judged: nothing is left to read differently", async () => {
+  const mark = await stack.mark();
+  const answer = await stack.send("/free/%2f../../premium/x");
+  assert.equal(answer.status, 200, answer.text);
+  assert.equal(origin.requests.at(-1).url, "/free/premium/x");
+  await mark.moved({ origin: 1 });
+});
 
 for (const path of ["http://127.0.0.1/premium/x", "http://evil.example/premium/x"]) {
   test(`${path} in absolute form is paid for`, async () => {
