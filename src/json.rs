@@ -8,14 +8,14 @@ use alloc::string::{String, ToString};
 pub(crate) fn describe(error: &serde_json::Error) -> String {
     let message = error.to_string();
     let message = message.rsplit_once(" at line ").map_or(message.as_str(), |(message, _)| message);
-    match (message.find('"'), message.rfind('"')) {
-        (Some(first), Some(last)) if first < last => {
-            let before = message.get(..first).unwrap_or_default();
-            let after = message.get(last..).unwrap_or_default().trim_start_matches('"');
-            [before, "…", after].concat()
-        }
-        _ => message.to_string(),
-    }
+    // Field names stand in backquotes as well, and are what the reader needs; a variant is a value.
+    let quote = if message.starts_with("unknown variant") { "`" } else { "\"" };
+    let Some((before, rest)) = message.split_once(quote) else { return message.to_string() };
+    let after = match quote {
+        "`" => rest.split_once(quote),
+        _ => rest.rsplit_once(quote),
+    };
+    after.map_or_else(|| message.to_string(), |(_, after)| [before, "…", after].concat())
 }
 
 #[cfg(test)]
@@ -29,6 +29,8 @@ mod tests {
     fn quoted_values_are_left_out() {
         let error = serde_json::from_str::<Vec<u8>>(r#""https://rpc/KEY \" at line x""#).unwrap_err();
         assert_eq!(describe(&error), "invalid type: string …, expected a sequence");
+        let error = serde_json::from_str::<crate::gateway::config::Settle>(r#""https://rpc/KEY""#).unwrap_err();
+        assert_eq!(describe(&error), "unknown variant …, expected `first` or `after-origin`");
         let error = serde_json::from_str::<Vec<u8>>("[1,").unwrap_err();
         assert_eq!(describe(&error), "EOF while parsing a value");
     }

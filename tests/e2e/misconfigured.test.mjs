@@ -138,6 +138,7 @@ const misplaced = [
   ["recipient", set({ recipient: [URL_WITH_KEY] })],
   ["recipient", set({ recipient: KEY })],
   ["network", set({ network: URL_WITH_KEY })],
+  ["settle", route({ settle: URL_WITH_KEY })],
   ["token", set({ token: URL_WITH_KEY })],
   ["token.address", token({ address: URL_WITH_KEY })],
   ["limits", limits({ rpcTimeoutSeconds: URL_WITH_KEY })],
