@@ -79,11 +79,6 @@ impl Request {
         Self { method: "eth_gasPrice", params: json!([]) }
     }
 
-    /// `eth_maxPriorityFeePerGas`
-    pub fn priority_fee() -> Self {
-        Self { method: "eth_maxPriorityFeePerGas", params: json!([]) }
-    }
-
     /// `eth_getBalance` on the latest block.
     pub fn balance(account: Address) -> Self {
         Self { method: "eth_getBalance", params: json!([account, "latest"]) }
@@ -347,12 +342,12 @@ impl Block {
         crate::time::UnixSeconds::new(self.timestamp.saturating_to())
     }
 
-    /// A price with room for the base fee to double, from what nodes suggest; the legacy price where
-    /// blocks have no base fee.
-    pub fn suggest_price(&self, gas_price: u128, priority_fee: Option<u128>) -> GasPrice {
+    /// A price with room for the base fee to double, from what a node suggests to pay in all; the legacy price
+    /// where blocks have no base fee.
+    pub fn suggest_price(&self, gas_price: u128) -> GasPrice {
         match self.base_fee_per_gas.and_then(|fee| u128::try_from(fee).ok()) {
             Some(base_fee) => {
-                let priority_fee = priority_fee.unwrap_or_else(|| gas_price.saturating_sub(base_fee));
+                let priority_fee = gas_price.saturating_sub(base_fee);
                 GasPrice::Dynamic { max_fee: base_fee.saturating_mul(2).saturating_add(priority_fee), priority_fee }
             }
             None => GasPrice::Legacy(gas_price),
@@ -445,8 +440,8 @@ mod tests {
 
     #[test]
     fn prices_leave_room_and_fall_back_to_legacy() {
-        assert_eq!(block(Some(10)).suggest_price(13, Some(2)), GasPrice::Dynamic { max_fee: 22, priority_fee: 2 });
-        assert_eq!(block(Some(10)).suggest_price(13, None), GasPrice::Dynamic { max_fee: 23, priority_fee: 3 });
-        assert_eq!(block(None).suggest_price(13, Some(2)), GasPrice::Legacy(13));
+        assert_eq!(block(Some(10)).suggest_price(13), GasPrice::Dynamic { max_fee: 23, priority_fee: 3 });
+        assert_eq!(block(Some(10)).suggest_price(9), GasPrice::Dynamic { max_fee: 20, priority_fee: 0 });
+        assert_eq!(block(None).suggest_price(13), GasPrice::Legacy(13));
     }
 }

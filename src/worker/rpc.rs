@@ -72,20 +72,25 @@ impl Rpc {
     /// Sends all requests in as few HTTP requests as providers allow, to the first endpoint that answers
     /// them all.
     pub(super) async fn batch(&self, requests: &[Request]) -> Result<Vec<Answer>, Unreachable> {
+        let mut in_part = None;
         for (index, endpoint) in self.in_order() {
-            match self.ask_endpoint(endpoint, requests).await {
-                Ok(answers) => {
+            let fault = match self.ask_endpoint(endpoint, requests).await {
+                Ok(answers) if !answers.iter().any(|answer| matches!(answer, Err(NodeError::Busy))) => {
                     endpoint.cool_until.set(None);
                     return Ok(answers);
                 }
-                Err(fault) => {
-                    // The URL may hold an API key: endpoints are named by their position.
-                    console_warn!("rpc: endpoint {index}: {fault}");
-                    endpoint.cool_until.set(Some(now().saturating_add(COOL_DOWN)));
+                // Another endpoint may have time for what this one has not; if none has, a part is better than nothing.
+                Ok(answers) => {
+                    in_part = in_part.or(Some(answers));
+                    Fault::Busy
                 }
-            }
+                Err(fault) => fault,
+            };
+            // The URL may hold an API key: endpoints are named by their position.
+            console_warn!("rpc: endpoint {index}: {fault}");
+            endpoint.cool_until.set(Some(now().saturating_add(COOL_DOWN)));
         }
-        Err(Unreachable)
+        in_part.ok_or(Unreachable)
     }
 
     /// [`Rpc::batch`] for a known number of requests.
@@ -109,9 +114,7 @@ impl Rpc {
                 if endpoint.verified.get() { self.post(&endpoint.url, requests).await? } else { self.verify(endpoint, requests).await? };
             answers.extend(more);
         }
-        // Another endpoint may have time for what this one has not.
-        let busy = answers.iter().any(|answer| matches!(answer, Err(NodeError::Busy)));
-        if busy { Err(Fault::Busy) } else { Ok(answers) }
+        Ok(answers)
     }
 
     /// Asks for the chain id along with the first requests that an endpoint gets.

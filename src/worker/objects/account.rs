@@ -246,7 +246,6 @@ impl Account {
             RpcRequest::transaction_count(account, Count::Latest),
             RpcRequest::transaction_count(account, Count::Pending),
             RpcRequest::gas_price(),
-            RpcRequest::priority_fee(),
         ]);
         requests.extend(outbox.borrow().pending_hashes().into_iter().map(RpcRequest::receipt));
         let answers = isolate.rpc.batch(&requests).await?;
@@ -311,18 +310,13 @@ fn save(operations: &Table, id: &B256, operation: &Operation) -> Result<()> {
 }
 
 fn read(answers: &[Answer]) -> Option<(AccountView, Vec<Receipt>)> {
-    let [block, latest, pending, gas_price, priority_fee, receipts @ ..] = answers else { return None };
+    let [block, latest, pending, gas_price, receipts @ ..] = answers else { return None };
     let block: Block = decode(block.as_ref().ok()?).ok()?;
     let gas_price = decode_u128(gas_price.as_ref().ok()?).ok()?;
-    let priority_fee = priority_fee.as_ref().ok().and_then(|fee| decode_u128(fee).ok());
     let count = |answer: &Answer| decode_u64(answer.as_ref().ok()?).ok();
     let latest_count = count(latest)?;
-    let view = AccountView {
-        block,
-        latest_count,
-        pending_count: count(pending).unwrap_or(latest_count),
-        price: block.suggest_price(gas_price, priority_fee),
-    };
+    let view =
+        AccountView { block, latest_count, pending_count: count(pending).unwrap_or(latest_count), price: block.suggest_price(gas_price) };
     // An endpoint that cannot tell about one receipt must not make it look unmined.
     let receipts: Option<Vec<Option<Receipt>>> = receipts.iter().map(|answer| decode(answer.as_ref().ok()?).ok()).collect();
     Some((view, receipts?.into_iter().flatten().collect()))
