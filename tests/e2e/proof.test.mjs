@@ -54,6 +54,27 @@ test("a payer who burns the nonce on a transfer of the same amount to somebody e
   await mark.moved({ transactions: 1 });
 });
 
+test("a payer who cancels the authorization while ours waits gets nothing", async () => {
+  const mark = await stack.mark();
+  const { credential, authorization } = await presentWithoutBlocks({ payer: alice });
+  const { from: authorizer, nonce } = authorizationOf(credential);
+  const signature = await alice.signTypedData({
+    domain: stack.token.domain,
+    types: {
+      CancelAuthorization: [
+        { name: "authorizer", type: "address" },
+        { name: "nonce", type: "bytes32" },
+      ],
+    },
+    primaryType: "CancelAuthorization",
+    message: { authorizer, nonce },
+  });
+  await chain.callToken("cancelAuthorization", [authorizer, nonce, signature], stranger, FIRST_IN_BLOCK);
+  await chain.resumeMining();
+  expectProblem(await stack.resume(PATH, authorization), 402, "verification-failed", "invalid-challenge");
+  await mark.moved({ transactions: 1 });
+});
+
 for (const [name, order] of [
   ["behind", (paid, burnt) => [paid, burnt]],
   ["before", (paid, burnt) => [burnt, paid]],

@@ -20,6 +20,7 @@ export const TOKEN_ABI = parseAbi([
   "function transfer(address, uint256) returns (bool)",
   "function transferWithAuthorization(address from, address to, uint256 value, uint256 validAfter, uint256 validBefore, bytes32 nonce, uint8 v, bytes32 r, bytes32 s)",
   "function transferWithAuthorization(address from, address to, uint256 value, uint256 validAfter, uint256 validBefore, bytes32 nonce, bytes signature)",
+  "function cancelAuthorization(address authorizer, bytes32 nonce, bytes signature)",
   "function blacklist(address)",
   "function unBlacklist(address)",
 ]);
