@@ -229,6 +229,13 @@ impl Payment {
         self.lease == lease && self.leased_until.is_some()
     }
 
+    /// The settlement account knows nothing of it, and no request is asking it to: nothing was ever sent.
+    pub const fn withdraw(&mut self) {
+        if let Stage::Submitted { .. } = self.stage {
+            self.stage = Stage::Claimed;
+        }
+    }
+
     /// The settlement account has reached a verdict. Repeating it is harmless.
     pub const fn conclude(&mut self, verdict: Verdict) {
         if let Stage::Claimed | Stage::Reserved | Stage::Submitted { .. } = self.stage {

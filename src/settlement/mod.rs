@@ -4,7 +4,7 @@ mod operation;
 mod outbox;
 
 pub use operation::{Attempt, Ending, Operation, Purpose, Search, Transfer};
-pub use outbox::{AccountView, Effect, Outbox, poll_delay};
+pub use outbox::{AccountView, Effect, Outbox, Receipts, poll_delay};
 
 use crate::evm::B256;
 use crate::protocol::problem::{Problem, ProblemKind};

@@ -209,6 +209,11 @@ impl Operation {
         self.nonce
     }
 
+    /// Whether nothing was sent for it, nor is to be.
+    pub(super) const fn is_search(&self) -> bool {
+        self.gas_limit.is_none() && self.attempts.is_empty() && self.verdict.is_none()
+    }
+
     pub(super) const fn gas_limit(&self) -> Option<u64> {
         self.gas_limit
     }
@@ -264,8 +269,12 @@ impl Operation {
             }
             return Step::Investigate;
         }
+        if self.is_over(chain) {
+            return Step::Investigate;
+        }
         if self.late_since.is_some() {
-            return if self.is_over(chain) { Step::Investigate } else { Step::Wait };
+            // Too late for another transaction, but others wait behind the nonce of the last.
+            return if self.nonce.is_some_and(|nonce| nonce >= chain.count) { self.push(chain, now) } else { Step::Wait };
         }
         if self.attempts.is_empty() {
             return if self.gas_limit.is_none() { Step::Investigate } else { Step::Renumber };
@@ -276,7 +285,10 @@ impl Operation {
                 if now.since(since) >= ABSENCE { Step::Renumber } else { Step::Wait }
             }
             Some(nonce) if chain.gap.is_some_and(|gap| gap < nonce) && self.is_stuck(now) => Step::FillGap,
-            _ => self.push(chain, now),
+            _ => {
+                self.absent_since = None;
+                self.push(chain, now)
+            }
         }
     }
 

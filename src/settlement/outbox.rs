@@ -34,6 +34,15 @@ pub struct AccountView {
     pub price: GasPrice,
 }
 
+/// What nodes say about the transactions on their way.
+#[derive(Clone, Debug, Default)]
+pub struct Receipts {
+    /// Those that are mined.
+    pub mined: Vec<Receipt>,
+    /// Those about which no node would say anything; that does not make them unmined.
+    pub unknown: BTreeSet<B256>,
+}
+
 /// What the shell must do for an operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
@@ -110,11 +119,16 @@ impl Outbox {
         self.operations.values().filter_map(Operation::nonce).collect()
     }
 
+    /// Whether there is no such operation, or one that was only to be searched for and is to be sent now.
+    pub fn lacks(&self, id: &B256, gas_limit: Option<u64>) -> bool {
+        self.operations.get(id).is_none_or(|operation| gas_limit.is_some() && operation.is_search())
+    }
+
     /// Takes an operation on, unless it is here. Returns the transaction to broadcast once it is persisted.
     /// Without a `gas_limit` nothing is sent, and the next review investigates.
     pub fn submit(&mut self, purpose: Purpose, gas_limit: Option<u64>, now: Timestamp) -> Option<Bytes> {
         let id = purpose.id();
-        if self.operations.contains_key(&id) {
+        if !self.lacks(&id, gas_limit) {
             return None;
         }
         self.operations.insert(id, Operation::new(purpose, gas_limit, now));
@@ -129,7 +143,7 @@ impl Outbox {
     }
 
     /// Looks at every operation in the light of the last [`Outbox::look`] and these receipts.
-    pub fn review(&mut self, receipts: &[Receipt], now: Timestamp) -> Vec<(B256, Effect)> {
+    pub fn review(&mut self, receipts: &Receipts, now: Timestamp) -> Vec<(B256, Effect)> {
         let Some(chain) = self.chain() else { return Vec::new() };
         let ids: Vec<B256> = self.operations.keys().copied().collect();
         ids.into_iter().filter_map(|id| self.review_one(id, receipts, &chain, now).map(|effect| (id, effect))).collect()
@@ -150,11 +164,14 @@ impl Outbox {
         })
     }
 
-    fn review_one(&mut self, id: B256, receipts: &[Receipt], chain: &Chain, now: Timestamp) -> Option<Effect> {
+    fn review_one(&mut self, id: B256, receipts: &Receipts, chain: &Chain, now: Timestamp) -> Option<Effect> {
         let operation = self.operations.get_mut(&id)?;
         let before = operation.clone();
         let mined = |receipt: &&Receipt| operation.attempts().iter().any(|attempt| attempt.hash == receipt.transaction_hash);
-        let receipt = receipts.iter().find(mined);
+        let receipt = receipts.mined.iter().find(mined);
+        if receipt.is_none() && operation.attempts().iter().any(|attempt| receipts.unknown.contains(&attempt.hash)) {
+            return None;
+        }
         let step = operation.review(chain, receipt, now);
         if *operation != before {
             self.changed.insert(id);

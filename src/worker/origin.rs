@@ -190,14 +190,15 @@ pub(super) fn finish(
     Ok(Response::new_with_opt_readable_stream_and_init(body, &init)?)
 }
 
-/// Where an absolute redirect to the origin's own URL leads through the gateway. Relative ones do so by
-/// themselves.
+/// Where a redirect to the origin's own URL leads through the gateway. Those relative to the request do so
+/// by themselves, and those relative to the host when the origin has no path of its own.
 fn on_gateway(location: &str, incoming: &Incoming, origin: &Origin) -> Option<String> {
     let Origin::Url(base) = origin else { return None };
-    if !location.contains("//") {
+    let base = Url::new(base).ok()?;
+    let relative = !location.contains("//") && (!location.starts_with('/') || base.pathname() == "/");
+    if relative {
         return None;
     }
-    let base = Url::new(base).ok()?;
     let target = Url::new_with_base(location, &base.href()).ok()?;
     if target.host() != base.host() {
         return None;

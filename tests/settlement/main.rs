@@ -24,7 +24,7 @@ use mpp_edge::evm::amount::Amount;
 use mpp_edge::evm::erc3009::{Authorization, SignedAuthorization};
 use mpp_edge::evm::key::PrivateKey;
 use mpp_edge::evm::transaction::GasPrice;
-use mpp_edge::settlement::{Effect, Operation, Outbox, Purpose, Transfer, Verdict};
+use mpp_edge::settlement::{Effect, Operation, Outbox, Purpose, Receipts, Transfer, Verdict};
 use mpp_edge::time::{Timestamp, UnixSeconds};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -70,6 +70,8 @@ enum Fault {
     DiesAfterSending,
     /// The search is answered by a node that does not know the last two seconds.
     SearchLags,
+    /// The node will not say whether transactions are mined.
+    ReceiptsRefused,
     /// The logs cannot be searched.
     CannotInvestigate,
     /// The process ends with conclusions drawn and not persisted.
@@ -160,7 +162,7 @@ impl World {
     fn submit(&mut self, index: usize, gas_limit: Option<u64>, fault: Fault) {
         let purpose = Purpose::Transfer(TRANSFERS[index]);
         let id = purpose.id();
-        let known = self.outbox.get(&id).is_some() || self.operation(&id).is_some_and(|operation| operation.verdict().is_some());
+        let known = !self.outbox.lacks(&id, gas_limit) || self.operation(&id).is_some_and(|operation| operation.verdict().is_some());
         if known {
             return;
         }
@@ -212,6 +214,11 @@ impl World {
             return;
         }
         let receipts = self.look();
+        let receipts = if fault == Fault::ReceiptsRefused {
+            Receipts { mined: Vec::new(), unknown: self.outbox.pending_hashes().into_iter().collect() }
+        } else {
+            Receipts { mined: receipts, ..Receipts::default() }
+        };
         let effects = self.outbox.review(&receipts, self.now);
         if fault == Fault::DiesBeforePersisting {
             return self.restart();
@@ -353,6 +360,7 @@ fn fault() -> impl Strategy<Value = Fault> {
         1 => Just(Fault::DiesBeforeSending),
         1 => Just(Fault::SendsInVain),
         1 => Just(Fault::DiesAfterSending),
+        1 => Just(Fault::ReceiptsRefused),
         1 => Just(Fault::CannotInvestigate),
         2 => Just(Fault::SearchLags),
         1 => Just(Fault::DiesBeforePersistingConclusions),

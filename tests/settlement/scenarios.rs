@@ -210,3 +210,33 @@ fn a_transaction_left_behind_at_a_nonce_is_raised() {
     world.chain.floor *= 5;
     world.end();
 }
+
+#[test]
+fn a_node_that_will_not_say_does_not_make_a_transaction_unmined() {
+    let mut world = World::new(1);
+    world.submit(0, Some(100_000), Fault::None);
+    world.mine();
+    for _ in 0..8 {
+        world.pass(1);
+        world.poll(Fault::ReceiptsRefused);
+    }
+    assert_eq!(world.attempts(0).len(), 1, "no other transaction for one that is mined");
+    world.polls(1, 1);
+    assert!(matches!(world.verdict(0), Some(Verdict::Settled { .. })));
+    world.end();
+}
+
+#[test]
+fn what_was_only_searched_for_is_sent_when_it_is_asked_for() {
+    let mut world = World::new(1);
+    world.submit(0, None, Fault::None);
+    world.polls(3, 1);
+    assert!(world.attempts(0).is_empty());
+    world.submit(0, Some(100_000), Fault::None);
+    world.submit(0, Some(100_000), Fault::None);
+    assert_eq!(world.attempts(0).len(), 1);
+    world.mine();
+    world.polls(1, 1);
+    assert!(matches!(world.verdict(0), Some(Verdict::Settled { .. })));
+    world.end();
+}

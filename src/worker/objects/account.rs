@@ -2,11 +2,11 @@
 //! the outbox: signs, persists, broadcasts, polls, driven by the requests that wait and by alarms.
 
 use super::table::{Table, set_alarm};
-use super::{SettleMessage, SettleReply, receive, reply, unconfigured};
+use super::{Errand, SettleMessage, SettleReply, receive, reply, unconfigured};
 use crate::evm::jsonrpc::{Answer, Block, Count, LoggedAt, NodeError, Receipt, Request as RpcRequest, decode, decode_u64, decode_u128};
 use crate::evm::transaction::Call;
 use crate::evm::{B256, U256};
-use crate::settlement::{AccountView, Effect, Ending, Operation, Outbox, Purpose, Search, Transfer, Verdict, poll_delay};
+use crate::settlement::{AccountView, Effect, Ending, Operation, Outbox, Purpose, Receipts, Search, Transfer, Verdict, poll_delay};
 use crate::time::Timestamp;
 use crate::worker::clock::{now, within};
 use crate::worker::config::{Isolate, load};
@@ -31,6 +31,10 @@ const WATCHDOG: Duration = Duration::from_secs(3);
 /// Work that is hindered, by a wrong configuration for one, is taken up again after this.
 const HINDERED: Duration = Duration::from_secs(30);
 
+/// After a node has said that the account cannot pay for gas, nothing new is taken on for this long, or until
+/// it takes what is on its way.
+const DRY: Duration = Duration::from_secs(10);
+
 /// See the module.
 #[durable_object]
 pub struct Account {
@@ -44,6 +48,8 @@ pub struct Account {
     waiting: RefCell<Vec<oneshot::Sender<()>>>,
     /// Wakes the poller from its pause.
     hurry: Cell<Option<oneshot::Sender<()>>>,
+    /// The account had no money for gas; nothing is taken on before this.
+    dry_until: Cell<Option<Timestamp>>,
 }
 
 impl DurableObject for Account {
@@ -56,15 +62,16 @@ impl DurableObject for Account {
             polling: Cell::new(false),
             waiting: RefCell::default(),
             hurry: Cell::default(),
+            dry_until: Cell::default(),
         }
     }
 
     async fn fetch(&self, request: Request) -> Result<Response> {
-        let SettleMessage { purpose, gas_limit } = receive(request).await?;
+        let SettleMessage { purpose, errand } = receive(request).await?;
         let loaded = load(&self.env);
         let isolate = loaded.as_ref().as_ref().map_err(|_| unconfigured())?;
         let deadline = now().saturating_add(isolate.gateway.limits.settlement_timeout);
-        reply(&self.settle(isolate, purpose, gas_limit, deadline).await?)
+        reply(&self.settle(isolate, purpose, errand, deadline).await?)
     }
 
     async fn alarm(&self) -> Result<Response> {
@@ -127,15 +134,23 @@ impl Account {
         set_alarm(&self.state, now().saturating_add(WATCHDOG)).await
     }
 
-    /// Brings the operation about, unless it was asked for before, and waits for the verdict until `deadline`.
-    async fn settle(&self, isolate: &Isolate, purpose: Purpose, gas_limit: Option<u64>, deadline: Timestamp) -> Result<SettleReply> {
+    /// Runs an errand, unless it was run before, and waits for the verdict until `deadline`.
+    async fn settle(&self, isolate: &Isolate, purpose: Purpose, errand: Errand, deadline: Timestamp) -> Result<SettleReply> {
         let id = purpose.id();
         let outbox = self.outbox(isolate)?;
+        let gas_limit = match errand {
+            Errand::Send { gas_limit } => Some(gas_limit),
+            Errand::Search | Errand::Inquire => None,
+        };
         loop {
             if let Some(verdict) = self.verdict(outbox, &id)? {
                 return Ok(SettleReply::Ended(verdict));
             }
-            if outbox.borrow().get(&id).is_none() && !self.take_on(isolate, purpose, gas_limit).await? {
+            if let Errand::Inquire = errand {
+                let known = outbox.borrow().get(&id).is_some();
+                return Ok(if known { SettleReply::Pending } else { SettleReply::NotTaken });
+            }
+            if outbox.borrow().lacks(&id, gas_limit) && !self.take_on(isolate, purpose, gas_limit).await? {
                 return Ok(SettleReply::NotTaken);
             }
             if now() >= deadline {
@@ -145,14 +160,15 @@ impl Account {
         }
     }
 
-    /// Signs, persists and broadcasts. `false` when the chain cannot be asked for what signing needs: then
-    /// nothing was begun.
+    /// Signs, persists and broadcasts. `false` when the chain cannot be asked for what signing needs, or the
+    /// account has no money for gas: then nothing was begun.
     async fn take_on(&self, isolate: &Isolate, purpose: Purpose, gas_limit: Option<u64>) -> Result<bool> {
         let id = purpose.id();
         let outbox = self.outbox(isolate)?;
-        let blind = outbox.borrow().is_stale(now()) && self.look(isolate).await.is_err();
+        let is_dry = gas_limit.is_some() && self.dry_until.get().is_some_and(|until| now() < until);
+        let blind = is_dry || (outbox.borrow().is_stale(now()) && self.look(isolate).await.is_err());
         // Somebody else may have begun or even finished it meanwhile. From here on there is no await until it is stored.
-        if outbox.borrow().get(&id).is_some() || self.verdict(outbox, &id)?.is_some() {
+        if !outbox.borrow().lacks(&id, gas_limit) || self.verdict(outbox, &id)?.is_some() {
             return Ok(true);
         }
         if blind {
@@ -190,13 +206,15 @@ impl Account {
         }
         let polling = Polling(self);
         let outbox = self.outbox(isolate)?;
-        // A transaction that is sent meanwhile is young, and looked for sooner.
+        // A transaction that is sent meanwhile is young, and looked for sooner; but a stream of them must not put
+        // the poll off.
+        let mut until = deadline;
         loop {
             let youngest = outbox.borrow().last_broadcast().unwrap_or_else(now);
-            let delay = poll_delay(now().since(youngest)).min(deadline.since(now()));
+            until = until.min(now().saturating_add(poll_delay(now().since(youngest))));
             let (sender, hurry) = oneshot::channel();
             self.hurry.set(Some(sender));
-            if within(delay, hurry).await.is_none() {
+            if within(until.since(now()), hurry).await.is_none() {
                 break;
             }
         }
@@ -238,7 +256,7 @@ impl Account {
     }
 
     /// Reads the account's state and the receipts of everything on its way, in one RPC request.
-    async fn look(&self, isolate: &Isolate) -> std::result::Result<Vec<Receipt>, Unreachable> {
+    async fn look(&self, isolate: &Isolate) -> std::result::Result<Receipts, Unreachable> {
         let outbox = self.outbox(isolate).map_err(|_| Unreachable)?;
         let account = outbox.borrow().account();
         let mut requests = Vec::from([
@@ -247,9 +265,19 @@ impl Account {
             RpcRequest::transaction_count(account, Count::Pending),
             RpcRequest::gas_price(),
         ]);
-        requests.extend(outbox.borrow().pending_hashes().into_iter().map(RpcRequest::receipt));
+        let hashes = outbox.borrow().pending_hashes();
+        requests.extend(hashes.iter().copied().map(RpcRequest::receipt));
         let answers = isolate.rpc.batch(&requests).await?;
-        let (view, receipts) = read(&answers).ok_or(Unreachable)?;
+        let (view, answers) = read(&answers).ok_or(Unreachable)?;
+        let mut receipts = Receipts::default();
+        for (hash, answer) in hashes.into_iter().zip(answers) {
+            match answer.as_ref().ok().and_then(|answer| decode::<Option<Receipt>>(answer).ok()) {
+                Some(mined) => receipts.mined.extend(mined),
+                None => {
+                    receipts.unknown.insert(hash);
+                }
+            }
+        }
         outbox.borrow_mut().look(view, now());
         Ok(receipts)
     }
@@ -260,7 +288,12 @@ impl Account {
         let sends = transactions.iter().map(|(id, raw)| async move { (id, isolate.rpc.ask([RpcRequest::send(raw)]).await) });
         for (id, answer) in join_all(sends).await {
             match answer {
-                Ok([Ok(_) | Err(NodeError::AlreadyKnown)]) => {}
+                Ok([Ok(_)]) => self.dry_until.set(None),
+                Ok([Err(NodeError::AlreadyKnown)]) => {}
+                Ok([Err(NodeError::InsufficientFunds)]) => {
+                    console_error!("account: {} has no money left for gas", outbox.borrow().account());
+                    self.dry_until.set(Some(now().saturating_add(DRY)));
+                }
                 Ok([Err(error)]) => {
                     console_log!("account: operation {id}: {error}");
                     outbox.borrow_mut().refused(id, &error);
@@ -309,7 +342,8 @@ fn save(operations: &Table, id: &B256, operation: &Operation) -> Result<()> {
     operations.put(id, operation, !finished, finished.then_some(forget_at))
 }
 
-fn read(answers: &[Answer]) -> Option<(AccountView, Vec<Receipt>)> {
+/// The account's state, and the answers about receipts.
+fn read(answers: &[Answer]) -> Option<(AccountView, &[Answer])> {
     let [block, latest, pending, gas_price, receipts @ ..] = answers else { return None };
     let block: Block = decode(block.as_ref().ok()?).ok()?;
     let gas_price = decode_u128(gas_price.as_ref().ok()?).ok()?;
@@ -317,24 +351,26 @@ fn read(answers: &[Answer]) -> Option<(AccountView, Vec<Receipt>)> {
     let latest_count = count(latest)?;
     let view =
         AccountView { block, latest_count, pending_count: count(pending).unwrap_or(latest_count), price: block.suggest_price(gas_price) };
-    // An endpoint that cannot tell about one receipt must not make it look unmined.
-    let receipts: Option<Vec<Option<Receipt>>> = receipts.iter().map(|answer| decode(answer.as_ref().ok()?).ok()).collect();
-    Some((view, receipts?.into_iter().flatten().collect()))
+    Some((view, receipts))
 }
 
 /// Searches for the end of an authorization: whether the token holds it for used, and its log.
 async fn search(rpc: &Rpc, transfer: &Transfer, from_block: u64) -> std::result::Result<Search, Unreachable> {
     let authorization = &transfer.signed.authorization;
     let state = Call { to: transfer.token, data: authorization.state_call().into() };
-    let logs = RpcRequest::logs(transfer.token, &authorization.ending_filter(), from_block);
-    let [used, logs] = rpc.ask([RpcRequest::call(None, &state), logs]).await?;
+    let [used] = rpc.ask([RpcRequest::call(None, &state)]).await?;
     let used = U256::try_from_be_slice(&decoded::<Bytes>(used)?).ok_or(Unreachable)?;
+    if used.is_zero() {
+        return Ok(Search { used: false, ending: None });
+    }
+    let logs = RpcRequest::logs(transfer.token, &authorization.ending_filter(), from_block);
+    let [logs] = rpc.ask([logs]).await?;
     let logs: Vec<LoggedAt> = decoded(logs)?;
     let ending = match logs.last() {
         Some(log) => Some(ending(rpc, log).await?),
         None => None,
     };
-    Ok(Search { used: !used.is_zero(), ending })
+    Ok(Search { used: true, ending })
 }
 
 async fn ending(rpc: &Rpc, log: &LoggedAt) -> std::result::Result<Ending, Unreachable> {

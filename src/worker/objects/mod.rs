@@ -54,12 +54,22 @@ pub(super) struct Refused {
     retry_after: Option<u32>,
 }
 
-/// What the payer's object asks of the account's object: bring this about, and say how it ended.
+/// What the payer's object asks of the account's object about a purpose.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct SettleMessage {
     purpose: Purpose,
-    /// `None`: only look whether it has happened.
-    gas_limit: Option<u64>,
+    errand: Errand,
+}
+
+/// What is to be done for a purpose, and told of it.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+enum Errand {
+    /// Bring it about, and wait for the verdict.
+    Send { gas_limit: u64 },
+    /// Look whether somebody else has brought it about, and wait for the verdict.
+    Search,
+    /// Only tell what is known.
+    Inquire,
 }
 
 /// What the account's object answers.

@@ -1,7 +1,7 @@
 //! The payer's object, one per payer and token: which of its charges are claimed, settled, delivered.
 
 use super::table::{Table, set_alarm};
-use super::{PayerMessage, PayerReply, SettleMessage, SettleReply, receive, reply, unconfigured};
+use super::{Errand, PayerMessage, PayerReply, SettleMessage, SettleReply, receive, reply, unconfigured};
 use crate::evm::amount::Amount;
 use crate::evm::jsonrpc::{Answer, NodeError, Request as RpcRequest, decode, decode_u64};
 use crate::evm::transaction::Call;
@@ -10,6 +10,7 @@ use crate::method::charge::Charge;
 use crate::payment::{LeaseId, Lost, Next, Payment, Simulated, Simulation, Stage};
 use crate::protocol::problem::Problem;
 use crate::settlement::{Purpose, Transfer, Verdict};
+use crate::time::Timestamp;
 use crate::worker::clock::now;
 use crate::worker::config::{Isolate, load};
 use alloy_primitives::Bytes;
@@ -24,8 +25,8 @@ const LEASE_MARGIN: Duration = Duration::from_secs(5);
 /// An open verdict is asked for again after this.
 const SOON: Duration = Duration::from_secs(5);
 
-/// How often an alarm goes round at the most when there is no hurry.
-const ROUND: Duration = Duration::from_secs(60);
+/// A round is made at least this long after a claim, and again as long as a verdict is open.
+const ROUND: Duration = Duration::from_secs(30);
 
 /// See the module.
 #[durable_object]
@@ -67,13 +68,15 @@ impl DurableObject for Payer {
     }
 
     async fn alarm(&self) -> Result<Response> {
-        if let Err(error) = self.conclude_abandoned().await {
+        let open = self.conclude_abandoned().await.unwrap_or_else(|error| {
             console_error!("payer: {error}");
-        }
+            true
+        });
         let next = self.payments()?.prune(now())?;
-        let next = if self.payments()?.open_values::<Payment>()?.is_empty() { next } else { Some(now()) };
-        if let Some(next) = next {
-            set_alarm(&self.state, next.max(now().saturating_add(ROUND))).await?;
+        if open {
+            self.wake_within(ROUND).await?;
+        } else if let Some(next) = next {
+            self.wake_within(next.since(now()).max(ROUND)).await?;
         }
         Response::empty()
     }
@@ -135,9 +138,17 @@ impl Payer {
         };
         save(table, &payment)?;
         let _at_work = AtWork::on(&self.at_work, nonce);
-        self.wake_later().await?;
+        self.wake_within(ROUND).await?;
         match next {
             Next::Deliver => self.hand_over(isolate, &nonce),
+            // It was said to be used, which may have been a mistake: nothing was sent yet.
+            Next::Settle { gas_limit: None } if !payment.charge().is_too_late(now()) => {
+                match self.simulate(isolate, payment.charge()).await? {
+                    Err(problem) => Ok(PayerReply::Refused(problem.into())),
+                    Ok(Simulated::Viable { gas_limit }) => self.settle(isolate, payment.charge(), Some(gas_limit)).await,
+                    Ok(Simulated::Used) => self.settle(isolate, payment.charge(), None).await,
+                }
+            }
             Next::Settle { gas_limit } => self.settle(isolate, payment.charge(), gas_limit).await,
             Next::Simulate => match self.simulate(isolate, payment.charge()).await? {
                 Err(problem) => {
@@ -203,25 +214,27 @@ impl Payer {
     /// Hands the charge to the settlement account and waits for the verdict. Without a `gas_limit` nothing
     /// new is sent.
     async fn await_verdict(&self, isolate: &Isolate, charge: &Charge, gas_limit: Option<u64>) -> Result<Step<Verdict>> {
+        let nonce = charge.signed.authorization.nonce;
         // From here on it may be on chain: remembered until the verdict is known.
-        self.change(&charge.signed.authorization.nonce, |payment| payment.submit(gas_limit))?;
-        let purpose = Purpose::Transfer(Transfer { token: charge.token, signed: charge.signed, since: charge.issued });
-        let verdict = match isolate.ask_account(&self.env, &SettleMessage { purpose, gas_limit }).await {
+        self.change(&nonce, |payment| payment.submit(gas_limit))?;
+        let errand = gas_limit.map_or(Errand::Search, |gas_limit| Errand::Send { gas_limit });
+        let verdict = match isolate.ask_account(&self.env, &SettleMessage { purpose: purpose(charge), errand }).await {
             Ok(SettleReply::Ended(verdict)) => verdict,
             Ok(SettleReply::Pending) => {
-                self.look_again().await?;
+                self.wake_within(SOON).await?;
                 return Ok(Err(Problem::unavailable("the transfer is not settled yet")));
             }
+            // Nothing was begun this time; an earlier call may still be on its way.
             Ok(SettleReply::NotTaken) => {
-                self.payments()?.remove(&charge.signed.authorization.nonce)?;
-                return Ok(Err(Problem::unavailable("the chain cannot be asked")));
+                self.wake_within(SOON).await?;
+                return Ok(Err(Problem::unavailable("nothing can be sent to the chain at the moment")));
             }
             Err(problem) => {
-                self.look_again().await?;
+                self.wake_within(SOON).await?;
                 return Ok(Err(problem));
             }
         };
-        self.change(&charge.signed.authorization.nonce, |payment| payment.conclude(verdict))?;
+        self.change(&nonce, |payment| payment.conclude(verdict))?;
         Ok(Ok(verdict))
     }
 
@@ -257,36 +270,52 @@ impl Payer {
         Ok(sum.unwrap_or(Amount::from_base_units(u128::MAX)))
     }
 
-    /// Sees to it that what may be forgotten will be, and that what is on its way is concluded.
-    async fn wake_later(&self) -> Result<()> {
-        if self.state.storage().get_alarm().await?.is_none() {
-            set_alarm(&self.state, now().saturating_add(ROUND)).await?;
+    /// Sees to it that an alarm goes off within `delay`: it forgets what may be forgotten, and concludes what no
+    /// client waits for.
+    async fn wake_within(&self, delay: Duration) -> Result<()> {
+        let at = now().saturating_add(delay);
+        let earlier = self.state.storage().get_alarm().await?.and_then(|alarm| u64::try_from(alarm).ok());
+        if earlier.is_some_and(|earlier| Timestamp::from_millis(earlier) <= at) {
+            return Ok(());
         }
-        Ok(())
+        set_alarm(&self.state, at).await
     }
 
-    /// Sees to it that a verdict is asked for soon, whether the client comes back or not.
-    async fn look_again(&self) -> Result<()> {
-        set_alarm(&self.state, now().saturating_add(SOON)).await
-    }
-
-    /// Asks for the verdict on payments whose client did not wait for it: until then they would count against
-    /// what the payer can still pay.
-    async fn conclude_abandoned(&self) -> Result<()> {
+    /// Asks for the verdicts on payments whose client did not wait for it: until then they would count against
+    /// what the payer can still pay. Returns whether any is still open.
+    async fn conclude_abandoned(&self) -> Result<bool> {
         let loaded = load(&self.env);
         let isolate = loaded.as_ref().as_ref().map_err(|_| unconfigured())?;
+        let mut open = false;
         for payment in self.payments()?.open_values::<Payment>()? {
-            let nonce = payment.charge().signed.authorization.nonce;
-            if let Stage::Submitted { .. } = payment.stage()
-                && !self.at_work.borrow().contains(&nonce)
-            {
-                let _at_work = AtWork::on(&self.at_work, nonce);
-                // Nothing is sent for a client that is gone. A problem is for one that waits; the next round asks again.
-                let _ = self.await_verdict(isolate, payment.charge(), None).await?;
-            }
+            let Stage::Submitted { .. } = payment.stage() else { continue };
+            let message = SettleMessage { purpose: purpose(payment.charge()), errand: Errand::Inquire };
+            let answer = isolate.ask_account(&self.env, &message).await;
+            open |= !self.take_note(&payment.charge().signed.authorization.nonce, answer)?;
         }
-        Ok(())
+        Ok(open)
     }
+
+    /// Takes note of what the account said about an abandoned payment, unless somebody works on it or it is
+    /// concluded already. Returns whether it is settled one way or the other.
+    fn take_note(&self, nonce: &B256, answer: Step<SettleReply>) -> Result<bool> {
+        let table = self.payments()?;
+        let Some(mut payment) = table.get::<Payment>(nonce)? else { return Ok(true) };
+        if self.at_work.borrow().contains(nonce) || !matches!(payment.stage(), Stage::Submitted { .. }) {
+            return Ok(true);
+        }
+        match answer {
+            Ok(SettleReply::Ended(verdict)) => payment.conclude(verdict),
+            Ok(SettleReply::NotTaken) => payment.withdraw(),
+            Ok(SettleReply::Pending) | Err(_) => return Ok(false),
+        }
+        save(table, &payment)?;
+        Ok(true)
+    }
+}
+
+fn purpose(charge: &Charge) -> Purpose {
+    Purpose::Transfer(Transfer { token: charge.token, signed: charge.signed, since: charge.issued })
 }
 
 fn lost(lost: Lost) -> PayerReply {
