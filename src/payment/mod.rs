@@ -8,15 +8,16 @@
 //! one delivery.
 
 mod delivery;
+mod refusal;
 mod simulation;
 
 pub use delivery::{Disposition, disposition, has_receipt};
+pub use refusal::{Lost, Refusal};
 pub use simulation::{Simulated, Simulation};
 
 use crate::evm::B256;
 use crate::evm::amount::Amount;
 use crate::method::charge::Charge;
-use crate::protocol::problem::{Problem, ProblemKind};
 use crate::settlement::{Failure, Verdict};
 use crate::time::Timestamp;
 use core::time::Duration;
@@ -84,25 +85,6 @@ pub enum Next {
     /// Call the origin and deliver.
     Deliver,
 }
-
-/// Why a presented charge is not worked on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// Another request is working on it.
-    Busy,
-    /// It bought something already.
-    Spent,
-    /// The authorization belongs to another challenge.
-    OtherChallenge,
-    /// It never became a payment.
-    Failed(Failure),
-    /// It comes too late or too early to be begun.
-    Untimely(Problem),
-}
-
-/// The caller no longer holds the lease, or the payment is not at the stage it believes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Lost;
 
 impl Payment {
     /// A charge is presented. `stored` is what is known under its nonce; `at_work` says whether this very
@@ -313,28 +295,6 @@ impl Payment {
     /// When the payment may be forgotten: when its credential can neither buy nor resume anything any more.
     pub fn forget_at(&self) -> Timestamp {
         self.charge.resumable_until()
-    }
-}
-
-impl Lost {
-    /// The answer to the client.
-    pub fn into_problem(self) -> Problem {
-        Problem::unavailable("another request has taken this payment over")
-    }
-}
-
-impl Refusal {
-    /// The answer to the client.
-    pub fn into_problem(self) -> Problem {
-        match self {
-            Self::Busy => Problem::unavailable("this payment is being worked on"),
-            Self::Spent => Problem::new(ProblemKind::InvalidChallenge, "the credential has been used"),
-            Self::OtherChallenge => {
-                Problem::new(ProblemKind::InvalidChallenge, "payload.nonce: the authorization was presented for another challenge")
-            }
-            Self::Failed(failure) => failure.problem(),
-            Self::Untimely(problem) => problem,
-        }
     }
 }
 

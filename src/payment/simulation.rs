@@ -33,6 +33,16 @@ pub enum Simulated {
     Used,
 }
 
+impl Simulated {
+    /// The gas limit of the transaction to send, when there is one to send.
+    pub const fn gas_limit(self) -> Option<u64> {
+        match self {
+            Self::Viable { gas_limit } => Some(gas_limit),
+            Self::Used => None,
+        }
+    }
+}
+
 impl Simulation {
     /// Judges a transfer of `value` beside the `reserved` sum of the payer's other payments on their way.
     ///

@@ -22,9 +22,6 @@ pub struct Receipt<'a> {
     /// EIP-155 chain id, on EVM methods.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub chain_id: Option<u64>,
-    /// The merchant's own id of what was bought.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub external_id: Option<&'a str>,
 }
 
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -40,7 +37,7 @@ fn as_rfc3339<S: serde::Serializer>(time: &Timestamp, serializer: S) -> Result<S
 impl<'a> Receipt<'a> {
     /// A receipt without its optional members.
     pub const fn new(method: &'a str, reference: &'a str, timestamp: Timestamp) -> Self {
-        Self { method, reference, status: Success::Success, timestamp, challenge_id: None, chain_id: None, external_id: None }
+        Self { method, reference, status: Success::Success, timestamp, challenge_id: None, chain_id: None }
     }
 
     /// The value of the `Payment-Receipt` header: base64url of the JSON.

@@ -114,9 +114,11 @@ fn headers(
     let headers = Headers::new_with_headers(&incoming.request.headers())?;
     let connection = incoming.header("connection");
     let upgrades = paid_by.is_none() && incoming.is_websocket();
+    // An origin with a URL of its own sees another host: it is told the client's, and no client may tell it another.
+    let renamed = matches!(origin, Origin::Url(_));
     for name in names(&headers) {
         let transport = is_hop_by_hop(&name, connection.as_deref()) && !(upgrades && matches!(name.as_str(), "upgrade" | "connection"));
-        if transport || is_private(&name) {
+        if transport || is_private(&name) || (renamed && is_forwarded(&name)) {
             headers.delete(&name)?;
         }
     }
@@ -124,11 +126,7 @@ fn headers(
         Some(value) => headers.set("authorization", value)?,
         None => headers.delete("authorization")?,
     }
-    if let Origin::Url(_) = origin {
-        // The origin sees another host: it is told the client's, and no client may tell it another.
-        for name in names(&headers).iter().filter(|name| is_forwarded(name)) {
-            headers.delete(name)?;
-        }
+    if renamed {
         headers.delete("host")?;
         headers.set("x-forwarded-host", &incoming.target.host)?;
         headers.set("x-forwarded-proto", &incoming.target.scheme)?;

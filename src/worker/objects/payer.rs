@@ -145,8 +145,7 @@ impl Payer {
             Next::Settle { gas_limit: None } if !payment.charge().is_too_late(now()) => {
                 match self.simulate(isolate, payment.charge()).await? {
                     Err(problem) => Ok(PayerReply::Refused(problem.into())),
-                    Ok(Simulated::Viable { gas_limit }) => self.settle(isolate, payment.charge(), Some(gas_limit)).await,
-                    Ok(Simulated::Used) => self.settle(isolate, payment.charge(), None).await,
+                    Ok(simulated) => self.settle(isolate, payment.charge(), simulated.gas_limit()).await,
                 }
             }
             Next::Settle { gas_limit } => self.settle(isolate, payment.charge(), gas_limit).await,
@@ -161,8 +160,7 @@ impl Payer {
                         payment.reserve(now(), duration).map_or_else(lost, |lease| PayerReply::Reserved { lease })
                     })
                 }
-                Ok(Simulated::Viable { gas_limit }) => self.settle(isolate, payment.charge(), Some(gas_limit)).await,
-                Ok(Simulated::Used) => self.settle(isolate, payment.charge(), None).await,
+                Ok(simulated) => self.settle(isolate, payment.charge(), simulated.gas_limit()).await,
             },
         }
     }
@@ -194,8 +192,7 @@ impl Payer {
         let _at_work = AtWork::on(&self.at_work, nonce);
         // The first simulation is as old as the origin was slow.
         let gas_limit = match self.simulate(isolate, &charge).await? {
-            Ok(Simulated::Viable { gas_limit }) => Some(gas_limit),
-            Ok(Simulated::Used) => None,
+            Ok(simulated) => simulated.gas_limit(),
             Err(problem) => {
                 self.payments()?.remove(&nonce)?;
                 return Ok(PayerReply::Refused(problem.into()));
