@@ -20,6 +20,15 @@ sol! {
         bytes32 nonce;
     }
 
+    struct ReceiveWithAuthorization {
+        address from;
+        address to;
+        uint256 value;
+        uint256 validAfter;
+        uint256 validBefore;
+        bytes32 nonce;
+    }
+
     function transferWithAuthorization(address from, address to, uint256 value, uint256 validAfter, uint256 validBefore, bytes32 nonce, uint8 v, bytes32 r, bytes32 s);
     function authorizationState(address authorizer, bytes32 nonce) returns (bool);
     function balanceOf(address account) returns (uint256);
@@ -75,6 +84,20 @@ impl Authorization {
         domain.digest(message.eip712_hash_struct())
     }
 
+    /// The digest the payer signs in the token's domain when only the payee itself, a contract, may use the
+    /// authorization.
+    pub fn receive_digest(&self, domain: &Domain) -> B256 {
+        let message = ReceiveWithAuthorization {
+            from: self.from,
+            to: self.to,
+            value: self.value.to_u256(),
+            validAfter: U256::from(self.valid_after.get()),
+            validBefore: U256::from(self.valid_before.get()),
+            nonce: self.nonce,
+        };
+        domain.digest(message.eip712_hash_struct())
+    }
+
     /// Finds this authorization's transfer among the logs of a mined transaction: the token's
     /// `AuthorizationUsed` for the payer and nonce, directly followed by its `Transfer` of exactly this
     /// value to exactly this payee. Adjacency matters: a payer may batch several authorizations in
@@ -99,7 +122,7 @@ impl Authorization {
     /// The filter that finds the log of its use, or of its cancellation, among the token's logs.
     pub fn ending_filter(&self) -> LogFilter {
         let events = [AuthorizationUsed::SIGNATURE_HASH, AuthorizationCanceled::SIGNATURE_HASH];
-        LogFilter([events.to_vec(), [self.from.into_word()].to_vec(), [self.nonce].to_vec()])
+        LogFilter([events.to_vec(), [self.from.into_word()].to_vec(), [self.nonce].to_vec()].to_vec())
     }
 
     /// Calldata of `authorizationState(from, nonce)`: whether the nonce is used or cancelled.

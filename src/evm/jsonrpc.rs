@@ -91,9 +91,9 @@ impl Request {
     }
 }
 
-/// Which topics a log must have: for each of the first three, one of these.
+/// Which topics a log must have: for each of the first ones, one of these.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LogFilter(pub [Vec<B256>; 3]);
+pub struct LogFilter(pub Vec<Vec<B256>>);
 
 fn transaction(from: Option<Address>, call: &Call) -> Value {
     match from {
