@@ -1,4 +1,4 @@
-// The local chain: anvil under Abstract testnet's chain id, with the contracts at their Abstract testnet addresses, so that stock
+// The local chain: anvil under Abstract testnet's chain id, with token and escrow at their Abstract testnet addresses, so that stock
 // clients work with their own defaults. Everything here is for development: the keys are anvil's well-known ones.
 import { spawn } from "node:child_process";
 import { createServer } from "node:net";
@@ -19,6 +19,8 @@ import { compileContracts, foundryBinary } from "./contracts.mjs";
 export const CHAIN_ID = 11124;
 export const TOKEN = "0xbd28Bd5A3Ef540d1582828CE2A1a657353008C61";
 export const ESCROW = "0x29635C384f451a72ED2e2a312BCeb8b0bDC0923c";
+/** Ours, as the method `evm` has no escrow at an address that clients would know: the end of keccak256("mpp-edge EvmPaymentChannel"). */
+export const EVM_ESCROW = "0x8dBe4eBD7D07057110ce00e996f920fFC1466cD0";
 export const MULTICALL3 = "0xcA11bde05977b3631167028862bE2a173976CA11";
 
 const HOST = "127.0.0.1";
@@ -89,15 +91,16 @@ export async function startAnvil({ port = 8545, blockTime, extraArgs = [] } = {}
 }
 
 /**
- * Puts token and escrow at their Abstract testnet addresses, without a transaction: no block, and no nonce of any account, is used.
+ * Puts token and escrows at their fixed addresses, without a transaction: no block, and no nonce of any account, is used.
  * @param {string} rpc
- * @returns {Promise<{ token: `0x${string}`, tokenName: string, tokenVersion: string, escrow: `0x${string}` }>}
+ * @returns {Promise<{ token: `0x${string}`, tokenName: string, tokenVersion: string, escrow: `0x${string}`, evmEscrow: `0x${string}` }>}
  */
 export async function placeContracts(rpc) {
-  const { UsdcE, AbstractStreamChannel } = await artifacts();
+  const { UsdcE, AbstractStreamChannel, EvmPaymentChannel } = await artifacts();
   const client = testClient(rpc);
   await place(client, TOKEN, UsdcE.bytecode);
   await place(client, ESCROW, AbstractStreamChannel.bytecode);
+  await place(client, EVM_ESCROW, EvmPaymentChannel.bytecode);
   await place(client, MULTICALL3, await multicall3Bytecode());
 
   const read = (address, { abi }, functionName) => client.readContract({ address, abi, functionName });
@@ -108,7 +111,9 @@ export async function placeContracts(rpc) {
   requireDomain(token, await read(TOKEN, UsdcE, "DOMAIN_SEPARATOR"));
   const escrow = { name: "Abstract Stream Channel", version: "1", verifyingContract: ESCROW };
   requireDomain(escrow, await read(ESCROW, AbstractStreamChannel, "domainSeparator"));
-  return { token: TOKEN, tokenName, tokenVersion, escrow: ESCROW };
+  const evmEscrow = { name: "EVM Payment Channel", version: "1", verifyingContract: EVM_ESCROW };
+  requireDomain(evmEscrow, await read(EVM_ESCROW, EvmPaymentChannel, "domainSeparator"));
+  return { token: TOKEN, tokenName, tokenVersion, escrow: ESCROW, evmEscrow: EVM_ESCROW };
 }
 
 /**

@@ -142,6 +142,8 @@ async function compile(names) {
   const artifacts = {};
   for (const name of names) {
     for (const [contract, { abi, evm }] of Object.entries(output.contracts[`src/${name}`])) {
+      // An interface is nothing that could be placed.
+      if (evm.bytecode.object === "") continue;
       artifacts[contract] = {
         abi,
         bytecode: `0x${evm.bytecode.object}`,

@@ -100,38 +100,17 @@ contract AbstractStreamChannel is EIP712 {
         external
         returns (bytes32 channelId)
     {
-        if (payee == address(0)) revert InvalidPayee();
-        if (token.code.length == 0) revert InvalidToken();
-        if (deposit == 0) revert ZeroDeposit();
-
-        channelId = computeChannelId(msg.sender, payee, token, salt, authorizedSigner);
-        Channel storage channel = _channels[channelId];
-        // A finalized channel has no payer any more: without the second test its id, and with it every voucher ever signed for it,
-        // would come back to life.
-        if (channel.payer != address(0) || channel.finalized) revert ChannelAlreadyExists();
-
-        channel.payer = msg.sender;
-        channel.payee = payee;
-        channel.token = token;
-        channel.authorizedSigner = authorizedSigner;
-        channel.deposit = deposit;
-
+        channelId = _record(msg.sender, payee, token, deposit, salt, authorizedSigner);
         _take(token, msg.sender, deposit);
         emit ChannelOpened(channelId, msg.sender, payee, token, authorizedSigner, salt, deposit);
     }
 
-    /// @notice Adds to the deposit. Somebody who adds money means to go on: a pending request to close is cancelled.
-    function topUp(bytes32 channelId, uint256 additionalDeposit) external {
+    /// @notice Adds to the deposit. A payer who adds money means to go on: a pending request to close is cancelled.
+    function topUp(bytes32 channelId, uint256 additionalDeposit) public {
         Channel storage channel = _openChannel(channelId);
         if (msg.sender != channel.payer) revert NotPayer();
-        if (additionalDeposit == 0) revert ZeroDeposit();
-        if (additionalDeposit > type(uint128).max - channel.deposit) revert DepositOverflow();
-
-        // The test above bounds it: the cast loses nothing.
-        uint128 newDeposit = channel.deposit + uint128(additionalDeposit);
-        channel.deposit = newDeposit;
-        bool cancelled = channel.closeRequestedAt != 0;
-        channel.closeRequestedAt = 0;
+        uint128 newDeposit = _raise(channel, additionalDeposit);
+        bool cancelled = _cancelRequest(channel);
 
         _take(channel.token, msg.sender, additionalDeposit);
         if (cancelled) emit CloseRequestCancelled(channelId, channel.payer, channel.payee);
@@ -233,11 +212,52 @@ contract AbstractStreamChannel is EIP712 {
 
     /// solady caches the separator for the address that the constructor saw and makes it anew anywhere else, so the code is right
     /// also where a local chain places it without running a constructor there.
-    function _domainNameAndVersion() internal pure override returns (string memory name, string memory version) {
+    function _domainNameAndVersion() internal pure virtual override returns (string memory name, string memory version) {
         return ("Abstract Stream Channel", "1");
     }
 
-    function _openChannel(bytes32 channelId) private view returns (Channel storage channel) {
+    /// What every way of opening writes before it takes the deposit.
+    function _record(
+        address payer,
+        address payee,
+        address token,
+        uint128 deposit,
+        bytes32 salt,
+        address authorizedSigner
+    ) internal returns (bytes32 channelId) {
+        if (payee == address(0)) revert InvalidPayee();
+        if (token.code.length == 0) revert InvalidToken();
+        if (deposit == 0) revert ZeroDeposit();
+
+        channelId = computeChannelId(payer, payee, token, salt, authorizedSigner);
+        Channel storage channel = _channels[channelId];
+        // A finalized channel has no payer any more: without the second test its id, and with it every voucher ever signed for it,
+        // would come back to life.
+        if (channel.payer != address(0) || channel.finalized) revert ChannelAlreadyExists();
+
+        channel.payer = payer;
+        channel.payee = payee;
+        channel.token = token;
+        channel.authorizedSigner = authorizedSigner;
+        channel.deposit = deposit;
+    }
+
+    /// What every way of topping up writes before it takes the addition.
+    function _raise(Channel storage channel, uint256 additionalDeposit) internal returns (uint128 newDeposit) {
+        if (additionalDeposit == 0) revert ZeroDeposit();
+        if (additionalDeposit > type(uint128).max - channel.deposit) revert DepositOverflow();
+        // The test above bounds it: the cast loses nothing.
+        newDeposit = channel.deposit + uint128(additionalDeposit);
+        channel.deposit = newDeposit;
+    }
+
+    /// @return cancelled whether there was a request
+    function _cancelRequest(Channel storage channel) internal returns (bool cancelled) {
+        cancelled = channel.closeRequestedAt != 0;
+        channel.closeRequestedAt = 0;
+    }
+
+    function _openChannel(bytes32 channelId) internal view returns (Channel storage channel) {
         channel = _channels[channelId];
         if (channel.finalized) revert ChannelFinalized();
         if (channel.payer == address(0)) revert ChannelNotFound();

@@ -1,4 +1,4 @@
-// The contracts as the devnet has them: on anvil, at their Abstract testnet addresses, checked against viem's own arithmetic.
+// The contracts as the devnet has them: on anvil, at their fixed addresses, checked against viem's own arithmetic.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -25,6 +25,7 @@ import {
   balanceOf,
   CHAIN_ID,
   ESCROW,
+  EVM_ESCROW,
   MULTICALL3,
   mint,
   placeContracts,
@@ -33,15 +34,17 @@ import {
 } from "../../scripts/chain.mjs";
 import { compileContracts } from "../../scripts/contracts.mjs";
 
+const authorizationFields = [
+  { name: "from", type: "address" },
+  { name: "to", type: "address" },
+  { name: "value", type: "uint256" },
+  { name: "validAfter", type: "uint256" },
+  { name: "validBefore", type: "uint256" },
+  { name: "nonce", type: "bytes32" },
+];
 const authorizationTypes = {
-  TransferWithAuthorization: [
-    { name: "from", type: "address" },
-    { name: "to", type: "address" },
-    { name: "value", type: "uint256" },
-    { name: "validAfter", type: "uint256" },
-    { name: "validBefore", type: "uint256" },
-    { name: "nonce", type: "bytes32" },
-  ],
+  TransferWithAuthorization: authorizationFields,
+  ReceiveWithAuthorization: authorizationFields,
 };
 const voucherTypes = {
   Voucher: [
@@ -67,6 +70,13 @@ const streamChannel = parseAbi([
   "function getVoucherDigest(bytes32 channelId, uint128 cumulativeAmount) view returns (bytes32)",
   "function domainSeparator() view returns (bytes32)",
   "function CLOSE_GRACE_PERIOD() view returns (uint64)",
+]);
+// As draft-evm-session writes them.
+const paymentChannel = parseAbi([
+  "function topUp(bytes32 channelId, uint128 additionalDeposit)",
+  "function openWithAuthorization(address payee, address token, uint128 deposit, bytes32 salt, address authorizedSigner, address from, uint256 validAfter, uint256 validBefore, bytes32 nonce, bytes signature) returns (bytes32 channelId)",
+  "function topUpWithAuthorization(bytes32 channelId, uint128 additionalDeposit, address from, bytes32 topUpSalt, uint256 validAfter, uint256 validBefore, bytes32 nonce, bytes signature)",
+  "error NonceMismatch()",
 ]);
 const ZERO = "0x0000000000000000000000000000000000000000";
 
@@ -97,6 +107,22 @@ const tokenDomain = () => ({
   verifyingContract: TOKEN,
 });
 const escrowDomain = { name: "Abstract Stream Channel", version: "1", chainId: CHAIN_ID, verifyingContract: ESCROW };
+const evmEscrowDomain = { name: "EVM Payment Channel", version: "1", chainId: CHAIN_ID, verifyingContract: EVM_ESCROW };
+
+/** What solidity's abi.encode makes of static values. */
+const encoded = (types, values) =>
+  encodeAbiParameters(
+    types.map((type) => ({ type })),
+    values,
+  );
+
+async function signedVoucher(domain, channelId, cumulativeAmount) {
+  const message = { channelId, cumulativeAmount };
+  const typed = { domain, types: voucherTypes, primaryType: "Voucher", message };
+  const args = [channelId, cumulativeAmount];
+  assert.equal(await read(domain.verifyingContract, streamChannel, "getVoucherDigest", args), hashTypedData(typed));
+  return [...args, await privateKeyToAccount(payer.privateKey).signTypedData(typed)];
+}
 
 test("placement uses no transaction: block 0 and fresh nonces", async () => {
   assert.equal(await client.getBlockNumber(), 0n);
@@ -110,14 +136,16 @@ test("the answer of placeContracts is what a client finds there", async () => {
     tokenName: "Bridged USDC (Stargate)",
     tokenVersion: "2",
     escrow: ESCROW,
+    evmEscrow: EVM_ESCROW,
   });
   assert.equal(await read(TOKEN, fiatToken, "decimals"), 6);
-  assert.equal(await read(ESCROW, streamChannel, "CLOSE_GRACE_PERIOD"), 900n);
+  for (const escrow of [ESCROW, EVM_ESCROW]) assert.equal(await read(escrow, streamChannel, "CLOSE_GRACE_PERIOD"), 900n);
 });
 
 test("domain separators are those of the fixed addresses", async () => {
   assert.equal(await read(TOKEN, fiatToken, "DOMAIN_SEPARATOR"), domainSeparator({ domain: tokenDomain() }));
   assert.equal(await read(ESCROW, streamChannel, "domainSeparator"), domainSeparator({ domain: escrowDomain }));
+  assert.equal(await read(EVM_ESCROW, streamChannel, "domainSeparator"), domainSeparator({ domain: evmEscrowDomain }));
 });
 
 test("a viem signature pays through both overloads", async () => {
@@ -161,26 +189,13 @@ test("a channel lives at the fixed address: open, settle, close", async () => {
   const identity = [payer.address, payee.address, TOKEN, salt, ZERO];
   const id = await read(ESCROW, streamChannel, "computeChannelId", identity);
   const types = ["address", "address", "address", "bytes32", "address", "address", "uint256"];
-  const expected = encodeAbiParameters(
-    types.map((type) => ({ type })),
-    [...identity, ESCROW, BigInt(CHAIN_ID)],
-  );
+  const expected = encoded(types, [...identity, ESCROW, BigInt(CHAIN_ID)]);
   assert.equal(id, keccak256(expected));
 
   const start = await balanceOf(chain.rpc, TOKEN, payee.address);
   await send(payer, TOKEN, fiatToken, "approve", [ESCROW, 1_000_000n]);
   await send(payer, ESCROW, streamChannel, "open", [payee.address, TOKEN, 1_000_000n, salt, ZERO]);
-  const voucher = async (cumulativeAmount) => {
-    const typed = {
-      domain: escrowDomain,
-      types: voucherTypes,
-      primaryType: "Voucher",
-      message: { channelId: id, cumulativeAmount },
-    };
-    assert.equal(await read(ESCROW, streamChannel, "getVoucherDigest", [id, cumulativeAmount]), hashTypedData(typed));
-    return [id, cumulativeAmount, await privateKeyToAccount(payer.privateKey).signTypedData(typed)];
-  };
-  await send(payee, ESCROW, streamChannel, "settle", await voucher(300_000n));
+  await send(payee, ESCROW, streamChannel, "settle", await signedVoucher(escrowDomain, id, 300_000n));
   assert.deepEqual(await read(ESCROW, streamChannel, "getChannel", [id]), {
     finalized: false,
     closeRequestedAt: 0n,
@@ -191,10 +206,54 @@ test("a channel lives at the fixed address: open, settle, close", async () => {
     deposit: 1_000_000n,
     settled: 300_000n,
   });
-  await send(payee, ESCROW, streamChannel, "close", await voucher(400_000n));
+  await send(payee, ESCROW, streamChannel, "close", await signedVoucher(escrowDomain, id, 400_000n));
   assert.equal((await read(ESCROW, streamChannel, "getChannel", [id])).finalized, true);
   assert.equal((await balanceOf(chain.rpc, TOKEN, payee.address)) - start, 400_000n);
   assert.equal(await balanceOf(chain.rpc, TOKEN, ESCROW), 0n);
+});
+
+test("anybody brings a signed deposit to the escrow of evm, which closes with its own vouchers", async () => {
+  await mint(chain.rpc, payer.address, 1_000_000n);
+  const salt = keccak256(toHex("signed"));
+  const id = await read(EVM_ESCROW, streamChannel, "computeChannelId", [payer.address, payee.address, TOKEN, salt, ZERO]);
+  const validBefore = BigInt(Math.floor(Date.now() / 1000) + 300);
+  const authorize = async (value, nonce) => {
+    const message = { from: payer.address, to: EVM_ESCROW, value, validAfter: 0n, validBefore, nonce };
+    const typed = { domain: tokenDomain(), types: authorizationTypes, primaryType: "ReceiveWithAuthorization", message };
+    return [0n, validBefore, nonce, await privateKeyToAccount(payer.privateKey).signTypedData(typed)];
+  };
+
+  const identity = [payer.address, payee.address, TOKEN, salt, ZERO];
+  const openNonce = keccak256(encoded(["address", "address", "address", "bytes32", "address"], identity));
+  const authorization = await authorize(700_000n, openNonce);
+  const open = (toWhom) => [toWhom, TOKEN, 700_000n, salt, ZERO, payer.address, ...authorization];
+  await assert.rejects(
+    send(settler, EVM_ESCROW, paymentChannel, "openWithAuthorization", open(settler.address)),
+    /NonceMismatch/,
+  );
+  await send(settler, EVM_ESCROW, paymentChannel, "openWithAuthorization", open(payee.address));
+
+  const topUpTypes = ["bytes32", "uint128", "address", "bytes32"];
+  const topUpNonce = keccak256(encoded(topUpTypes, [id, 200_000n, payer.address, salt]));
+  const topUp = [id, 200_000n, payer.address, salt, ...(await authorize(200_000n, topUpNonce))];
+  await send(settler, EVM_ESCROW, paymentChannel, "topUpWithAuthorization", topUp);
+  await send(payer, TOKEN, fiatToken, "approve", [EVM_ESCROW, 100_000n]);
+  await send(payer, EVM_ESCROW, paymentChannel, "topUp", [id, 100_000n]);
+
+  assert.deepEqual(await read(EVM_ESCROW, streamChannel, "getChannel", [id]), {
+    finalized: false,
+    closeRequestedAt: 0n,
+    payer: payer.address,
+    payee: payee.address,
+    token: TOKEN,
+    authorizedSigner: ZERO,
+    deposit: 1_000_000n,
+    settled: 0n,
+  });
+  const start = await balanceOf(chain.rpc, TOKEN, payee.address);
+  await send(payee, EVM_ESCROW, streamChannel, "close", await signedVoucher(evmEscrowDomain, id, 400_000n));
+  assert.equal((await balanceOf(chain.rpc, TOKEN, payee.address)) - start, 400_000n);
+  assert.equal(await balanceOf(chain.rpc, TOKEN, EVM_ESCROW), 0n);
 });
 
 test("Multicall3 answers at its usual address", async () => {
@@ -207,10 +266,16 @@ test("Multicall3 answers at its usual address", async () => {
 });
 
 test("the compiled interfaces hold the functions that the wire reference names", async () => {
-  const { UsdcE, AbstractStreamChannel } = await compileContracts();
+  const { UsdcE, AbstractStreamChannel, EvmPaymentChannel } = await compileContracts();
   const selectors = (abi) => new Set(abi.filter(({ type }) => type === "function").map((one) => toFunctionSelector(one)));
-  for (const one of fiatToken) assert.ok(selectors(UsdcE.abi).has(toFunctionSelector(one)), one.name);
-  for (const one of streamChannel) assert.ok(selectors(AbstractStreamChannel.abi).has(toFunctionSelector(one)), one.name);
+  const holds = (abi, named) => {
+    for (const one of named.filter(({ type }) => type === "function")) {
+      assert.ok(selectors(abi).has(toFunctionSelector(one)), one.name);
+    }
+  };
+  holds(UsdcE.abi, fiatToken);
+  holds(AbstractStreamChannel.abi, streamChannel);
+  holds(EvmPaymentChannel.abi, [...streamChannel, ...paymentChannel]);
 });
 
 test("mints side by side do not get into one another", async () => {
