@@ -81,6 +81,11 @@ export class Origin {
   }
 }
 
+/** The origin's events, each as a piece of text/event-stream. */
+export const eventAt = (i) => `id: ${i}\ndata: event ${i}\n\n`;
+/** The first `count` of them. */
+export const eventsTo = (count, event = eventAt) => Array.from({ length: count }, (_, i) => event(i)).join("");
+
 /** Behaviours. `answer` runs when the request's body is complete, `early` as soon as its headers are here. */
 export const faults = {
   /** A plain 200 that says what was asked for. */
@@ -124,6 +129,30 @@ export const faults = {
       response.on("close", () => clearInterval(timer));
       response.write("data: first\n\n");
     }),
+  /**
+   * Sends pieces of a body as fast as they are taken, or one every `every` ms, and writes into the request's record how many
+   * (`written`) and whether it waits for its reader (`stalled`: since when). `piece(i)` makes them; at the end it ends, or dies.
+   */
+  pieces: ({ count = Number.POSITIVE_INFINITY, piece = eventAt, every = 0, last = "", dies = false, headers } = {}) =>
+    faults.stream(
+      async (response, request, record) => {
+        record.written = 0;
+        const gone = new Promise((resolve) => response.once("close", resolve));
+        while (record.written < count && !response.destroyed) {
+          const taken = response.write(piece(record.written));
+          record.written += 1;
+          if (taken && every === 0) continue;
+          record.stalled = taken ? undefined : Date.now();
+          const pause = new Promise((resolve) => (taken ? setTimeout(resolve, every) : response.once("drain", resolve)));
+          await Promise.race([pause, gone]);
+          record.stalled = undefined;
+        }
+        if (response.destroyed) return;
+        if (dies) response.write(last, () => request.socket.destroy());
+        else response.end(last);
+      },
+      { "content-type": "text/event-stream", ...headers },
+    ),
   /** Hands over request and response before the request's body is read. */
   raw: (take) => ({ early: take }),
 };
