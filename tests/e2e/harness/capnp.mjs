@@ -15,11 +15,42 @@ const CLASSES = [
 // Cap'n Proto's text strings know C's escapes, of which JSON's are a subset except \u; control characters do not occur.
 const text = (value) => JSON.stringify(String(value));
 
-function modules(dir) {
+/**
+ * A module around the built one in which every call and every alarm of an object leaves a line in the log: the only way from
+ * outside to see how often objects are asked.
+ */
+const COUNTING = `import * as built from "./index.js";
+const counted = (name) =>
+  class {
+    #object;
+    #id;
+    constructor(state, env) {
+      this.#object = new built[name](state, env);
+      this.#id = state.id.toString();
+    }
+    fetch(...given) {
+      console.log("object " + name + " call " + this.#id);
+      return this.#object.fetch(...given);
+    }
+    alarm(...given) {
+      console.log("object " + name + " alarm " + this.#id);
+      return this.#object.alarm(...given);
+    }
+  };
+export { default } from "./index.js";
+${CLASSES.map(({ name }) => `export const ${name} = counted("${name}");`).join("\n")}
+`;
+
+function modules(dir, countObjects) {
   const files = readdirSync(build).filter((name) => /\.(m?js|wasm)$/.test(name));
   if (!files.includes("index.js")) throw new Error("build/index.js is missing: run `npm run build` first");
   for (const name of files) copyFileSync(join(build, name), join(dir, name));
-  files.sort((a, b) => Number(b === "index.js") - Number(a === "index.js"));
+  if (countObjects) {
+    writeFileSync(join(dir, "counting.js"), COUNTING);
+    files.push("counting.js");
+  }
+  const main = countObjects ? "counting.js" : "index.js";
+  files.sort((a, b) => Number(b === main) - Number(a === main));
   return files
     .map((name) => `(name = ${text(name)}, ${name.endsWith(".wasm") ? "wasm" : "esModule"} = embed ${text(name)})`)
     .join(",\n    ");
@@ -43,13 +74,14 @@ function bindings({ vars, secrets, services }, serviceName) {
 
 /**
  * Writes config.capnp and copies of the built modules into `dir`.
- * @param {{dir: string, storage: string, vars: object, secrets: object, services?: Record<string, string>}} options
- *   `services`: name of a service binding → "host:port" it leads to.
+ * @param {{dir: string, storage: string, vars: object, secrets: object, services?: Record<string, string>,
+ *   countObjects?: boolean}} options
+ *   `services`: name of a service binding → "host:port" it leads to. `countObjects`: objects leave a line in the log for each call.
  */
-export function writeConfig({ dir, storage, vars, secrets, services = {} }) {
+export function writeConfig({ dir, storage, vars, secrets, services = {}, countObjects = false }) {
   const { date, flags } = compatibility();
   const given = { vars, secrets, services };
-  const common = `modules = [\n    ${modules(dir)}\n  ],
+  const common = `modules = [\n    ${modules(dir, countObjects)}\n  ],
   compatibilityDate = ${text(date)},
   compatibilityFlags = [${flags.map(text).join(", ")}],
   globalOutbound = "network",`;

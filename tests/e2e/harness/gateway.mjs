@@ -1,6 +1,6 @@
 // The built gateway in bare workerd: start, stop, kill, restart on the same storage and ports, and everything it printed.
 import { spawn } from "node:child_process";
-import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { SOCKETS, writeConfig } from "./capnp.mjs";
@@ -26,6 +26,18 @@ export class Gateway {
   /** Everything any run of this gateway wrote to standard output and standard error. */
   get logs() {
     return this.#output.join("");
+  }
+
+  /** How often objects of a class were called (or by `kind` "alarm": woke up), if the configuration says `countObjects`. */
+  objectCalls(name, kind = "call") {
+    return this.logs.split(`object ${name} ${kind} `).length - 1;
+  }
+
+  /** The files in which workerd keeps the objects of a class, one SQLite database each. */
+  objectFiles(name) {
+    const folder = join(this.#dir, "storage", `mpp-edge-${name}`);
+    const files = existsSync(folder) ? readdirSync(folder) : [];
+    return files.filter((file) => /^[0-9a-f]{64}\.sqlite$/.test(file)).map((file) => join(folder, file));
   }
 
   get pid() {
