@@ -10,6 +10,7 @@ export const SCHEME_HEADER = "X-Test-Scheme";
 const CLASSES = [
   { binding: "PAYER", name: "Payer" },
   { binding: "ACCOUNT", name: "Account" },
+  { binding: "CHANNEL", name: "Channel" },
 ];
 
 // Cap'n Proto's text strings know C's escapes, of which JSON's are a subset except \u; control characters do not occur.

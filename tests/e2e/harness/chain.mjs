@@ -32,8 +32,9 @@ export class Chain {
     const { rpc, stop } = await startAnvil({ port: 0 });
     chain.rpc = rpc;
     chain.stop = stop;
-    const { token, tokenName, tokenVersion, escrow } = await placeContracts(chain.rpc);
+    const { token, tokenName, tokenVersion, escrow, evmEscrow } = await placeContracts(chain.rpc);
     chain.escrow = getAddress(escrow);
+    chain.evmEscrow = getAddress(evmEscrow);
     chain.token = {
       address: getAddress(token),
       name: tokenName,
@@ -122,6 +123,17 @@ export class Chain {
 
   mine(blocks = 1) {
     return this.test.mine({ blocks });
+  }
+
+  /** The chain's clock jumps ahead, with a block that says so. The gateway's own clock does not. */
+  async travel(seconds) {
+    await this.test.increaseTime({ seconds });
+    await this.mine();
+  }
+
+  /** The last `depth` blocks never happened: as many empty ones take their place, and their transactions are in no pool. */
+  reorganise(depth) {
+    return this.test.request({ method: "anvil_reorg", params: [depth, []] });
   }
 
   /** Any account puts a signed authorization on chain by itself (v, r, s form). */

@@ -6,7 +6,8 @@ import { fileURLToPath } from "node:url";
 import { parse } from "smol-toml";
 
 export const root = join(dirname(fileURLToPath(import.meta.url)), "..", "..", "..");
-export const build = join(root, "build");
+/** The build under test. MPP_EDGE_BUILD names another folder: to test one build while the next is made. */
+export const build = process.env.MPP_EDGE_BUILD ?? join(root, "build");
 
 const require = createRequire(join(root, "package.json"));
 

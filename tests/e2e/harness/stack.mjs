@@ -28,6 +28,15 @@ export const ROUTES = [
   { path: "/premium/*", price: "0.05", description: "All of premium" },
 ];
 
+/** A configuration with `changes` laid over it; `limits` and `session` are laid over one by one. */
+function over(configuration, changes) {
+  const result = { ...configuration, ...changes };
+  for (const group of ["limits", "session"]) {
+    if (configuration[group]) result[group] = { ...configuration[group], ...changes[group] };
+  }
+  return result;
+}
+
 class Stack {
   chain;
   origin;
@@ -47,6 +56,7 @@ class Stack {
     stack.stranger = rest[4];
     for (const payer of stack.payers) await stack.chain.mint(payer.address, 1_000n * USDC);
     await options.prepare?.(stack);
+    Object.assign(stack, { routes: options.routes ?? ROUTES, usual: options.usual?.(stack) ?? {} });
     stack.secrets = {
       MPP_SECRET_KEY: SECRET,
       SETTLEMENT_PRIVATE_KEY: settlement.privateKey,
@@ -68,7 +78,7 @@ class Stack {
   }
 
   /** The configuration of the tests with `changes` (an object, or a function of the defaults) laid over it. */
-  configure(changes = {}, routes = ROUTES) {
+  configure(changes = {}, routes = this.routes) {
     const { address, name, version } = this.chain.token;
     const defaults = {
       network: "abstract-testnet",
@@ -79,9 +89,8 @@ class Stack {
       limits: { settlementTimeoutSeconds: 5, rpcTimeoutSeconds: 2, originTimeoutSeconds: 5 },
       routes,
     };
-    if (typeof changes === "function") return changes(defaults, this);
-    const { limits, ...others } = changes;
-    return { ...defaults, ...others, limits: { ...defaults.limits, ...limits } };
+    const usual = over(defaults, this.usual);
+    return typeof changes === "function" ? changes(usual, this) : over(usual, changes);
   }
 
   /** The gateway's name to clients. Both isolates answer to it, as on a network where one name leads to many. */
@@ -182,8 +191,10 @@ class Stack {
     for (const [, token] of String(value).matchAll(/payment +([\w+/=-]{64,})/gi)) {
       this.#confidential.add(token);
       try {
-        const { signature } = JSON.parse(Buffer.from(token, "base64url").toString("utf8")).payload;
-        if (signature?.length >= 130) this.#confidential.add(signature.slice(2));
+        const { signature, voucherSignature, deposit } = JSON.parse(Buffer.from(token, "base64url").toString("utf8")).payload;
+        for (const one of [signature, voucherSignature, deposit?.signature]) {
+          if (one?.length >= 130) this.#confidential.add(one.slice(2));
+        }
       } catch {
         // Garbage has no signature to keep secret.
       }
