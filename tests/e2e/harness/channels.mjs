@@ -189,7 +189,7 @@ export class Channel {
       from: account.address,
       to: this.escrow,
       validAfter: "0",
-      validBefore: String(Math.floor(Date.now() / 1000) + 600),
+      validBefore: String(Math.floor(Date.now() / 1000) + 3_600),
       ...terms,
     };
     const { value, validAfter, validBefore } = authorization;
