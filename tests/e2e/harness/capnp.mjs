@@ -17,40 +17,54 @@ const CLASSES = [
 const text = (value) => JSON.stringify(String(value));
 
 /**
- * A module around the built one in which every call and every alarm of an object leaves a line in the log: the only way from
- * outside to see how often objects are asked.
+ * A module around the built one in which objects leave a line in the log when they are made, called or woken: the only way from
+ * outside to see how often. With `resets` the objects of a class also die during every so many calls, as they do when they are
+ * moved or a new version is deployed: "before" or "after" the call has done its work, whose answer is lost either way.
  */
-const COUNTING = `import * as built from "./index.js";
-const counted = (name) =>
+const watching = ({ resets = {} }) => `import * as built from "./index.js";
+const resets = ${JSON.stringify(resets)};
+let calls = 0;
+const watched = (name) =>
   class {
     #object;
-    #id;
+    #state;
     constructor(state, env) {
+      this.#state = state;
       this.#object = new built[name](state, env);
-      this.#id = state.id.toString();
+      this.#note("made");
     }
-    fetch(...given) {
-      console.log("object " + name + " call " + this.#id);
-      return this.#object.fetch(...given);
+    #note(what) {
+      console.log("object " + name + " " + what + " " + this.#state.id);
+    }
+    async fetch(...given) {
+      this.#note("call");
+      const dies = name === resets.name && ++calls % resets.every === 0;
+      if (dies && resets.when === "before") this.#state.abort("reset by the test");
+      const answer = await this.#object.fetch(...given);
+      if (dies) {
+        this.#note("reset");
+        this.#state.abort("reset by the test");
+      }
+      return answer;
     }
     alarm(...given) {
-      console.log("object " + name + " alarm " + this.#id);
+      this.#note("alarm");
       return this.#object.alarm(...given);
     }
   };
 export { default } from "./index.js";
-${CLASSES.map(({ name }) => `export const ${name} = counted("${name}");`).join("\n")}
+${CLASSES.map(({ name }) => `export const ${name} = watched("${name}");`).join("\n")}
 `;
 
-function modules(dir, countObjects) {
+function modules(dir, watch) {
   const files = readdirSync(build).filter((name) => /\.(m?js|wasm)$/.test(name));
   if (!files.includes("index.js")) throw new Error("build/index.js is missing: run `npm run build` first");
   for (const name of files) copyFileSync(join(build, name), join(dir, name));
-  if (countObjects) {
-    writeFileSync(join(dir, "counting.js"), COUNTING);
-    files.push("counting.js");
+  if (watch) {
+    writeFileSync(join(dir, "watching.js"), watching(watch));
+    files.push("watching.js");
   }
-  const main = countObjects ? "counting.js" : "index.js";
+  const main = watch ? "watching.js" : "index.js";
   files.sort((a, b) => Number(b === main) - Number(a === main));
   return files
     .map((name) => `(name = ${text(name)}, ${name.endsWith(".wasm") ? "wasm" : "esModule"} = embed ${text(name)})`)
@@ -76,13 +90,13 @@ function bindings({ vars, secrets, services }, serviceName) {
 /**
  * Writes config.capnp and copies of the built modules into `dir`.
  * @param {{dir: string, storage: string, vars: object, secrets: object, services?: Record<string, string>,
- *   countObjects?: boolean}} options
- *   `services`: name of a service binding → "host:port" it leads to. `countObjects`: objects leave a line in the log for each call.
+ *   watch?: {resets?: {name: string, every: number, when: "before" | "after"}}}} options
+ *   `services`: name of a service binding → "host:port" it leads to. `watch`: see `watching`.
  */
-export function writeConfig({ dir, storage, vars, secrets, services = {}, countObjects = false }) {
+export function writeConfig({ dir, storage, vars, secrets, services = {}, watch }) {
   const { date, flags } = compatibility();
   const given = { vars, secrets, services };
-  const common = `modules = [\n    ${modules(dir, countObjects)}\n  ],
+  const common = `modules = [\n    ${modules(dir, watch)}\n  ],
   compatibilityDate = ${text(date)},
   compatibilityFlags = [${flags.map(text).join(", ")}],
   globalOutbound = "network",`;

@@ -28,9 +28,9 @@ export class Gateway {
     return this.#output.join("");
   }
 
-  /** How often objects of a class were called (or by `kind` "alarm": woke up), if the configuration says `countObjects`. */
-  objectCalls(name, kind = "call") {
-    return this.logs.split(`object ${name} ${kind} `).length - 1;
+  /** How often objects of a class were called (or "made", woken by an "alarm", or "reset"), if the configuration says `watch`. */
+  objects(name, what = "call") {
+    return this.logs.split(`object ${name} ${what} `).length - 1;
   }
 
   /** The files in which workerd keeps the objects of a class, one SQLite database each. */

@@ -69,7 +69,7 @@ class Stack {
       vars: { gateway: stack.configuration },
       secrets: stack.secrets,
       services: options.services?.(stack),
-      countObjects: options.countObjects,
+      watch: options.watch,
     }).start();
     for (const secret of [SECRET, OTHER_SECRET, ADMIN_TOKEN, settlement.privateKey.slice(2), "rpc-url-key"]) {
       stack.#confidential.add(secret);
@@ -229,7 +229,7 @@ class Stack {
 /**
  * Brings up a stack for the whole test file and takes it down after the last test.
  * @param {{gateway?: object | Function, routes?: object[], secrets?: Function, services?: Function, prepare?: Function,
- *   countObjects?: boolean}} options
+ *   watch?: object}} options
  *   `prepare`, `secrets` and `services` get the stack with chain, proxy and origin up; the latter two return more bindings.
  */
 export async function startStack(options = {}) {
