@@ -47,6 +47,13 @@ const VOUCHER = {
     { name: "cumulativeAmount", type: "uint128" },
   ],
 };
+
+/** A voucher's signature in an escrow's domain. */
+export function signVoucher(account, domain, channelId, cumulative) {
+  const message = { channelId, cumulativeAmount: BigInt(cumulative) };
+  return account.signTypedData({ domain, types: VOUCHER, primaryType: "Voucher", message });
+}
+
 const RECEIVE_WITH_AUTHORIZATION = {
   ReceiveWithAuthorization: [
     { name: "from", type: "address" },
@@ -100,12 +107,7 @@ export class Channel {
 
   /** The signature of a voucher for `cumulative`. `domain` and `account` make it a wrong one. */
   voucher(cumulative, { account = this.signer, domain = {}, channelId = this.id } = {}) {
-    return account.signTypedData({
-      domain: { ...this.domain, ...domain },
-      types: VOUCHER,
-      primaryType: "Voucher",
-      message: { channelId, cumulativeAmount: BigInt(cumulative) },
-    });
+    return signVoucher(account, { ...this.domain, ...domain }, channelId, cumulative);
   }
 
   /** Opens it on chain. Its transaction's hash is then in `txHash`. */

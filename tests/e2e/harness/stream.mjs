@@ -1,6 +1,7 @@
 // Paid streams as a client sees them: events as they come, which bytes are the origin's, and paying on while it reads.
 import assert from "node:assert/strict";
 import { until } from "./processes.mjs";
+import { expectReceiptJson, payloads } from "./session.mjs";
 
 const NEED = "payment-need-voucher";
 const RECEIPT = "payment-receipt";
@@ -126,8 +127,25 @@ function parseBlock(raw) {
   return { event, id, data: data.length > 0 ? data.join("\n") : undefined, ours: event === NEED || event === RECEIPT, raw };
 }
 
-/** Opens a stream with this credential's header and reads it from then on. */
-export async function openStream(stack, path, authorization, { headers = {}, ...options } = {}) {
-  const response = await stack.open(path, { ...options, headers: { accept: "text/event-stream", authorization, ...headers } });
+/** What a unit costs on the routes that meter, in base units; a byte costs one. */
+export const UNIT = 100n;
+export const METERED_ROUTES = [
+  { path: "/m/events/{id}", methods: ["GET"], price: "0.0001", meter: "event", intents: ["session"] },
+  { path: "/m/bytes/{id}", price: "0.000001", meter: "byte", intents: ["session"] },
+  { path: "/m/reported/{id}", price: "0.0001", meter: "reported", maxUnits: 1_000, unitType: "llm_token", intents: ["session"] },
+];
+
+/** Buys a stream with a voucher for `cumulative` and reads it from then on. */
+export async function buyStream(session, cumulative, { path = session.path, headers = {}, ...options } = {}) {
+  const authorization = await session.authorization(await payloads.voucher(session.channel, cumulative), { path });
+  const response = await session.stack.open(path, { ...options, headers: { authorization, ...headers } });
   return new EventStream(response);
+}
+
+/** Asserts that a stream has been sold: a status of 200, and a receipt that says how the channel stood at the start. */
+export function expectStream(stream, session, expected = {}) {
+  assert.equal(stream.status, 200, JSON.stringify(stream.headers));
+  assert.match(stream.headers["content-type"], /^text\/event-stream/);
+  assert.match(stream.headers["cache-control"] ?? "", /private/);
+  return expectReceiptJson(stream.receipt, session, expected);
 }
