@@ -82,7 +82,7 @@ export function evmSessionClient(chain, account, { deposit = 10_000n } = {}) {
     return manage(url, challenge, payloads.topUp(channel, deposit, hash));
   }
   async function manage(url, challenge, payload) {
-    const response = await ask(url, { method: "POST", headers: { "content-length": "0" } }, challenge, account, payload);
+    const response = await ask(url, { method: "POST" }, challenge, account, payload);
     if (!response.ok) throw new Error(`${payload.action}: ${response.status} ${await response.text()}`);
     return response;
   }
