@@ -8,3 +8,4 @@ pub mod digest;
 pub mod encoding;
 pub mod problem;
 pub mod receipt;
+pub mod sse;
