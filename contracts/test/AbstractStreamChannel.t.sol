@@ -14,7 +14,7 @@ contract AbstractStreamChannelTest is EscrowBase {
         );
         vm.assertEq(escrow.getVoucherDigest(SALT, 7), voucherDigest(SALT, 7), "digest");
         (, string memory name, string memory version, uint256 chainId, address verifier,,) = escrow.eip712Domain();
-        vm.assertEq(name, "Abstract Stream Channel", "name");
+        vm.assertEq(name, domainName(), "name");
         vm.assertEq(version, "1", "version");
         vm.assertEq(chainId, block.chainid, "chain");
         vm.assertEq(verifier, address(escrow), "address");
@@ -40,7 +40,7 @@ contract AbstractStreamChannelTest is EscrowBase {
         vm.assertTrue(id != escrow.computeChannelId(payer, payee, other, SALT, other), "token");
         vm.assertTrue(id != escrow.computeChannelId(payer, payee, address(token), 0, other), "salt");
         vm.assertTrue(id != escrow.computeChannelId(payer, payee, address(token), SALT, payer), "signer");
-        AbstractStreamChannel second = new AbstractStreamChannel();
+        AbstractStreamChannel second = newEscrow();
         vm.assertTrue(id != second.computeChannelId(payer, payee, address(token), SALT, other), "escrow");
         vm.chainId(11124);
         vm.assertTrue(id != escrow.computeChannelId(payer, payee, address(token), SALT, other), "chain");

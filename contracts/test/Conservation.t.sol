@@ -106,7 +106,7 @@ contract Town is TestBase {
     mapping(bytes32 => uint256) public keyOf;
     mapping(bytes32 => uint256) public deposited;
     mapping(bytes32 => uint256) public settled;
-    uint256 private _salt;
+    uint256 internal _salt;
 
     constructor(AbstractStreamChannel escrow_, UsdcE token_) {
         escrow = escrow_;
@@ -126,9 +126,7 @@ contract Town is TestBase {
         vm.prank(vm.addr(key));
         bytes32 id =
             escrow.open(payees[toWhom % payees.length], address(token), deposit, bytes32(++_salt), address(0));
-        open.push(id);
-        keyOf[id] = key;
-        deposited[id] = deposit;
+        _remember(id, key, deposit);
     }
 
     function topUp(uint256 which, uint256 amount) external {
@@ -199,6 +197,12 @@ contract Town is TestBase {
         for (uint256 i = 0; i < payees.length; ++i) sum += token.balanceOf(payees[i]);
     }
 
+    function _remember(bytes32 id, uint256 key, uint256 deposit) internal {
+        open.push(id);
+        keyOf[id] = key;
+        deposited[id] = deposit;
+    }
+
     function _end(uint256 index) private {
         ended.push(open[index]);
         open[index] = open[open.length - 1];
@@ -217,9 +221,13 @@ contract ConservationInvariantTest is TestBase {
 
     function setUp() public {
         vm.warp(1_800_000_000);
-        escrow = new AbstractStreamChannel();
         token = new UsdcE();
-        town = new Town(escrow, token);
+        town = newTown(token);
+        escrow = town.escrow();
+    }
+
+    function newTown(UsdcE token_) internal virtual returns (Town) {
+        return new Town(new AbstractStreamChannel(), token_);
     }
 
     /// forge asks this for whom to call: the town alone, never the contracts directly.

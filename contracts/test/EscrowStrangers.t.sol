@@ -35,7 +35,7 @@ contract EscrowStrangersTest is EscrowBase {
         bytes32 structHash = keccak256(abi.encode(escrow.VOUCHER_TYPEHASH(), id, uint128(1e6)));
         bytes32 digest = typedDigest("Tempo Stream Channel", "1", address(escrow), structHash);
         _refusedVoucher(id, signature(PAYER_KEY, digest));
-        digest = typedDigest("Abstract Stream Channel", "1", address(token), structHash);
+        digest = typedDigest(domainName(), "1", address(token), structHash);
         _refusedVoucher(id, signature(PAYER_KEY, digest));
         bytes memory signed = voucher(id, 1e6);
         vm.chainId(2741);

@@ -2,6 +2,7 @@
 pragma solidity ^0.8.24;
 
 import {AbstractStreamChannel} from "../../src/AbstractStreamChannel.sol";
+import {EvmPaymentChannel} from "../../src/EvmPaymentChannel.sol";
 import {UsdcE} from "../../src/UsdcE.sol";
 import {TestBase} from "./Vm.sol";
 
@@ -13,16 +14,26 @@ abstract contract EscrowBase is TestBase {
     bytes32 internal constant SALT = keccak256("salt");
     uint64 internal constant GRACE = 15 minutes;
 
+    /// Which escrow is tested: every rule of the one that is deployed on Abstract holds for the one of `evm` too.
+    bool internal ofEvm;
     AbstractStreamChannel internal escrow;
     UsdcE internal token;
 
     function setUp() public virtual {
         vm.warp(NOW);
-        escrow = new AbstractStreamChannel();
+        escrow = newEscrow();
         token = new UsdcE();
         token.mint(payer, FUNDS);
         vm.prank(payer);
         token.approve(address(escrow), type(uint256).max);
+    }
+
+    function newEscrow() internal returns (AbstractStreamChannel) {
+        return ofEvm ? new EvmPaymentChannel() : new AbstractStreamChannel();
+    }
+
+    function domainName() internal view returns (string memory) {
+        return ofEvm ? "EVM Payment Channel" : "Abstract Stream Channel";
     }
 
     function openChannel() internal returns (bytes32) {
@@ -38,7 +49,7 @@ abstract contract EscrowBase is TestBase {
     function voucherDigest(bytes32 channelId, uint128 cumulative) internal view returns (bytes32) {
         bytes32 typehash = keccak256("Voucher(bytes32 channelId,uint128 cumulativeAmount)");
         return typedDigest(
-            "Abstract Stream Channel", "1", address(escrow), keccak256(abi.encode(typehash, channelId, cumulative))
+            domainName(), "1", address(escrow), keccak256(abi.encode(typehash, channelId, cumulative))
         );
     }
 

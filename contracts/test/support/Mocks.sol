@@ -54,6 +54,7 @@ contract FalseToken {
 
 /// A token that, while it moves, calls its caller back with whatever it was told to, once.
 contract CallbackToken {
+    uint256 private _received;
     address private target;
     bytes private data;
     bool public called;
@@ -72,6 +73,15 @@ contract CallbackToken {
         return _call();
     }
 
+    function receiveWithAuthorization(address, address, uint256 value, uint256, uint256, bytes32, bytes calldata) external {
+        _received += value;
+        _call();
+    }
+
+    function balanceOf(address) external view returns (uint256) {
+        return _received;
+    }
+
     function _call() private returns (bool) {
         if (target != address(0)) {
             address once = target;
@@ -81,5 +91,37 @@ contract CallbackToken {
             called = ok;
         }
         return true;
+    }
+}
+
+/// A token without ERC-3009 that, like WETH, takes any call it does not know without a word.
+contract SilentToken {
+    mapping(address => uint256) public balanceOf;
+
+    function mint(address to, uint256 amount) external {
+        balanceOf[to] += amount;
+    }
+
+    function transfer(address to, uint256 amount) external returns (bool) {
+        balanceOf[msg.sender] -= amount;
+        balanceOf[to] += amount;
+        return true;
+    }
+
+    function transferFrom(address from, address to, uint256 amount) external returns (bool) {
+        balanceOf[from] -= amount;
+        balanceOf[to] += amount;
+        return true;
+    }
+
+    fallback() external {}
+}
+
+/// A token that keeps one unit of what it moves.
+contract FeeToken {
+    mapping(address => uint256) public balanceOf;
+
+    function receiveWithAuthorization(address, address to, uint256 value, uint256, uint256, bytes32, bytes calldata) external {
+        balanceOf[to] += value - 1;
     }
 }
