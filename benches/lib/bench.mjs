@@ -1,0 +1,145 @@
+// The whole bench: contestants in turn, case by case, round by round.
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { Stop, say, step } from "../../scripts/lib/run.mjs";
+import { CASES } from "./cases.mjs";
+import { ChainStub } from "./chain.mjs";
+import { contestants as allContestants, probed, sizes } from "./contestants.mjs";
+import { machine, versions } from "./machine.mjs";
+import { buildLoad, slice, startUp } from "./measure.mjs";
+import { startOrigin } from "./origin.mjs";
+import { media } from "./places.mjs";
+import { markdown } from "./report.mjs";
+import { CHAIN_ID, channelsOnChain, ESCROW, settlement, TOKEN } from "./setting.mjs";
+import { median, summary } from "./statistics.mjs";
+
+const PROBED_REQUESTS = 32;
+
+/**
+ * @param {{short: boolean, cases: string[], media: string[], rounds: number, warmupMs: number, measureMs: number, starts: number,
+ *   buildDir: string, outDir: string}} options
+ */
+export async function bench(options) {
+  const chain = new ChainStub({
+    chainId: CHAIN_ID,
+    token: TOKEN,
+    escrow: ESCROW,
+    account: settlement.address,
+    channels: channelsOnChain,
+  });
+  await chain.start();
+  const origin = await startOrigin();
+  try {
+    const contestants = await allContestants({ buildDir: options.buildDir, origin: origin.url, rpcUrl: chain.url });
+    const tools = { chain, load: await step("load client", buildLoad), contestants };
+    const report = await measureAll(options, tools);
+    if (chain.unknown.size > 0)
+      throw new Stop(`the chain stub was asked for what it does not know: ${[...chain.unknown].join(", ")}`);
+    return write(options.outDir, report);
+  } finally {
+    await origin.stop();
+    await chain.stop();
+  }
+}
+
+async function measureAll(options, tools) {
+  const places = media().filter(({ name }) => options.media.includes(name));
+  if (places.length === 0) throw new Stop(`none of ${options.media.join(", ")} is here`);
+  const report = {
+    date: new Date().toISOString(),
+    machine: machine(),
+    versions: await versions(tools.contestants.ours),
+    media: Object.fromEntries(places.map(({ name, kind }) => [name, kind])),
+    options: { ...options, buildDir: undefined, outDir: undefined },
+    sizes: Object.fromEntries(Object.values(tools.contestants).map((contestant) => [contestant.name, sizes(contestant)])),
+    startUp: await step("start-up", () => startUps(options, tools, places[0])),
+    wasmBytes: {},
+    results: [],
+  };
+  for (const name of options.cases) {
+    const item = CASES[name];
+    // Where nothing is written, one kind of storage is as good as another.
+    for (const place of item.stored ? places : places.slice(0, 1)) {
+      const result = await step(`${name} on ${place.name}`, (detail) =>
+        measureCase(name, place, { ...options, ...tools, detail }),
+      );
+      for (const { name: who, probe } of result.probes) {
+        if (probe?.wasmBytes) report.wasmBytes[who] = Math.max(report.wasmBytes[who] ?? 0, probe.wasmBytes);
+      }
+      delete result.probes;
+      report.results.push(result);
+      for (const [who, { summary: s }] of Object.entries(result.contestants)) {
+        say(
+          `    ${who.padEnd(6)} ${s.rate.toFixed(0).padStart(7)}/s  p50 ${s.p50.toFixed(2)} ms  p99 ${s.p99.toFixed(2)} ms  ${s.cpuMicros.toFixed(0)} µs`,
+        );
+      }
+    }
+  }
+  return report;
+}
+
+async function measureCase(name, place, { contestants, rounds, detail, ...rest }) {
+  const item = CASES[name];
+  const taking = Object.values(contestants).filter(({ sessions }) => sessions || !item.sessions);
+  const found = new Map(taking.map((contestant) => [contestant.name, []]));
+  for (let round = 0; round < rounds; round += 1) {
+    // Whoever comes first in one round comes last in another.
+    for (let turn = 0; turn < taking.length; turn += 1) {
+      const contestant = taking[(turn + round) % taking.length];
+      detail(`round ${round + 1}, ${contestant.name}`);
+      found.get(contestant.name).push(await slice({ ...rest, contestant, item, folder: place.folder }));
+    }
+  }
+  const probes = [];
+  for (const contestant of taking) {
+    detail(`counting, ${contestant.name}`);
+    const { probe } = await slice({
+      ...rest,
+      contestant: probed(contestant),
+      item,
+      folder: place.folder,
+      count: PROBED_REQUESTS,
+    });
+    probes.push({ name: contestant.name, probe });
+  }
+  const objectCalls = ({ calls }) => Object.values(calls).reduce((sum, count) => sum + count, 0) / PROBED_REQUESTS;
+  return {
+    case: name,
+    medium: place.name,
+    contestants: Object.fromEntries(
+      taking.map((contestant, i) => {
+        const list = found.get(contestant.name);
+        return [contestant.name, { summary: summary(list), objectCalls: objectCalls(probes[i].probe), rounds: list }];
+      }),
+    ),
+    probes,
+  };
+}
+
+async function startUps({ starts }, { contestants }, place) {
+  const found = Object.fromEntries(Object.keys(contestants).map((name) => [name, []]));
+  for (let i = 0; i < starts; i += 1) {
+    for (const [name, contestant] of Object.entries(contestants)) {
+      found[name].push(await startUp({ contestant, folder: place.folder }));
+    }
+  }
+  const of = (list) => {
+    const times = list.map(({ milliseconds }) => milliseconds);
+    return {
+      median: median(times),
+      fastest: Math.min(...times),
+      slowest: Math.max(...times),
+      rssBytes: median(list.map(({ rssBytes }) => rssBytes)),
+    };
+  };
+  return Object.fromEntries(Object.entries(found).map(([name, list]) => [name, of(list)]));
+}
+
+function write(outDir, report) {
+  mkdirSync(outDir, { recursive: true });
+  const name = report.date.slice(0, 16).replace(/[:T-]/g, "");
+  const path = join(outDir, name);
+  writeFileSync(`${path}.json`, `${JSON.stringify(report, null, 2)}\n`);
+  writeFileSync(`${path}.md`, markdown(report));
+  return `${path}.md`;
+}

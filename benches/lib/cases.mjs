@@ -1,0 +1,193 @@
+// What is measured. A case says what is sent, over how many connections, and which answer is right; the requests of one round
+// are the same for every contestant, except for the challenge that each has issued itself.
+import { encodeCredential, evmCredential, parseChallenges, reissue } from "../../tests/e2e/harness/protocol.mjs";
+import { EVENTS } from "./origin.mjs";
+import { channels, payers, SECRET, stranger, TOKEN_DOMAIN, UNITS, voucher } from "./setting.mjs";
+
+const MEGABYTE = Buffer.alloc(1_000_000, "mpp-edge ");
+const SIGNED_WRONGLY = 512;
+
+/**
+ * @typedef {object} Case
+ * @property {string} title
+ * @property {number} connections
+ * @property {"shared" | "affine"} [order]
+ * @property {boolean} [wrap] the requests may be sent again
+ * @property {number} expect the status of every answer; the floor's is `floor` where it differs
+ * @property {number} [floor]
+ * @property {boolean} [stored] an object writes, so what the storage lies on matters
+ * @property {boolean} [sessions] needs a worker that takes sessions
+ * @property {number} [rate] requests per second that are prepared for, at most
+ * @property {number} [unitsPerRequest] what is counted besides requests: events
+ * @property {Buffer} [body]
+ * @property {(worker: object, count: number) => Promise<Buffer[]>} requests
+ */
+
+/** @type {Record<string, Case>} */
+export const CASES = {
+  pass: {
+    title: "free pass-through (floor: a constant answer)",
+    connections: 64,
+    wrap: true,
+    expect: 200,
+    requests: async (worker) => [get(worker, "/free/quote")],
+  },
+  "402-one": {
+    title: "unpaid, 402 with one offer",
+    connections: 64,
+    wrap: true,
+    expect: 402,
+    floor: 200,
+    requests: async (worker) => [get(worker, "/one")],
+  },
+  "402-four": {
+    title: "unpaid, 402 with four offers",
+    connections: 64,
+    wrap: true,
+    sessions: true,
+    expect: 402,
+    floor: 200,
+    requests: async (worker) => [get(worker, "/four")],
+  },
+  verify: {
+    title: "charge verified, not settled (a stranger's signature)",
+    connections: 64,
+    wrap: true,
+    expect: 402,
+    floor: 200,
+    requests: (worker) => charges(worker, SIGNED_WRONGLY, stranger),
+  },
+  charge: {
+    title: "charge settled by an instant chain",
+    connections: 64,
+    stored: true,
+    rate: 1_500,
+    expect: 200,
+    requests: (worker, count) => charges(worker, count),
+  },
+  "voucher-64": paidByVoucher("voucher, paid request, 64 channels (floor: one SQL write and a fetch)", {
+    channelCount: 64,
+    order: "affine",
+  }),
+  "voucher-1": paidByVoucher("voucher, paid request, 1 channel (floor: one SQL write and a fetch)", { channelCount: 1 }),
+  "voucher-only-64": {
+    ...paidByVoucher("voucher alone, body-less POST, 64 channels (floor: one SQL write)", {
+      channelCount: 64,
+      order: "affine",
+      method: "POST",
+    }),
+    expect: 204,
+  },
+  "events-paced": {
+    ...paidByVoucher(`stream of ${EVENTS} metered events, one a millisecond`, {
+      channelCount: 4,
+      order: "affine",
+      path: "/events/paced",
+      unit: "event",
+      units: EVENTS,
+    }),
+    unitsPerRequest: EVENTS,
+    rate: 8,
+  },
+  "events-burst": {
+    ...paidByVoucher(`stream of ${EVENTS} metered events, at once`, {
+      channelCount: 16,
+      order: "affine",
+      path: "/events/burst",
+      unit: "event",
+      units: EVENTS,
+    }),
+    unitsPerRequest: EVENTS,
+    rate: 1_000,
+  },
+  body: {
+    ...paidByVoucher("1 MB up and down, paid by voucher", {
+      channelCount: 16,
+      order: "affine",
+      path: "/upload",
+      method: "POST",
+      length: MEGABYTE.length,
+    }),
+    body: MEGABYTE,
+    rate: 1_000,
+  },
+};
+
+const head = (worker, method, path, lines = []) =>
+  Buffer.from([`${method} ${path} HTTP/1.1`, `Host: ${worker.host}`, ...lines, "", ""].join("\r\n"));
+const get = (worker, path, lines) => head(worker, "GET", path, lines);
+
+/** The `evm` challenge of `intent` that a contestant issues for a path; the floor issues none. */
+async function challengeOf(worker, path, intent) {
+  const answer = await fetch(`${worker.url}${path}`);
+  await answer.arrayBuffer();
+  const header = answer.headers.get("www-authenticate");
+  if (!header) return undefined;
+  return parseChallenges([header]).find((challenge) => challenge.method === "evm" && challenge.intent === intent);
+}
+
+/** Charges of 64 payers in turn. Each answers a challenge of its own, as an honest client's would. */
+async function charges(worker, count, signer) {
+  const path = "/charge/quote";
+  const challenge = await challengeOf(worker, path, "charge");
+  if (!challenge) return [get(worker, path)];
+  const expires = Date.parse(challenge.expires);
+  const made = Array.from({ length: count }, (_, i) => {
+    // Every millisecond of expiry is another challenge; the secret is ours, so they need not be asked for one by one.
+    const own = reissue(challenge, SECRET, { expires: new Date(expires - i).toISOString() });
+    const payer = payers[i % payers.length];
+    const account = signer ? { address: payer.address, signTypedData: signer.signTypedData } : payer;
+    return evmCredential(own, account, { domain: TOKEN_DOMAIN });
+  });
+  const credentials = await Promise.all(made);
+  return credentials.map((credential) => get(worker, path, [`Authorization: ${encodeCredential(credential)}`]));
+}
+
+/**
+ * A case in which each request carries a fresh voucher, signed beforehand. `units` of `unit` are bought by each.
+ * @returns {Case}
+ */
+function paidByVoucher(
+  title,
+  { channelCount, order = "shared", path = "/voucher", method = "GET", unit = "request", units = 1, length },
+) {
+  const price = UNITS[unit] * BigInt(units);
+  const request = (challenge, payload, index, lines) => {
+    const target = `${path}?c=${index}`;
+    const credential = challenge && encodeCredential({ challenge, payload });
+    return { target, lines: credential ? [`Authorization: ${credential}`, ...lines] : lines };
+  };
+  return {
+    title,
+    connections: channelCount === 1 ? 64 : channelCount,
+    order,
+    stored: true,
+    sessions: true,
+    rate: 3_500,
+    expect: 200,
+    async requests(worker, count) {
+      const challenge = await challengeOf(worker, `${path}?c=0`, "session");
+      // Each channel is known to the contestant before anything is measured: it takes a voucher without buying for it.
+      for (let c = 0; c < channelCount; c += 1) {
+        const { target, lines } = request(challenge, await voucher(channels[c], price), c, []);
+        await handIn(`${worker.url}${target}`, lines);
+      }
+      const made = [];
+      for (let i = 0; i < count; i += 1) {
+        const c = i % channelCount;
+        const turn = BigInt(Math.floor(i / channelCount) + 2);
+        const more = length === undefined ? [] : [`Content-Length: ${length}`];
+        const { target, lines } = request(challenge, await voucher(channels[c], turn * price), c, more);
+        made.push(head(worker, method, target, lines));
+      }
+      return made;
+    },
+  };
+}
+
+async function handIn(url, lines) {
+  const headers = lines.map((line) => [line.slice(0, line.indexOf(":")), line.slice(line.indexOf(":") + 2)]);
+  const answer = await fetch(url, { method: "POST", headers });
+  const text = await answer.text();
+  if (!answer.ok) throw new Error(`a first voucher was answered by ${answer.status}: ${text}`);
+}

@@ -1,0 +1,214 @@
+// A chain that answers at once: JSON-RPC over HTTP, single and in batches, with what a real node would say of a token that pays,
+// an account that sends and channels that are funded. A transaction is mined when it arrives. Counts every call.
+import http from "node:http";
+import {
+  decodeFunctionData,
+  domainSeparator,
+  encodeAbiParameters,
+  encodeEventTopics,
+  encodeFunctionResult,
+  keccak256,
+  parseAbi,
+  parseTransaction,
+  toFunctionSelector,
+  toHex,
+} from "viem";
+import { close, listen } from "../../tests/e2e/harness/listen.mjs";
+
+const TOKEN = parseAbi([
+  "function name() view returns (string)",
+  "function version() view returns (string)",
+  "function decimals() view returns (uint8)",
+  "function DOMAIN_SEPARATOR() view returns (bytes32)",
+  "function balanceOf(address) view returns (uint256)",
+  "function authorizationState(address, bytes32) view returns (bool)",
+  "event Transfer(address indexed from, address indexed to, uint256 value)",
+  "event AuthorizationUsed(address indexed authorizer, bytes32 indexed nonce)",
+]);
+const TRANSFERS = parseAbi([
+  "function transferWithAuthorization(address from, address to, uint256 value, uint256 validAfter, uint256 validBefore, bytes32 nonce, uint8 v, bytes32 r, bytes32 s)",
+  "function transferWithAuthorization(address from, address to, uint256 value, uint256 validAfter, uint256 validBefore, bytes32 nonce, bytes signature)",
+]);
+const ESCROW = parseAbi([
+  "function getChannel(bytes32) view returns (bool finalized, uint64 closeRequestedAt, address payer, address payee, address token, address authorizedSigner, uint128 deposit, uint128 settled)",
+  "function CLOSE_GRACE_PERIOD() view returns (uint64)",
+]);
+const RICH = 10n ** 24n;
+const GAS = 91_000n;
+const GRACE_SECONDS = 900n;
+const TRANSFER_SELECTORS = TRANSFERS.map((item) => toFunctionSelector(item));
+
+const word = (type, value) => encodeAbiParameters([{ type }], [value]);
+const now = () => BigInt(Math.floor(Date.now() / 1000));
+
+export class ChainStub {
+  /** Calls by method; `eth_call` with what is called behind a colon. */
+  calls = {};
+  /** Calls nobody prepared for: whatever is here makes a result worthless. */
+  unknown = new Set();
+  posts = 0;
+  #server = http.createServer((request, response) => this.#handle(request, response));
+  #setting;
+  #block = 1_000_000n;
+  #receipts = new Map();
+  #sent = 0;
+  #views;
+
+  /** @param {{chainId: number, token: object, escrow: string, account: string, channels: Map<string, object>}} setting */
+  constructor(setting) {
+    this.#setting = setting;
+    const { chainId, token } = setting;
+    const domain = { name: token.name, version: token.version, chainId, verifyingContract: token.address };
+    const constant = (functionName, result) => [
+      toFunctionSelector(TOKEN.find(({ name }) => name === functionName)),
+      [functionName, encodeFunctionResult({ abi: TOKEN, functionName, result })],
+    ];
+    this.#views = new Map([
+      constant("name", token.name),
+      constant("version", token.version),
+      constant("decimals", token.decimals),
+      constant("DOMAIN_SEPARATOR", domainSeparator({ domain })),
+      constant("balanceOf", RICH),
+      constant("authorizationState", false),
+      [toFunctionSelector(ESCROW[1]), ["CLOSE_GRACE_PERIOD", word("uint64", GRACE_SECONDS)]],
+      ...TRANSFER_SELECTORS.map((selector) => [selector, ["transferWithAuthorization", "0x"]]),
+    ]);
+  }
+
+  async start() {
+    this.#server.keepAliveTimeout = 0;
+    await listen(this.#server, 0);
+    this.url = `http://127.0.0.1:${this.#server.address().port}`;
+    return this;
+  }
+
+  stop() {
+    return close(this.#server);
+  }
+
+  /** A new chain, as fresh as a contestant's storage. */
+  reset() {
+    this.calls = {};
+    this.posts = 0;
+    this.#receipts.clear();
+    this.#sent = 0;
+  }
+
+  async #handle(request, response) {
+    const chunks = [];
+    for await (const chunk of request) chunks.push(chunk);
+    const body = JSON.parse(Buffer.concat(chunks).toString("utf8"));
+    this.posts += 1;
+    const text = JSON.stringify(Array.isArray(body) ? body.map((call) => this.#answer(call)) : this.#answer(body));
+    response.writeHead(200, { "content-type": "application/json", "content-length": `${Buffer.byteLength(text)}` });
+    response.end(text);
+  }
+
+  #answer({ id, method, params = [] }) {
+    const { name, result } = this.#result(method, params);
+    this.calls[name ?? method] = (this.calls[name ?? method] ?? 0) + 1;
+    if (result !== undefined) return { jsonrpc: "2.0", id, result };
+    this.unknown.add(name ?? method);
+    return { jsonrpc: "2.0", id, error: { code: -32601, message: `the bench's chain does not know ${name ?? method}` } };
+  }
+
+  #result(method, params) {
+    switch (method) {
+      case "eth_chainId":
+        return { result: toHex(this.#setting.chainId) };
+      case "eth_blockNumber":
+        return { result: toHex(this.#block) };
+      case "eth_getBlockByNumber":
+        return { result: this.#header() };
+      case "eth_gasPrice":
+        return { result: toHex(1_100_000_000n) };
+      case "eth_maxPriorityFeePerGas":
+        return { result: toHex(100_000_000n) };
+      case "eth_getBalance":
+        return { result: toHex(RICH) };
+      case "eth_getTransactionCount":
+        return { result: toHex(this.#sent) };
+      case "eth_estimateGas":
+        return { result: toHex(GAS) };
+      case "eth_getLogs":
+        return { result: [] };
+      case "eth_getCode":
+        return { result: this.#isContract(params[0]) ? "0x60" : "0x" };
+      case "eth_sendRawTransaction":
+        return { result: this.#mine(params[0]) };
+      case "eth_getTransactionReceipt":
+        return { result: this.#receipts.get(params[0]) ?? null };
+      case "eth_call":
+        return this.#call(params[0]);
+      default:
+        return {};
+    }
+  }
+
+  #isContract(address) {
+    const { token, escrow } = this.#setting;
+    return [token.address, escrow].some((contract) => contract.toLowerCase() === address.toLowerCase());
+  }
+
+  #header() {
+    return {
+      number: toHex(this.#block),
+      hash: keccak256(toHex(this.#block)),
+      parentHash: keccak256(toHex(this.#block - 1n)),
+      timestamp: toHex(now()),
+      baseFeePerGas: toHex(1_000_000_000n),
+      gasLimit: toHex(30_000_000n),
+      gasUsed: "0x0",
+      transactions: [],
+    };
+  }
+
+  #call({ data, input = data }) {
+    const selector = input.slice(0, 10);
+    const view = this.#views.get(selector);
+    if (view) return { name: `eth_call:${view[0]}`, result: view[1] };
+    if (selector === toFunctionSelector(ESCROW[0])) {
+      const channel = this.#setting.channels.get(`0x${input.slice(10, 74)}`);
+      const result = channel && encodeFunctionResult({ abi: ESCROW, functionName: "getChannel", result: channel });
+      return { name: "eth_call:getChannel", result };
+    }
+    return { name: `eth_call:${selector}` };
+  }
+
+  /** Takes a signed transfer and mines it. */
+  #mine(raw) {
+    const hash = keccak256(raw);
+    const { to, data, nonce } = parseTransaction(raw);
+    const [from, payee, value, , , authorization] = decodeFunctionData({ abi: TRANSFERS, data }).args;
+    this.#block += 1n;
+    this.#sent = Math.max(this.#sent, (nonce ?? 0) + 1);
+    const place = { blockNumber: toHex(this.#block), blockHash: keccak256(toHex(this.#block)), transactionHash: hash };
+    const log = (logIndex, eventName, args, logData) => ({
+      ...place,
+      address: to,
+      topics: encodeEventTopics({ abi: TOKEN, eventName, args }),
+      data: logData,
+      logIndex: toHex(logIndex),
+      transactionIndex: "0x0",
+      removed: false,
+    });
+    this.#receipts.set(hash, {
+      ...place,
+      transactionIndex: "0x0",
+      from: this.#setting.account,
+      to,
+      contractAddress: null,
+      status: "0x1",
+      type: "0x2",
+      gasUsed: toHex(GAS),
+      cumulativeGasUsed: toHex(GAS),
+      effectiveGasPrice: toHex(1_100_000_000n),
+      logsBloom: `0x${"0".repeat(512)}`,
+      logs: [
+        log(0, "AuthorizationUsed", { authorizer: from, nonce: authorization }, "0x"),
+        log(1, "Transfer", { from, to: payee }, word("uint256", value)),
+      ],
+    });
+    return hash;
+  }
+}

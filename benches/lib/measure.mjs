@@ -1,0 +1,120 @@
+// One slice: one contestant, freshly started on an empty storage, under one case's load; warmed up first, then measured.
+import { createHash } from "node:crypto";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { at } from "../../scripts/lib/project.mjs";
+import { command } from "../../scripts/lib/run.mjs";
+import { scratch, work } from "./places.mjs";
+import { residentBytes, startWorker } from "./workerd.mjs";
+
+/** Compiles the load client when its source has changed. */
+export async function buildLoad() {
+  const source = at("benches/client/load.rs");
+  const digest = createHash("sha256").update(readFileSync(source)).digest("hex").slice(0, 12);
+  const binary = work(`load-${digest}`);
+  if (!existsSync(binary)) await command(["rustc", "--edition", "2024", "-O", "-o", binary, source]);
+  return binary;
+}
+
+function frames(requests) {
+  return Buffer.concat(
+    requests.flatMap((request) => {
+      const length = Buffer.alloc(4);
+      length.writeUInt32LE(request.length);
+      return [length, request];
+    }),
+  );
+}
+
+/**
+ * @param {{load: string, contestant: import("./workerd.mjs").Contestant, item: import("./cases.mjs").Case, folder: string,
+ *   chain: import("./chain.mjs").ChainStub, warmupMs: number, measureMs: number, count?: number}} options
+ *   `count`: send that many requests, on few connections, instead of for a time
+ * @returns {Promise<object>} what one round says of one contestant
+ */
+export async function slice({ load, contestant, item, folder, chain, warmupMs, measureMs, count }) {
+  const { dir, remove } = scratch(folder);
+  chain.reset();
+  const worker = await startWorker(contestant, dir);
+  try {
+    const seconds = (warmupMs + measureMs) / 1000;
+    const prepared = count ?? Math.ceil((item.rate ?? 0) * seconds);
+    let requests = await item.requests(worker, Math.max(prepared, 1));
+    if (count) requests = Array.from({ length: count }, (_, i) => requests[i % requests.length]);
+    // What is sent must not have to be read from a disk while measuring.
+    const { dir: inMemory, remove: forget } = scratch(existsSync("/dev/shm") ? "/dev/shm" : work());
+    writeFileSync(join(inMemory, "requests"), frames(requests));
+    if (item.body) writeFileSync(join(inMemory, "body"), item.body);
+    const rpcBefore = { posts: chain.posts, calls: { ...chain.calls } };
+    const expect = contestant.name === "floor" ? (item.floor ?? item.expect) : item.expect;
+    const { output } = await command(
+      [
+        load,
+        `address=${worker.host}`,
+        `requests=${join(inMemory, "requests")}`,
+        ...(item.body ? [`body=${join(inMemory, "body")}`] : []),
+        `connections=${count ? Math.min(4, item.connections) : item.connections}`,
+        `warmup=${count ? 0 : warmupMs}`,
+        `measure=${count ? 60_000 : measureMs}`,
+        `expect=${expect}`,
+        `order=${count ? "shared" : (item.order ?? "shared")}`,
+        `wrap=${!count && (item.wrap || contestant.name === "floor") ? "yes" : "no"}`,
+        `pid=${worker.pid}`,
+      ],
+      { timeoutSeconds: 300 },
+    ).finally(forget);
+    const measured = JSON.parse(output.trim().split("\n").at(-1));
+    const probe = count && (await (await fetch(`${worker.url}/__bench`)).json());
+    return { ...figures(measured, item), ...rpc(rpcBefore, chain, measured.total), rssBytes: residentBytes(worker.pid), probe };
+  } catch (error) {
+    error.message += `\nworkerd of ${contestant.name} said:\n${worker.printed()}`;
+    throw error;
+  } finally {
+    await worker.stop();
+    remove();
+  }
+}
+
+/** Numbers a request, whatever of a request the window holds: long answers count by their bytes. */
+function figures(measured, item) {
+  const { seconds, bytes, bytesPerAnswer, cpuSeconds, clientCpuSeconds, clientSeconds, total } = measured;
+  const answers = item.unitsPerRequest ? bytes / bytesPerAnswer : measured.requests;
+  return {
+    requests: measured.requests,
+    total,
+    seconds,
+    rate: answers / seconds,
+    p50: measured.p50 / 1000,
+    p99: measured.p99 / 1000,
+    cpuMicros: (cpuSeconds / answers) * 1e6,
+    /** How much of one core workerd used: well below 1, the load or the origin was the bottleneck. */
+    utilisation: cpuSeconds / seconds,
+    clientCpuMicros: (clientCpuSeconds / total) * 1e6,
+    clientUtilisation: clientCpuSeconds / clientSeconds,
+    exhausted: measured.exhausted,
+  };
+}
+
+function rpc(before, chain, total) {
+  const methods = Object.entries(chain.calls).map(([name, count]) => [name, (count - (before.calls[name] ?? 0)) / total]);
+  const perRequest = Object.fromEntries(methods.filter(([, count]) => count > 0));
+  return {
+    rpcCalls: Object.values(perRequest).reduce((sum, count) => sum + count, 0),
+    rpcPosts: (chain.posts - before.posts) / total,
+    rpcByMethod: perRequest,
+  };
+}
+
+/** Milliseconds from starting workerd to the end of the first answer. */
+export async function startUp({ contestant, folder }) {
+  const { dir, remove } = scratch(folder);
+  const begun = performance.now();
+  const worker = await startWorker(contestant, dir);
+  try {
+    await (await fetch(`${worker.url}/one`)).arrayBuffer();
+    return { milliseconds: performance.now() - begun, rssBytes: residentBytes(worker.pid) };
+  } finally {
+    await worker.stop();
+    remove();
+  }
+}
