@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import net from "node:net";
 import { afterEach, test } from "node:test";
 import { expectPaid, expectProblem } from "./harness/expect.mjs";
+import { leaveAt } from "./harness/leaving.mjs";
 import { faults } from "./harness/origin.mjs";
 import { until } from "./harness/processes.mjs";
 import { encodeCredential } from "./harness/protocol.mjs";
@@ -19,25 +20,8 @@ afterEach(async () => {
   await chain.resumeMining();
 });
 
-/**
- * Presents a credential and hangs up once `moment` has come: with a reset, since to TCP a mere close may still mean to listen.
- * Resolves with whether the moment came before an answer did.
- */
-async function hangUpAt(path, credential, moment) {
-  const authorization = encodeCredential(credential);
-  let request;
-  const onRequest = (made) => {
-    request = made;
-  };
-  const answered = stack.send(path, { authorization, onRequest }).then(
-    () => true,
-    () => false,
-  );
-  const came = await Promise.race([moment().then(() => true), answered.then(() => false)]);
-  request.socket.resetAndDestroy();
-  await answered;
-  return came;
-}
+/** Presents a credential and hangs up once `moment` has come; resolves with whether that was before an answer. */
+const hangUpAt = (path, credential, moment) => leaveAt(stack, path, { authorization: encodeCredential(credential) }, moment);
 
 /** Reads the beginning of a delivered body and hangs up; resolves when the origin has noticed. */
 async function tasteAndLeave(path, credential) {

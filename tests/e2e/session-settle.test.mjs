@@ -1,0 +1,207 @@
+// Money is taken in time: when enough of it is outstanding, when it has been for long, and when a channel has gone quiet; in each case
+// no more than was delivered, once, whatever happens on the way.
+import assert from "node:assert/strict";
+import { afterEach, test } from "node:test";
+import { METHODS } from "./harness/channels.mjs";
+import { expectProblem } from "./harness/expect.mjs";
+import { faults } from "./harness/origin.mjs";
+import { until } from "./harness/processes.mjs";
+import { faulty } from "./harness/rpc-proxy.mjs";
+import { expectLedger, expectReceipt, ledger, openSession, PRICE, payloads, startSessions } from "./harness/session.mjs";
+
+// What was booked counts as delivered when the origin's time-out and five seconds have passed.
+const LIMITS = { originTimeoutSeconds: 1 };
+const BY_AMOUNT = { settleAmount: "0.003" };
+const BY_AGE = { settleAfterSeconds: 8 };
+const WHEN_IDLE = { closeIdleSeconds: 8 };
+const LONG = 60_000;
+
+const stack = await startSessions({ gateway: { limits: LIMITS } });
+const { chain, gateway, origin, rpc, settlement } = stack;
+const configured = (session) => stack.reconfigure({ gateway: { limits: LIMITS, session } });
+
+afterEach(async () => {
+  rpc.heal();
+  origin.reset();
+  await chain.resumeMining();
+});
+
+/** A session that has bought `times`, each with a voucher of its own. */
+async function bought(method, times, options = {}) {
+  const session = await openSession(stack, method, options);
+  for (let i = 0; i < times; i++) expectReceipt(await session.pay({ via: i % 2 }), session);
+  return session;
+}
+
+const settledTo = ({ channel }, amount) =>
+  until(async () => (await channel.state()).settled >= amount, `${amount} to be settled`, LONG);
+
+/** Asserts the settlements of a channel, by their totals, and that the payee sent them. */
+async function expectSettlements({ channel }, totals) {
+  const events = await channel.events("Settled");
+  assert.deepEqual(
+    events.map(({ newSettled }) => newSettled),
+    totals,
+  );
+  for (const { transactionHash } of events) {
+    const { from } = await chain.public.getTransaction({ hash: transactionHash });
+    assert.equal(from.toLowerCase(), settlement.address.toLowerCase());
+  }
+}
+
+/** Waits until the books count this much as delivered: everything that could be settled by now is under way or done. */
+const delivered = ({ channel }, amount) =>
+  until(async () => BigInt((await ledger(stack, channel)).delivered) >= amount, `${amount} to count as delivered`, LONG);
+
+test("by amount: what reaches the threshold is settled, what does not is left", async () => {
+  await configured(BY_AMOUNT);
+  const enough = await Promise.all(METHODS.map((method) => bought(method, 3)));
+  const short = await bought("evm", 2);
+  const mark = await stack.mark();
+  for (const session of enough) await settledTo(session, 3n * PRICE);
+  await delivered(short, 2n * PRICE);
+  for (const session of enough) await expectSettlements(session, [3n * PRICE]);
+  await expectSettlements(short, []);
+  await mark.moved({ transactions: 2, transfers: 2, amount: 6n * PRICE });
+  for (const session of enough) {
+    await until(async () => (await ledger(stack, session.channel)).settled === String(3n * PRICE), "the books to say so", LONG);
+    await expectLedger(stack, session.channel, { accepted: 3n * PRICE, spent: 3n * PRICE, delivered: 3n * PRICE });
+    // It goes on, and the next threshold counts from here.
+    for (let i = 0; i < 3; i++) expectReceipt(await session.pay(), session);
+    await settledTo(session, 6n * PRICE);
+    await expectSettlements(session, [3n * PRICE, 6n * PRICE]);
+  }
+});
+
+test("never more than was delivered: a voucher for more waits, the largest one below is taken", async () => {
+  await configured(BY_AMOUNT);
+  const sessions = await Promise.all(METHODS.map((method) => bought(method, 3, { path: "/s/draw" })));
+  for (const session of sessions) {
+    const large = await payloads.voucher(session.channel, 50n * PRICE);
+    for (let i = 4n; i <= 5n; i++) expectReceipt(await session.send(large), session, { accepted: 50n * PRICE, spent: i * PRICE });
+  }
+  for (const session of sessions) {
+    await settledTo(session, 3n * PRICE);
+    await delivered(session, 5n * PRICE);
+    // Three more, signed for by the large voucher alone: outstanding, above the threshold, and nothing that could be taken.
+    const large = await payloads.voucher(session.channel, 50n * PRICE);
+    for (let i = 0; i < 3; i++) expectReceipt(await session.send(large), session, { accepted: 50n * PRICE });
+    await delivered(session, 8n * PRICE);
+    await expectSettlements(session, [3n * PRICE]);
+    await expectLedger(stack, session.channel, { accepted: 50n * PRICE, spent: 8n * PRICE, settled: 3n * PRICE });
+  }
+});
+
+test("what the origin failed to deliver is never settled", async () => {
+  await configured(BY_AMOUNT);
+  const session = await openSession(stack, "evm");
+  for (let i = 0; i < 6; i++) {
+    origin.next(i % 2 ? faults.status(500) : faults.content());
+    assert.equal((await session.pay()).status, i % 2 ? 500 : 200);
+  }
+  await delivered(session, 3n * PRICE);
+  await settledTo(session, 3n * PRICE);
+  await expectSettlements(session, [3n * PRICE]);
+});
+
+test("by age: a single unit that is outstanding for long is settled, with nobody calling", async () => {
+  await configured(BY_AGE);
+  const sessions = await Promise.all(METHODS.map((method) => bought(method, 1)));
+  const unused = await openSession(stack, "evm");
+  const mark = await stack.mark();
+  for (const session of sessions) {
+    await settledTo(session, PRICE);
+    await expectSettlements(session, [PRICE]);
+  }
+  await mark.moved({ transactions: 2, transfers: 2, amount: 2n * PRICE });
+  await expectSettlements(unused, []);
+});
+
+test("idle: a quiet channel is closed with no more than was spent, and the payer has the rest back", async () => {
+  await configured(WHEN_IDLE);
+  const sessions = await Promise.all(METHODS.map((method) => openSession(stack, method)));
+  for (const session of sessions) {
+    const first = await session.send(payloads.voucher(session.channel, 3n * PRICE));
+    expectReceipt(first, session, { accepted: 3n * PRICE, spent: PRICE });
+    const raised = await session.manage(payloads.voucher(session.channel, 9n * PRICE));
+    expectReceipt(raised, session, { status: 204, accepted: 9n * PRICE, spent: PRICE });
+  }
+  const last = Date.now() / 1000;
+  for (const session of sessions) {
+    const { channel } = session;
+    await until(async () => (await channel.state()).finalized, "the idle channel to be closed", LONG);
+    const [{ settledToPayee, refundedToPayer, transactionHash }] = await channel.events("ChannelClosed");
+    // The smallest voucher held that covers what was spent.
+    assert.equal(settledToPayee, 3n * PRICE);
+    assert.equal(refundedToPayer, channel.deposit - 3n * PRICE);
+    const { blockNumber } = await chain.public.getTransactionReceipt({ hash: transactionHash });
+    const { timestamp } = await chain.public.getBlock({ blockNumber });
+    assert.ok(Number(timestamp) >= last + WHEN_IDLE.closeIdleSeconds - 2, "not before it was idle");
+    const mark = await stack.mark();
+    await until(async () => (await session.pay()).status === 410, "410", LONG);
+    await mark.nothing();
+  }
+});
+
+test("idle: a channel that was opened and never used is given back whole", async () => {
+  await configured(WHEN_IDLE);
+  const session = await openSession(stack, "evm");
+  const { channel } = session;
+  await until(async () => (await channel.state()).finalized, "the idle channel to be closed", LONG);
+  const [{ settledToPayee, refundedToPayer }] = await channel.events("ChannelClosed");
+  assert.deepEqual({ settledToPayee, refundedToPayer }, { settledToPayee: 0n, refundedToPayer: channel.deposit });
+});
+
+for (const [name, fault] of Object.entries({
+  "the answer to the broadcast never comes": faulty.hangAfter,
+  "the connection breaks after the broadcast": faulty.dropAfter,
+  "the provider is too busy": faulty.http(429, "slow down", { "retry-after": "1" }),
+  "the provider says that it knows the transaction": faulty.errorAfter("already known"),
+})) {
+  test(`settling while ${name}: one settlement, and the books agree`, async () => {
+    await configured(BY_AMOUNT);
+    const session = await bought("evm", 3);
+    const mark = await stack.mark();
+    rpc.fail("eth_sendRawTransaction", fault, 2);
+    await settledTo(session, 3n * PRICE);
+    await until(async () => (await ledger(stack, session.channel)).settled === String(3n * PRICE), "the books to say so", LONG);
+    await expectSettlements(session, [3n * PRICE]);
+    await mark.moved({ transactions: 1, transfers: 1, amount: 3n * PRICE });
+  });
+}
+
+test("the gateway dies with its settlement on the way: one settlement in the end, with nobody calling", async () => {
+  await configured(BY_AMOUNT);
+  const session = await bought("abstract", 3);
+  const mark = await stack.mark();
+  await chain.pauseMining();
+  await until(async () => (await chain.waiting(settlement.address)).length > 0, "the settlement to be broadcast", LONG);
+  await gateway.kill();
+  await chain.resumeMining();
+  await gateway.start();
+  await settledTo(session, 3n * PRICE);
+  await until(async () => (await ledger(stack, session.channel)).settled === String(3n * PRICE), "the books to say so", LONG);
+  await expectSettlements(session, [3n * PRICE]);
+  await mark.moved({ transactions: 1, transfers: 1, amount: 3n * PRICE });
+});
+
+test("twelve channels that are due at once are twelve settlements with nonces of their own", async () => {
+  await configured(BY_AMOUNT);
+  const sessions = [];
+  for (let i = 0; i < 12; i++) sessions.push(await openSession(stack, METHODS[i % 2], { payer: stack.payers[i % 4] }));
+  const mark = await stack.mark();
+  for (let round = 0; round < 3; round++) await Promise.all(sessions.map((session) => session.pay()));
+  for (const session of sessions) await settledTo(session, 3n * PRICE);
+  await mark.moved({ origin: 36, transactions: 12, transfers: 12, amount: 36n * PRICE });
+});
+
+test("a settled channel takes no voucher at or below what is settled, and goes on above it", async () => {
+  await configured(BY_AMOUNT);
+  const session = await bought("abstract", 3);
+  await settledTo(session, 3n * PRICE);
+  const mark = await stack.mark();
+  const old = await session.send(payloads.voucher(session.channel, 2n * PRICE));
+  expectProblem(old, 402, "session/insufficient-balance");
+  await mark.nothing();
+  expectReceipt(await session.pay(), session, { accepted: 4n * PRICE, spent: 4n * PRICE });
+});
