@@ -1,0 +1,233 @@
+// A client that has forgotten everything but its key or its channel is told where it stands, and goes on; and who may look at books.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { CHAIN_ID } from "../../scripts/chain.mjs";
+import { Channel, METHODS, randomBytes32 } from "./harness/channels.mjs";
+import { expectProblem } from "./harness/expect.mjs";
+import { did } from "./harness/protocol.mjs";
+import {
+  expectNumbers,
+  expectReceipt,
+  ledger,
+  openChannel,
+  openSession,
+  PRICE,
+  payloads,
+  Session,
+  sessionChallenge,
+  startSessions,
+} from "./harness/session.mjs";
+import { ADMIN_TOKEN } from "./harness/stack.mjs";
+
+const stack = await startSessions();
+const { chain } = stack;
+const PATH = "/s/item/1";
+const NUMBERS = ["acceptedCumulative", "channelId", "deposit", "requiredCumulative", "spent"];
+
+/** The session challenge of `method` for a client that sends `Payment-Session: name`. */
+async function asked(method, name, path = PATH, options = {}) {
+  const answer = await stack.send(path, { headers: name === undefined ? {} : { "Payment-Session": name }, ...options });
+  expectProblem(answer, 402, "payment-required");
+  return sessionChallenge(answer, method);
+}
+
+function expectSnapshot(challenge, channel, { accepted, spent, required }) {
+  const { methodDetails } = challenge.terms;
+  const numbers = Object.fromEntries(NUMBERS.map((name) => [name, methodDetails[name]]));
+  assert.deepEqual(numbers, {
+    acceptedCumulative: String(accepted),
+    channelId: channel.id,
+    deposit: String(channel.deposit),
+    requiredCumulative: String(required),
+    spent: String(spent),
+  });
+}
+
+function expectNoSnapshot(challenge) {
+  for (const name of NUMBERS) assert.equal(challenge.terms.methodDetails[name], undefined, name);
+}
+
+for (const [i, method] of METHODS.entries()) {
+  test(`${method}: a client that names its channel is told where it stands, and goes on with what it is told`, async () => {
+    const session = await openSession(stack, method);
+    const { channel } = session;
+    for (let n = 0; n < 3; n++) await session.pay();
+    for (const [via, name] of [channel.id, channel.id.toUpperCase().replace("0X", "0x")].entries()) {
+      const challenge = await asked(method, name, PATH, { via });
+      expectSnapshot(challenge, channel, { accepted: 3n * PRICE, spent: 3n * PRICE, required: 4n * PRICE });
+    }
+    // Nothing but the key and the channel's id is left: a client made anew, from the answer alone.
+    const challenge = await asked(method, channel.id);
+    const { requiredCumulative } = challenge.terms.methodDetails;
+    const restarted = new Session(stack, channel);
+    const answer = await restarted.send(payloads.voucher(channel, requiredCumulative), { challenge });
+    expectReceipt(answer, session, { accepted: 4n * PRICE, spent: 4n * PRICE, units: 1 });
+  });
+
+  test(`${method}: a client that only knows itself is told of its channel`, async () => {
+    const payer = stack.payers[2 + i];
+    const channel = await openChannel(stack, method, { payer });
+    const session = await new Session(stack, channel).open();
+    await session.pay();
+    await session.send(payloads.voucher(channel, 5n * PRICE), { method: "HEAD" });
+    const challenge = await asked(method, did(CHAIN_ID, payer.address));
+    const required = method === "evm" ? 2n * PRICE : 5n * PRICE + 1n;
+    expectSnapshot(challenge, channel, { accepted: 5n * PRICE, spent: PRICE, required });
+    const restarted = new Session(stack, channel);
+    const answer = await restarted.send(payloads.voucher(channel, required), { challenge });
+    expectReceipt(answer, session, { spent: 2n * PRICE, units: 1 });
+  });
+
+  test(`${method}: what is required is what the route asked for costs`, async () => {
+    const session = await openSession(stack, method);
+    await session.pay();
+    const challenge = await asked(method, session.channel.id, "/s/dear");
+    expectSnapshot(challenge, session.channel, { accepted: PRICE, spent: PRICE, required: 6n * PRICE });
+  });
+
+  test(`${method}: a refused credential is answered with where its channel stands`, async () => {
+    const session = await openSession(stack, method);
+    const { channel } = session;
+    await session.send(payloads.voucher(channel, 2n * PRICE));
+    const required = 2n * PRICE + 1n;
+    const dear = await session.send(payloads.voucher(channel, required), { path: "/s/dear" });
+    const problem = expectProblem(dear, 402, "session/insufficient-balance");
+    expectNumbers(problem, session, { accepted: required, spent: PRICE, deposit: channel.deposit, required: 6n * PRICE });
+    const challenge = sessionChallenge(dear, method);
+    expectSnapshot(challenge, channel, { accepted: required, spent: PRICE, required: 6n * PRICE });
+    // The fresh challenge is one to pay by.
+    const paid = await session.send(payloads.voucher(channel, 6n * PRICE), { path: "/s/dear", challenge });
+    expectReceipt(paid, session, { spent: 6n * PRICE, units: 1 });
+  });
+
+  test(`${method}: the other method's challenge says nothing of a channel that is not its own`, async () => {
+    const session = await openSession(stack, method);
+    await session.pay();
+    expectNoSnapshot(
+      await asked(
+        METHODS.find((one) => one !== method),
+        session.channel.id,
+      ),
+    );
+  });
+
+  test(`${method}: a channel that is closed is not offered to go on with`, async () => {
+    const session = await openSession(stack, method);
+    await session.pay();
+    expectReceipt(await session.managed(payloads.close(session.channel, PRICE)), session, { status: 204 });
+    expectNoSnapshot(await asked(method, session.channel.id));
+  });
+}
+
+for (const [name, value] of [
+  ["no name", undefined],
+  ["a channel that nobody knows", randomBytes32()],
+  ["a payer that nobody knows", did(CHAIN_ID, stack.stranger.address)],
+  ["a payer on another chain", did(1, stack.payers[0].address)],
+  ["words", "mine, please"],
+  ["half an id", "0x1234"],
+  ["a long name", "0x".padEnd(8_000, "a")],
+]) {
+  test(`${name}: the plain challenge`, async () => {
+    expectNoSnapshot(await asked("evm", value));
+  });
+}
+
+test("a name costs the chain nothing: only what is known is looked up", async () => {
+  stack.rpc.forget();
+  const { methodDetails } = (await asked("evm", (await openChannel(stack, "evm")).id)).terms;
+  assert.equal(methodDetails.channelId, undefined);
+  assert.equal(stack.rpc.posts, 0);
+});
+
+// --- GET /__mpp/channels/{id} -------------------------------------------------------------------------------------------------
+
+const inSeconds = (seconds) => Math.floor(Date.now() / 1000) + seconds;
+const look = (channel, authorization) =>
+  stack.send(`/__mpp/channels/${channel.id ?? channel}`, authorization === undefined ? {} : { authorization });
+
+/** What the payer of a channel signs to look at its books. */
+async function signed(channel, { account = channel.payer, until = inSeconds(120), of = channel.id, said = until } = {}) {
+  const signature = await account.signMessage({ message: `mpp-edge channel ${of.toLowerCase()} until ${until}` });
+  return `Channel until="${said}", signature="${signature}"`;
+}
+
+const session = await openSession(stack, "evm", { signer: chain.accounts[7] });
+const { channel } = session;
+const other = await openSession(stack, "evm");
+
+test("the books are shown to the operator, the payer and the signer, and are the same", async () => {
+  await session.pay();
+  const books = await ledger(stack, channel);
+  assert.equal(books.channelId, channel.id);
+  assert.equal(books.method, "evm");
+  assert.equal(books.status, "open");
+  assert.equal(books.payer.toLowerCase(), channel.payer.address.toLowerCase());
+  assert.equal(books.signer.toLowerCase(), channel.signer.address.toLowerCase());
+  const numbers = {
+    deposit: channel.deposit,
+    acceptedCumulative: PRICE,
+    spent: PRICE,
+    settled: 0n,
+    requiredCumulative: 2n * PRICE,
+  };
+  for (const [name, value] of Object.entries(numbers)) {
+    if (name !== "requiredCumulative") assert.equal(books[name], String(value), JSON.stringify(books));
+  }
+  assert.match(books.requiredCumulative, /^\d+$/);
+  for (const account of [channel.payer, channel.signer]) {
+    const answer = await look(channel, await signed(channel, { account }));
+    assert.equal(answer.status, 200, answer.text);
+    assert.deepEqual(answer.json, books);
+    assert.match(answer.headers["cache-control"], /no-store/);
+  }
+});
+
+const REFUSED = {
+  "nothing at all": () => undefined,
+  "a wrong token": () => `Bearer ${ADMIN_TOKEN.slice(0, -1)}x`,
+  "a longer token": () => `Bearer ${ADMIN_TOKEN}x`,
+  "an empty token": () => "Bearer ",
+  "the token under another scheme": () => `Basic ${ADMIN_TOKEN}`,
+  "a stranger's signature": () => signed(channel, { account: stack.stranger }),
+  "the signature for another channel of the same payer": () => signed(channel, { of: other.channel.id }),
+  "a signature that has expired": () => signed(channel, { until: inSeconds(-2) }),
+  "a signature for too long": () => signed(channel, { until: inSeconds(400) }),
+  "a signature for ever": () => signed(channel, { until: 2 ** 53 }),
+  "a time that was not signed": () => signed(channel, { until: inSeconds(-2), said: inSeconds(100) }),
+  "no signature": () => `Channel until="${inSeconds(100)}"`,
+  "half a signature": async () => `${(await signed(channel)).slice(0, -40)}"`,
+  "a voucher's signature": async () => `Channel until="${inSeconds(100)}", signature="${await channel.voucher(PRICE)}"`,
+};
+for (const [name, make] of Object.entries(REFUSED)) {
+  test(`${name} shows no books, of no channel`, async () => {
+    const authorization = await make();
+    for (const id of [channel.id, randomBytes32()]) {
+      const answer = await look(id, authorization);
+      assert.equal(answer.status, 401, answer.text);
+      for (const secret of [channel.payer.address, PRICE]) assert.ok(!answer.text.includes(String(secret)), answer.text);
+    }
+  });
+}
+
+test("the token in the URL is no token", async () => {
+  const answer = await stack.send(`/__mpp/channels/${channel.id}?token=x&access_token=y`);
+  assert.equal(answer.status, 401);
+});
+
+test("the operator is told that there is no such channel", async () => {
+  const authorization = `Bearer ${ADMIN_TOKEN}`;
+  const absent = new Channel(chain, { method: "evm", payer: stack.payers[0], payee: stack.recipient });
+  assert.equal((await look(absent, authorization)).status, 404);
+  for (const id of ["0x12", "x", `${channel.id}0`, "%00"]) {
+    const { status } = await look(id, authorization);
+    assert.ok(status === 400 || status === 404, `${id}: ${status}`);
+  }
+});
+
+test("books are only read", async () => {
+  for (const method of ["POST", "PUT", "DELETE"]) {
+    const answer = await stack.send(`/__mpp/channels/${channel.id}`, { method, authorization: `Bearer ${ADMIN_TOKEN}` });
+    assert.ok([404, 405].includes(answer.status), `${method}: ${answer.status}`);
+  }
+});
