@@ -1,0 +1,74 @@
+// A channel takes the same room however many vouchers have passed: measured in the object's own database.
+import assert from "node:assert/strict";
+import { statSync } from "node:fs";
+import { DatabaseSync } from "node:sqlite";
+import { test } from "node:test";
+import { presign } from "./harness/presign.mjs";
+import { expectLedger, openSession, PRICE, payloads, startSessions } from "./harness/session.mjs";
+import { SteadyClient } from "./harness/steady.mjs";
+
+// Seconds, so that much of what passes becomes old while it passes.
+const stack = await startSessions({ gateway: { limits: { originTimeoutSeconds: 1 } } });
+const { gateway, origin } = stack;
+const MANY = 10_000;
+/** The room that a channel may take, whatever passed. */
+const BOUND = { bytes: 16 * 1024, rows: 64, file: 128 * 1024 };
+
+/** Rows, the bytes in them, and the size of the file in a database of an object that is not running. */
+function measure(file) {
+  const database = new DatabaseSync(file, { readOnly: true });
+  const room = { bytes: 0, rows: 0, file: statSync(file).size };
+  const tables = database.prepare("SELECT name FROM sqlite_schema WHERE type = 'table'").all();
+  for (const { name } of tables) {
+    const columns = database.prepare(`SELECT name FROM pragma_table_info(?)`).all(name);
+    const lengths = columns.map((column) => `coalesce(length(CAST("${column.name}" AS BLOB)), 0)`).join(" + ");
+    const { rows, bytes } = database
+      .prepare(`SELECT count(*) AS rows, coalesce(sum(${lengths}), 0) AS bytes FROM "${name}"`)
+      .get();
+    room.rows += rows;
+    room.bytes += bytes;
+  }
+  database.close();
+  return room;
+}
+
+/** The room of the only channel's object. */
+async function room() {
+  await gateway.stop();
+  const files = gateway.objectFiles("Channel");
+  assert.equal(files.length, 1, "one object for one channel");
+  const measured = measure(files[0]);
+  await gateway.start();
+  return measured;
+}
+
+test(`after ${MANY} vouchers a channel takes no more room than bounds allow`, { timeout: 240_000 }, async (t) => {
+  const session = await openSession(stack, "abstract", { deposit: BigInt(MANY) * PRICE });
+  const { channel } = session;
+  const [signatures] = await presign([channel], MANY, PRICE);
+  const client = new SteadyClient(stack);
+  const headers = async (i) =>
+    session.authorization(await payloads.voucher(channel, BigInt(i + 1) * PRICE, { signature: signatures[i] }));
+  const buy = async (from, to) => {
+    let next = from;
+    // A few at a time, so that they also come out of order and some of them with a key that is remembered.
+    const worker = async (n) => {
+      while (next < to) {
+        const i = next++;
+        const { status, text } = await client.get(session.path, await headers(i), `key-${i}`, { via: n % 2 });
+        assert.equal(status, 200, text);
+        if (i % 500 === 0) origin.requests.length = 0;
+      }
+    };
+    await Promise.all(Array.from({ length: 8 }, (_, n) => worker(n)));
+  };
+  await session.challenge();
+  await buy(0, 10);
+  const few = await room();
+  await buy(10, MANY);
+  await expectLedger(stack, channel, { spent: channel.deposit, accepted: channel.deposit });
+  const many = await room();
+  client.close();
+  t.diagnostic(`after 10 vouchers ${JSON.stringify(few)}, after ${MANY} ${JSON.stringify(many)}`);
+  for (const name of Object.keys(BOUND)) assert.ok(many[name] <= BOUND[name], `${name}: ${many[name]} > ${BOUND[name]}`);
+});
