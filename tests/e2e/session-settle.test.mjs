@@ -108,48 +108,11 @@ test("by age: a single unit that is outstanding for long is settled, with nobody
   await configured(BY_AGE);
   const sessions = await Promise.all(METHODS.map((method) => bought(method, 1)));
   const unused = await openSession(stack, "evm");
-  const mark = await stack.mark();
   for (const session of sessions) {
     await settledTo(session, PRICE);
     await expectSettlements(session, [PRICE]);
   }
-  await mark.moved({ transactions: 2, transfers: 2, amount: 2n * PRICE });
   await expectSettlements(unused, []);
-});
-
-test("idle: a quiet channel is closed with no more than was spent, and the payer has the rest back", async () => {
-  await configured(WHEN_IDLE);
-  const sessions = await Promise.all(METHODS.map((method) => openSession(stack, method)));
-  for (const session of sessions) {
-    const first = await session.send(payloads.voucher(session.channel, 3n * PRICE));
-    expectReceipt(first, session, { accepted: 3n * PRICE, spent: PRICE });
-    const raised = await session.manage(payloads.voucher(session.channel, 9n * PRICE));
-    expectReceipt(raised, session, { status: 204, accepted: 9n * PRICE, spent: PRICE });
-  }
-  const last = Date.now() / 1000;
-  for (const session of sessions) {
-    const { channel } = session;
-    await until(async () => (await channel.state()).finalized, "the idle channel to be closed", LONG);
-    const [{ settledToPayee, refundedToPayer, transactionHash }] = await channel.events("ChannelClosed");
-    // The smallest voucher held that covers what was spent.
-    assert.equal(settledToPayee, 3n * PRICE);
-    assert.equal(refundedToPayer, channel.deposit - 3n * PRICE);
-    const { blockNumber } = await chain.public.getTransactionReceipt({ hash: transactionHash });
-    const { timestamp } = await chain.public.getBlock({ blockNumber });
-    assert.ok(Number(timestamp) >= last + WHEN_IDLE.closeIdleSeconds - 2, "not before it was idle");
-    const mark = await stack.mark();
-    await until(async () => (await session.pay()).status === 410, "410", LONG);
-    await mark.nothing();
-  }
-});
-
-test("idle: a channel that was opened and never used is given back whole", async () => {
-  await configured(WHEN_IDLE);
-  const session = await openSession(stack, "evm");
-  const { channel } = session;
-  await until(async () => (await channel.state()).finalized, "the idle channel to be closed", LONG);
-  const [{ settledToPayee, refundedToPayer }] = await channel.events("ChannelClosed");
-  assert.deepEqual({ settledToPayee, refundedToPayer }, { settledToPayee: 0n, refundedToPayer: channel.deposit });
 });
 
 for (const [name, fault] of Object.entries({
@@ -204,4 +167,40 @@ test("a settled channel takes no voucher at or below what is settled, and goes o
   expectProblem(old, 402, "session/insufficient-balance");
   await mark.nothing();
   expectReceipt(await session.pay(), session, { accepted: 4n * PRICE, spent: 4n * PRICE });
+});
+
+// Last in this file: every channel of the tests before is idle by now and may be closed as well.
+test("idle: a quiet channel is closed with no more than was spent, and the payer has the rest back", async () => {
+  await configured(WHEN_IDLE);
+  const sessions = await Promise.all(METHODS.map((method) => openSession(stack, method)));
+  for (const session of sessions) {
+    const first = await session.send(payloads.voucher(session.channel, 3n * PRICE));
+    expectReceipt(first, session, { accepted: 3n * PRICE, spent: PRICE });
+    const raised = await session.manage(payloads.voucher(session.channel, 9n * PRICE));
+    expectReceipt(raised, session, { status: 204, accepted: 9n * PRICE, spent: PRICE });
+  }
+  const last = Date.now() / 1000;
+  for (const session of sessions) {
+    const { channel } = session;
+    await until(async () => (await channel.state()).finalized, "the idle channel to be closed", LONG);
+    const [{ settledToPayee, refundedToPayer, transactionHash }] = await channel.events("ChannelClosed");
+    // The smallest voucher held that covers what was spent.
+    assert.equal(settledToPayee, 3n * PRICE);
+    assert.equal(refundedToPayer, channel.deposit - 3n * PRICE);
+    const { blockNumber } = await chain.public.getTransactionReceipt({ hash: transactionHash });
+    const { timestamp } = await chain.public.getBlock({ blockNumber });
+    assert.ok(Number(timestamp) >= last + WHEN_IDLE.closeIdleSeconds - 2, "not before it was idle");
+    const served = origin.requests.length;
+    await until(async () => (await session.pay()).status === 410, "410", LONG);
+    assert.equal(origin.requests.length, served);
+  }
+});
+
+test("idle: a channel that was opened and never used is given back whole", async () => {
+  await configured(WHEN_IDLE);
+  const session = await openSession(stack, "evm");
+  const { channel } = session;
+  await until(async () => (await channel.state()).finalized, "the idle channel to be closed", LONG);
+  const [{ settledToPayee, refundedToPayer }] = await channel.events("ChannelClosed");
+  assert.deepEqual({ settledToPayee, refundedToPayer }, { settledToPayee: 0n, refundedToPayer: channel.deposit });
 });
