@@ -39,13 +39,14 @@ const watched = (name) =>
     async fetch(...given) {
       this.#note("call");
       const dies = name === resets.name && ++calls % resets.every === 0;
-      if (dies && resets.when === "before") this.#state.abort("reset by the test");
+      if (dies && resets.when === "before") this.#die();
       const answer = await this.#object.fetch(...given);
-      if (dies) {
-        this.#note("reset");
-        this.#state.abort("reset by the test");
-      }
+      if (dies) this.#die();
       return answer;
+    }
+    #die() {
+      this.#note("reset");
+      this.#state.abort("reset by the test");
     }
     alarm(...given) {
       this.#note("alarm");
