@@ -17,7 +17,7 @@ const VOUCHERS = Number(process.env.SESSION_LOAD_VOUCHERS ?? 1_000);
 const KILLS = Number(process.env.SESSION_LOAD_KILLS ?? 6);
 const TOTAL = BigInt(VOUCHERS) * PRICE;
 
-const stack = await startSessions({ gateway: { limits: { settlementTimeoutSeconds: 30 } } });
+const stack = await startSessions({ gateway: { challengeLifetimeSeconds: 3_600, limits: { settlementTimeoutSeconds: 30 } } });
 const { chain, origin } = stack;
 
 /** How often the origin was asked for each path. Its records of requests are too many to keep. */
