@@ -209,6 +209,11 @@ for (const method of METHODS) {
       const { detail } = expectProblem(await session.send({ ...good, [missing]: undefined }), 402, "malformed-credential");
       assert.ok(detail.includes(missing), detail);
     }
+    for (const type of method === "evm" ? ["permit2", "magic"] : []) {
+      const answer = await session.send(payloads.open(session.channel, PRICE, { type }));
+      const kind = answer.status === 400 ? "method-unsupported" : "malformed-credential";
+      assert.match(expectProblem(answer, answer.status, kind).detail, /type/);
+    }
     await mark.nothing();
   });
 }

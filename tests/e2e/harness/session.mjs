@@ -20,7 +20,13 @@ export const SESSION_ROUTES = [
 ];
 
 /** Nothing is settled, closed or looked at unless a test says so: what moves on chain is then the test's own doing. */
-const QUIET = { settleAmount: "900000", settleAfterSeconds: 86_400, closeIdleSeconds: 864_000, watchSeconds: 200 };
+const QUIET = {
+  settleAmount: "900000",
+  settleAfterSeconds: 86_400,
+  closeIdleSeconds: 864_000,
+  watchSeconds: 200,
+  suggestedDeposit: "1",
+};
 
 /**
  * A stack whose gateway takes sessions of both methods: paid to the settlement account, both escrows approved by every payer.
