@@ -29,7 +29,7 @@ await runMain(async () => {
   const cases = given.cases?.split(",") ?? Object.keys(CASES);
   const unknown = cases.find((name) => !CASES[name]);
   if (unknown) throw new Stop(`unknown case ${unknown}; there are ${Object.keys(CASES).join(", ")}`);
-  const path = await bench({
+  const { path, failed } = await bench({
     short: Boolean(given.short),
     cases,
     media: (given.media ?? "tmpfs,disk").split(","),
@@ -41,6 +41,7 @@ await runMain(async () => {
     outDir: given.short ? at(".dev/bench/results") : at("benches/results"),
   });
   say(`\nResults: ${relative(ROOT, path)}`);
+  if (failed.length > 0) throw new Stop(`failed: ${failed.join("; ")}`);
 });
 
 function options() {

@@ -2,7 +2,7 @@
 // are the same for every contestant, except for the challenge that each has issued itself.
 import { encodeCredential, evmCredential, parseChallenges, reissue } from "../../tests/e2e/harness/protocol.mjs";
 import { EVENTS } from "./origin.mjs";
-import { channels, payers, SECRET, stranger, TOKEN_DOMAIN, UNITS, voucher } from "./setting.mjs";
+import { channels, DEPOSIT, payers, SECRET, stranger, TOKEN_DOMAIN, UNITS, voucher } from "./setting.mjs";
 
 const MEGABYTE = Buffer.alloc(1_000_000, "mpp-edge ");
 const SIGNED_WRONGLY = 512;
@@ -17,6 +17,7 @@ const SIGNED_WRONGLY = 512;
  * @property {number} [floor]
  * @property {boolean} [stored] an object writes, so what the storage lies on matters
  * @property {boolean} [sessions] needs a worker that takes sessions
+ * @property {number} [probed] how many requests object calls are counted over
  * @property {number} [rate] requests per second that are prepared for, at most
  * @property {number} [unitsPerRequest] what is counted besides requests: events
  * @property {Buffer} [body]
@@ -61,7 +62,7 @@ export const CASES = {
     title: "charge settled by an instant chain",
     connections: 64,
     stored: true,
-    rate: 1_500,
+    rate: 1_000,
     expect: 200,
     requests: (worker, count) => charges(worker, count),
   },
@@ -87,6 +88,7 @@ export const CASES = {
       units: EVENTS,
     }),
     unitsPerRequest: EVENTS,
+    probed: 4,
     rate: 8,
   },
   "events-burst": {
@@ -163,15 +165,20 @@ function paidByVoucher(
     order,
     stored: true,
     sessions: true,
-    rate: 3_500,
+    rate: 5_000,
     expect: 200,
     async requests(worker, count) {
       const challenge = await challengeOf(worker, `${path}?c=0`, "session");
+      const hand = async (payload, c) => {
+        const { target, lines } = request(challenge, payload, c, []);
+        return handIn(`${worker.url}${target}`, lines);
+      };
       // Each channel is known to the contestant before anything is measured: it takes a voucher without buying for it.
       for (let c = 0; c < channelCount; c += 1) {
-        const { target, lines } = request(challenge, await voucher(channels[c], price), c, []);
-        await handIn(`${worker.url}${target}`, lines);
+        const { status, text } = await hand(await voucher(channels[c], price), c);
+        if (status >= 300) throw new Error(`a first voucher was answered by ${status}: ${text}`);
       }
+      if (challenge) await mustRefuse(hand, price);
       const made = [];
       for (let i = 0; i < count; i += 1) {
         const c = i % channelCount;
@@ -188,6 +195,15 @@ function paidByVoucher(
 async function handIn(url, lines) {
   const headers = lines.map((line) => [line.slice(0, line.indexOf(":")), line.slice(line.indexOf(":") + 2)]);
   const answer = await fetch(url, { method: "POST", headers });
-  const text = await answer.text();
-  if (!answer.ok) throw new Error(`a first voucher was answered by ${answer.status}: ${text}`);
+  return { status: answer.status, text: await answer.text() };
+}
+
+/** Whoever takes what is wrong is fast for the wrong reason. */
+async function mustRefuse(hand, price) {
+  const signedByStranger = await voucher({ id: channels[0].id, payer: stranger }, 2n * price);
+  const overDeposit = await voucher(channels[0], DEPOSIT + price);
+  for (const payload of [signedByStranger, overDeposit]) {
+    const { status } = await hand(payload, 0);
+    if (status !== 402) throw new Error(`a voucher that is wrong was answered by ${status}`);
+  }
 }

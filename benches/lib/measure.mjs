@@ -46,6 +46,9 @@ export async function slice({ load, contestant, item, folder, chain, warmupMs, m
     writeFileSync(join(inMemory, "requests"), frames(requests));
     if (item.body) writeFileSync(join(inMemory, "body"), item.body);
     const rpcBefore = { posts: chain.posts, calls: { ...chain.calls } };
+    const callsBefore = count && (await probe(worker)).calls;
+    const helperBefore = process.cpuUsage();
+    const begun = performance.now();
     const expect = contestant.name === "floor" ? (item.floor ?? item.expect) : item.expect;
     const { output } = await command(
       [
@@ -63,10 +66,21 @@ export async function slice({ load, contestant, item, folder, chain, warmupMs, m
       ],
       { timeoutSeconds: 300 },
     ).finally(forget);
+    const { user, system } = process.cpuUsage(helperBefore);
+    const helperUtilisation = (user + system) / 1000 / (performance.now() - begun);
     const measured = JSON.parse(output.trim().split("\n").at(-1));
-    const probe = count && (await (await fetch(`${worker.url}/__bench`)).json());
-    return { ...figures(measured, item), ...rpc(rpcBefore, chain, measured.total), rssBytes: residentBytes(worker.pid), probe };
+    const probed = count && (await probe(worker));
+    if (chain.unknown.size > 0) throw new Error("a wrong chain gives wrong numbers");
+    return {
+      ...figures(measured, item),
+      ...rpc(rpcBefore, chain, measured.total),
+      helperUtilisation,
+      rssBytes: residentBytes(worker.pid),
+      probe: probed && { calls: probed.calls - callsBefore, wasmBytes: probed.wasmBytes },
+    };
   } catch (error) {
+    if (chain.unknown.size > 0) error.message += `\nthe chain stub was asked for what it does not know: ${[...chain.unknown]}`;
+    chain.unknown.clear();
     error.message += `\nworkerd of ${contestant.name} said:\n${worker.printed()}`;
     throw error;
   } finally {
@@ -74,6 +88,9 @@ export async function slice({ load, contestant, item, folder, chain, warmupMs, m
     remove();
   }
 }
+
+/** What the probe inside of a contestant has seen so far. */
+const probe = async (worker) => (await fetch(`${worker.url}/__bench`)).json();
 
 /** Numbers a request, whatever of a request the window holds: long answers count by their bytes. */
 function figures(measured, item) {

@@ -2,7 +2,7 @@
 // costs is not measured, because nothing is timed with it.
 import { env, WorkerEntrypoint } from "cloudflare:workers";
 
-const calls = {};
+let calls = 0;
 const memories = [];
 
 WebAssembly.Instance = new Proxy(WebAssembly.Instance, {
@@ -13,33 +13,27 @@ WebAssembly.Instance = new Proxy(WebAssembly.Instance, {
   },
 });
 
-for (const [name, binding] of Object.entries(env)) {
-  if (typeof binding?.idFromName !== "function") continue;
-  const prototype = Object.getPrototypeOf(binding);
-  // All namespaces share one prototype: the one that is asked is known by its identity.
-  const get = prototype.get;
-  if (get.counted) {
-    get.counted.set(binding, name);
-    continue;
-  }
-  const counted = new Map([[binding, name]]);
-  prototype.get = Object.assign(
-    function (...given) {
-      return new Proxy(get.apply(this, given), {
-        get(stub, property) {
-          const value = Reflect.get(stub, property, stub);
-          if (typeof value !== "function") return value;
-          return (...args) => {
-            const of = [...counted].find(([known]) => known === this)?.[1] ?? "object";
-            calls[of] = (calls[of] ?? 0) + 1;
-            // Not by `apply`: a property of a stub's method is a method of the object, too.
-            return stub[property](...args);
-          };
-        },
-      });
+// All namespaces share one prototype.
+const namespace = Object.values(env).find((binding) => typeof binding?.idFromName === "function");
+const prototype = namespace && Object.getPrototypeOf(namespace);
+for (const method of namespace ? ["get", "getByName"] : []) {
+  const original = prototype[method];
+  prototype[method] = function (...given) {
+    return counted(original.apply(this, given));
+  };
+}
+
+function counted(stub) {
+  return new Proxy(stub, {
+    get(_, property) {
+      if (typeof stub[property] !== "function") return stub[property];
+      return (...given) => {
+        calls += 1;
+        // Not by `apply`: a property of a stub's method is a method of the object, too.
+        return stub[property](...given);
+      };
     },
-    { counted },
-  );
+  });
 }
 
 /** The contestant's entry with one more path. */

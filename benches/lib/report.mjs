@@ -1,6 +1,7 @@
 // Results as Markdown: the numbers, the ratios that the targets are about, and what they were measured on.
 import { CASES } from "./cases.mjs";
-import { paired } from "./statistics.mjs";
+import { ratios } from "./ratios.mjs";
+import { targets } from "./targets.mjs";
 
 const fixed = (digits) => (value) => (Number.isFinite(value) ? value.toFixed(digits) : "–");
 const [whole, one, two] = [0, 1, 2].map(fixed);
@@ -15,23 +16,6 @@ function table(titles, rows) {
   return [line(titles), line(rule), ...rows.map(line)].join("\n");
 }
 
-/** Ratios of one case, each taken within a round. */
-export function ratios({ contestants }) {
-  const { floor, peer, ours } = contestants;
-  if (!floor || !peer || !ours) return undefined;
-  const count = Math.min(...[floor, peer, ours].map(({ rounds }) => rounds.length));
-  const at = (contestant, key) => (round) => contestant.rounds[round][key];
-  const over = (contestant) => (round) => at(contestant, "cpuMicros")(round) - at(floor, "cpuMicros")(round);
-  return {
-    overhead: paired(count, over(ours)),
-    peerOverhead: paired(count, over(peer)),
-    overheadToPeers: paired(count, (round) => over(ours)(round) / over(peer)(round)),
-    cpuToPeers: paired(count, (round) => at(ours, "cpuMicros")(round) / at(peer, "cpuMicros")(round)),
-    rateToPeers: paired(count, (round) => at(ours, "rate")(round) / at(peer, "rate")(round)),
-    rateToFloors: paired(count, (round) => at(ours, "rate")(round) / at(floor, "rate")(round)),
-  };
-}
-
 function figures(result) {
   const rows = [];
   for (const [name, { summary, objectCalls }] of Object.entries(result.contestants)) {
@@ -44,6 +28,7 @@ function figures(result) {
       whole(summary.cpuMicros),
       percent(summary.spread.cpuMicros),
       two(summary.utilisation),
+      two(summary.helperUtilisation),
       objectCalls === undefined ? "–" : two(objectCalls),
       two(summary.rpcCalls),
       two(summary.rpcPosts),
@@ -51,8 +36,8 @@ function figures(result) {
     ]);
   }
   const titles = [
-    ...["", "requests/s", "spread", "p50 ms", "p99 ms", "CPU µs", "spread", "cores", "object calls", "RPC calls"],
-    ...["RPC posts", "memory"],
+    ...["", "requests/s", "spread", "p50 ms", "p99 ms", "CPU µs", "spread", "cores", "helper's"],
+    ...["object calls", "RPC calls", "RPC posts", "memory"],
   ];
   return table(titles, rows);
 }
@@ -79,6 +64,16 @@ function comparison(results) {
   return table(titles, rows);
 }
 
+function verdicts(report) {
+  const rows = targets(report).map(({ what, value, limit, atLeast, met, digits = 2 }) => [
+    what,
+    fixed(digits)(value),
+    `${atLeast ? "≥" : "≤"} ${limit}`,
+    met ? "met" : "**missed**",
+  ]);
+  return rows.length > 0 ? table(["target", "here", "wanted", ""], rows) : "None of the cases with targets were run.";
+}
+
 function once({ sizes, startUp, wasmBytes }) {
   const rows = Object.entries(sizes).map(([name, { raw, gzip }]) => [
     name,
@@ -98,10 +93,12 @@ export function markdown(report) {
   const storage = Object.entries(report.media).map(([name, kind]) => `${name} (${kind})`);
   const sections = results.map((result) => {
     const { title, unitsPerRequest } = CASES[result.case];
+    const heading = `### ${result.case}, storage on ${result.medium}: ${title}`;
+    if (result.failed) return `${heading}\n\nFailed: ${result.failed.split("\n")[0]}\n`;
     const notes = [];
     if (unitsPerRequest) notes.push(`A request is ${unitsPerRequest} events.`);
     if (Object.values(result.contestants).some(({ summary }) => summary.exhausted)) notes.push("Ran out of prepared requests.");
-    return `### ${result.case}, storage on ${result.medium}: ${title}\n\n${figures(result)}\n${notes.length ? `\n${notes.join(" ")}\n` : ""}`;
+    return `${heading}\n\n${figures(result)}\n${notes.length ? `\n${notes.join(" ")}\n` : ""}`;
   });
   return `# Bench of ${date}
 
@@ -110,11 +107,14 @@ ${machine.cpu}, ${machine.cores} cores, ${machine.memoryGiB} GiB, ${machine.syst
 ${versions.workerd}, ${versions.rustc}, Node ${versions.node}, mppx ${versions.mppx}, viem ${versions.viem}; commit ${versions.commit}, wasm ${versions.wasmSha256}.
 Storage: ${storage.join(", ")}. ${options.rounds} rounds of ${options.measureMs / 1000} s after ${options.warmupMs / 1000} s of warm-up, contestants in turn, each on a
 fresh process and an empty storage. CPU is workerd's processor time divided by requests; percentiles are of every latency as it was; spread is half
-the distance between the rounds' extremes. Overhead is CPU above the floor's of the same round. Origin, chain and load share the machine with workerd.
+the distance between the rounds' extremes. Overhead is CPU above the floor's of the same round. Origin, chain and load
+share the machine with workerd: “cores” is how much of one core workerd used, “helper's” how much origin and chain did.
 
 ## Compared
 
-${comparison(results)}
+${verdicts(report)}
+
+${comparison(results.filter(({ failed }) => !failed))}
 
 ## Once
 

@@ -30,7 +30,7 @@ export const settlement = account("settlement");
 export const stranger = account("stranger");
 export const payers = Array.from({ length: 64 }, (_, i) => account(`payer ${i}`));
 
-const DEPOSIT = 10n ** 18n;
+export const DEPOSIT = 10n ** 18n;
 const NOBODY = "0x0000000000000000000000000000000000000000";
 
 /** Channel `index` of payer `index`, whose vouchers the payer signs. */
@@ -63,7 +63,7 @@ const signed = new Map();
 
 /** The payload of a voucher, signed once however often it is asked for. */
 export async function voucher({ id, payer }, cumulative) {
-  const key = `${id}${cumulative}`;
+  const key = `${id}${cumulative}${payer.address}`;
   const known = signed.get(key);
   if (known) return known;
   const amount = cumulative.toString(16).padStart(64, "0");

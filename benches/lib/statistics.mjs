@@ -12,7 +12,10 @@ export function spread(values) {
   return (Math.max(...values) - Math.min(...values)) / median(values);
 }
 
-const SUMMED = ["rate", "p50", "p99", "cpuMicros", "utilisation", "clientCpuMicros", "rssBytes", "rpcCalls", "rpcPosts"];
+const SUMMED = [
+  ...["rate", "p50", "p99", "cpuMicros", "utilisation", "clientCpuMicros", "helperUtilisation"],
+  ...["rssBytes", "rpcCalls", "rpcPosts"],
+];
 
 /** One contestant's rounds of one case as medians, with the spread of what is compared. */
 export function summary(rounds) {
@@ -24,9 +27,3 @@ export function summary(rounds) {
     rounds: rounds.length,
   };
 }
-
-/**
- * The median over the rounds of a ratio taken within each: what drifts with the machine cancels out.
- * @param {(round: number) => number} of
- */
-export const paired = (rounds, of) => median(Array.from({ length: rounds }, (_, round) => of(round)));
