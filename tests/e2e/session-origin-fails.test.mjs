@@ -1,0 +1,201 @@
+// B5 for sessions: what the origin fails to deliver is credited back, exactly once; what it delivered, or refused by itself, is not.
+import assert from "node:assert/strict";
+import { afterEach, test } from "node:test";
+import { METHODS } from "./harness/channels.mjs";
+import { expectProblem } from "./harness/expect.mjs";
+import { leaveAt } from "./harness/leaving.mjs";
+import { faults } from "./harness/origin.mjs";
+import { until } from "./harness/processes.mjs";
+import {
+  expectLedger,
+  expectReceipt,
+  ledger,
+  openChannel,
+  openSession,
+  PRICE,
+  payloads,
+  Session,
+  startSessions,
+} from "./harness/session.mjs";
+
+const stack = await startSessions({ gateway: { limits: { originTimeoutSeconds: 2 } } });
+const { origin } = stack;
+const PATH = "/s/item/1";
+const BOTH = ["/s/once", "/s/draw"];
+
+afterEach(async () => {
+  origin.reset();
+  await origin.accept().catch(() => {});
+});
+
+/** Waits until the books say that this much is spent, and checks the rest of them. */
+async function spentIs(session, spent, accepted) {
+  await until(async () => (await ledger(stack, session.channel)).spent === String(spent), `${spent} to be spent`);
+  await expectLedger(stack, session.channel, accepted === undefined ? { spent } : { spent, accepted });
+}
+
+/** How an origin can fail: [the answer's status, the behaviour]. */
+const failures = {
+  "answers 500": [500, faults.status(500)],
+  "answers 502": [502, faults.status(502)],
+  "answers 503": [503, faults.status(503)],
+  "answers 408": [408, faults.status(408)],
+  "answers 425": [425, faults.status(425)],
+  "answers 429": [429, faults.status(429)],
+  "hangs up": [502, faults.reset()],
+  "never answers": [504, faults.hang()],
+};
+
+for (const method of METHODS) {
+  for (const [name, [status, fault]] of Object.entries(failures)) {
+    test(`${method}: an origin that ${name} is not paid, and the same voucher buys when it is well again`, async () => {
+      for (const path of BOTH) {
+        const session = await openSession(stack, method, { path });
+        const voucher = await payloads.voucher(session.channel, PRICE);
+        const mark = await stack.mark();
+        origin.next(fault);
+        const failed = await session.send(voucher);
+        assert.equal(failed.status, status, failed.text);
+        assert.equal(failed.headers["payment-receipt"], undefined);
+        await spentIs(session, 0, PRICE);
+        expectReceipt(await session.send(voucher, { via: 1 }), session, { accepted: PRICE, spent: PRICE, units: 1 });
+        expectProblem(await session.send(voucher), 402, "session/insufficient-balance");
+        await mark.moved({ origin: 2 });
+      }
+    });
+  }
+
+  test(`${method}: an origin that cannot be reached is not paid`, async () => {
+    const session = await openSession(stack, method);
+    const mark = await stack.mark();
+    await origin.refuse();
+    for (let i = 0; i < 3; i++) expectProblem(await session.send(payloads.voucher(session.channel, PRICE)), 502);
+    await origin.accept();
+    await spentIs(session, 0, PRICE);
+    expectReceipt(await session.send(payloads.voucher(session.channel, PRICE)), session, { spent: PRICE });
+    await mark.moved({ origin: 1 });
+  });
+
+  test(`${method}: an origin that breaks off in the middle is not paid`, async () => {
+    for (const path of BOTH) {
+      const session = await openSession(stack, method, { path });
+      const voucher = await payloads.voucher(session.channel, PRICE);
+      const mark = await stack.mark();
+      origin.next(faults.dieMidBody());
+      assert.ok((await session.send(voucher)).aborted, "a cut body is not passed off as a whole one");
+      await spentIs(session, 0, PRICE);
+      const whole = await session.send(voucher);
+      expectReceipt(whole, session, { spent: PRICE, units: 1 });
+      assert.equal(whole.text, `content of GET ${path}`);
+      await spentIs(session, PRICE, PRICE);
+      await mark.moved({ origin: 2 });
+    }
+  });
+
+  test(`${method}: a failure whose own body breaks off is credited once`, async () => {
+    const session = await openSession(stack, method);
+    expectReceipt(await session.pay(), session, { spent: PRICE });
+    origin.next({
+      answer(request, response) {
+        response.writeHead(500, { "content-length": "1000" });
+        response.write("half of an excuse", () => request.socket.destroy());
+      },
+    });
+    const failed = await session.pay().catch(() => undefined);
+    if (failed) assert.equal(failed.headers["payment-receipt"], undefined);
+    await spentIs(session, PRICE, 2n * PRICE);
+    expectReceipt(await session.pay(), session, { spent: 2n * PRICE });
+    await spentIs(session, 2n * PRICE, 3n * PRICE);
+  });
+
+  test(`${method}: what the origin refuses by itself is paid for: it was asked and it answered`, async () => {
+    const session = await openSession(stack, method);
+    const mark = await stack.mark();
+    for (const [i, status] of [400, 401, 403, 404, 409, 410].entries()) {
+      origin.next(faults.status(status));
+      const answer = await session.pay();
+      assert.equal(answer.status, status);
+      await expectLedger(stack, session.channel, { spent: BigInt(i + 1) * PRICE });
+    }
+    await mark.moved({ origin: 6 });
+  });
+
+  test(`${method}: a redirect is an answer and is paid for`, async () => {
+    const session = await openSession(stack, method);
+    origin.next(faults.redirect("/elsewhere"));
+    assert.equal((await session.pay()).status, 302);
+    await expectLedger(stack, session.channel, { spent: PRICE });
+  });
+
+  test(`${method}: an origin that asks for payment itself is a failure of the origin`, async () => {
+    const session = await openSession(stack, method);
+    origin.next(faults.status(402));
+    assert.equal((await session.pay()).status, 502);
+    await spentIs(session, 0, PRICE);
+  });
+
+  test(`${method}: forty at once, every other one failed: the books hold what was delivered`, async () => {
+    const session = await openSession(stack, method);
+    await session.challenge();
+    let turn = 0;
+    origin.always({
+      answer(request, response) {
+        turn += 1;
+        const fault = turn % 2 ? faults.content() : [faults.status(500), faults.reset()][(turn / 2) % 2];
+        fault.answer(request, response);
+      },
+    });
+    const answers = await Promise.all(Array.from({ length: 40 }, (_, i) => session.pay({ via: i % 2 })));
+    const served = answers.filter(({ status }) => status === 200).length;
+    assert.equal(served, 20);
+    await spentIs(session, BigInt(served) * PRICE, 40n * PRICE);
+  });
+
+  test(`${method}: the same voucher may fail many times and still buys once`, async () => {
+    const session = await openSession(stack, method, { path: "/s/once" });
+    const voucher = await payloads.voucher(session.channel, PRICE);
+    origin.next(...Array.from({ length: 10 }, () => faults.status(500)));
+    for (let i = 0; i < 10; i++) assert.equal((await session.send(voucher)).status, 500);
+    await spentIs(session, 0, PRICE);
+    expectReceipt(await session.send(voucher), session, { spent: PRICE });
+    expectProblem(await session.send(voucher), 402, "session/insufficient-balance");
+    await spentIs(session, PRICE, PRICE);
+  });
+
+  test(`${method}: a credit is for what was booked, at its own price`, async () => {
+    const session = await openSession(stack, method);
+    expectReceipt(await session.pay(), session, { spent: PRICE });
+    origin.next(faults.status(500));
+    assert.equal((await session.pay({ path: "/s/dear" })).status, 500);
+    await spentIs(session, PRICE, 6n * PRICE);
+    expectReceipt(await session.pay({ path: "/s/dear" }), session, { spent: 6n * PRICE });
+  });
+
+  test(`${method}: a client that hangs up while the origin works has bought`, async () => {
+    const session = await openSession(stack, method);
+    const authorization = await session.authorization(await payloads.voucher(session.channel, PRICE));
+    const { promise: released, resolve: release } = Promise.withResolvers();
+    origin.next({
+      async answer(_request, response) {
+        await released;
+        response.end("too late");
+      },
+    });
+    const count = origin.requests.length;
+    assert.ok(await leaveAt(stack, PATH, { authorization }, () => origin.arrival(count + 1)));
+    release();
+    await expectLedger(stack, session.channel, { accepted: PRICE, spent: PRICE });
+    // What else is bought later tells that nothing came back in the meantime.
+    session.cumulative = PRICE;
+    expectReceipt(await session.pay(), session, { spent: 2n * PRICE });
+    await expectLedger(stack, session.channel, { spent: 2n * PRICE });
+  });
+}
+
+test("an open that buys and is failed by the origin leaves the channel open and unspent", async () => {
+  const session = new Session(stack, await openChannel(stack, "evm"));
+  origin.next(faults.status(500));
+  assert.equal((await session.send(payloads.open(session.channel, PRICE))).status, 500);
+  await spentIs(session, 0, PRICE);
+  expectReceipt(await session.send(payloads.voucher(session.channel, PRICE)), session, { spent: PRICE });
+});
