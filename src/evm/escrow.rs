@@ -195,6 +195,11 @@ impl EscrowFacts {
 }
 
 impl Opening {
+    /// Who will sign the channel's vouchers.
+    pub fn signer(&self) -> Address {
+        if self.authorized_signer == Address::ZERO { self.signed.authorization.from } else { self.authorized_signer }
+    }
+
     /// The authorization's nonce that binds it to this channel's parameters, so that nobody can open
     /// another channel with it.
     pub fn nonce(&self) -> B256 {
@@ -289,9 +294,19 @@ impl Payout {
     /// Whether these logs show that the channel ended with at least this much settled.
     pub fn is_closed_by(&self, logs: &[Log]) -> bool {
         let wanted = self.voucher.cumulative.to_u256();
+        self.ends(logs).any(|settled| settled >= wanted)
+    }
+
+    /// Whether these logs show that the channel ended, with whatever was settled.
+    pub fn is_ended_by(&self, logs: &[Log]) -> bool {
+        self.ends(logs).next().is_some()
+    }
+
+    /// What was settled when the channel ended.
+    fn ends(&self, logs: &[Log]) -> impl Iterator<Item = U256> {
         self.logs(logs)
             .filter_map(|log| ChannelClosed::decode_raw_log(log.topics.iter().copied(), &log.data).ok())
-            .any(|event| event.settledToPayee >= wanted)
+            .map(|event| event.settledToPayee)
     }
 
     fn logs<'a>(&self, logs: &'a [Log]) -> impl Iterator<Item = &'a Log> {

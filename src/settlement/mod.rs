@@ -1,10 +1,15 @@
-//! The settlement account's outbox: what it has to bring onto the chain, as a state machine.
+//! The settlement account's outbox: what it has to bring onto the chain, as a state machine; and the channels it
+//! keeps an eye on.
 
 mod operation;
 mod outbox;
+mod purpose;
+mod watched;
 
-pub use operation::{Attempt, Ending, Operation, Purpose, Search, Transfer};
+pub use operation::{Attempt, Ending, Operation, Search};
 pub use outbox::{AccountView, Effect, Outbox, Receipts, poll_delay};
+pub use purpose::{Purpose, SearchPlan, Transfer};
+pub use watched::Watched;
 
 use crate::evm::B256;
 use crate::protocol::problem::{Problem, ProblemKind};
@@ -31,12 +36,13 @@ pub enum Failure {
     Reverted,
     /// Its time was over before a transaction was mined.
     Expired,
-    /// The authorization was cancelled, or used for something else than this payment.
+    /// Something else has come in its way: the authorization was cancelled, or used for something else than this
+    /// payment; the channel ended with less than its voucher.
     UsedElsewhere,
 }
 
 impl Failure {
-    /// The answer to the payer.
+    /// The answer to the payer of a charge.
     pub fn problem(self) -> Problem {
         match self {
             Self::Reverted => Problem::new(ProblemKind::VerificationFailed, "the transfer was reverted by the token; nothing was paid"),

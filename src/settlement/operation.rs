@@ -1,10 +1,9 @@
 //! One operation of the outbox: an effect on the chain, and the transactions tried for it.
 
-use super::{Failure, Verdict};
-use crate::evm::erc3009::SignedAuthorization;
+use super::{Failure, Purpose, Verdict};
 use crate::evm::jsonrpc::{NodeError, Receipt};
-use crate::evm::transaction::{Call, GasPrice};
-use crate::evm::{Address, B256, keccak256};
+use crate::evm::transaction::GasPrice;
+use crate::evm::{Address, B256, ChainId};
 use crate::time::{Timestamp, UnixSeconds};
 use alloc::vec::Vec;
 use alloy_primitives::Bytes;
@@ -32,29 +31,6 @@ const UNUSED: Duration = Duration::from_secs(3);
 /// …or used without a trace before that counts.
 const TRACELESS: Duration = Duration::from_secs(60);
 
-/// The chain's clock may lag behind ours by this much.
-const CLOCK_SKEW: Duration = Duration::from_secs(30);
-
-/// Moving tokens by a payer's authorization.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Transfer {
-    /// The token's contract.
-    pub token: Address,
-    /// What the payer signed.
-    pub signed: SignedAuthorization,
-    /// The payment cannot be older than this: a use of the authorization before is not ours.
-    pub since: Timestamp,
-}
-
-/// What an operation is to bring about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Purpose {
-    /// A charge.
-    Transfer(Transfer),
-}
-
 /// A transaction tried for an operation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -71,8 +47,7 @@ pub struct Attempt {
     pub signed_at: Timestamp,
 }
 
-/// The transaction, ours or not, in which the token logged the use of an authorization, or its
-/// cancellation.
+/// The transaction, ours or not, of the last log that a [`SearchPlan`](super::SearchPlan) finds.
 #[derive(Clone, Debug)]
 pub struct Ending {
     /// Its receipt.
@@ -81,12 +56,12 @@ pub struct Ending {
     pub mined_at: UnixSeconds,
 }
 
-/// What a node says about the end of an authorization.
+/// What a node says about the end of a purpose.
 #[derive(Clone, Debug)]
 pub struct Search {
-    /// Whether the token holds it for used or cancelled.
+    /// What [`Purpose::is_used`] read.
     pub used: bool,
-    /// The transaction of its log.
+    /// The transaction of the log.
     pub ending: Option<Ending>,
 }
 
@@ -105,16 +80,19 @@ pub struct Operation {
     /// Since when the nonce is used up without a receipt of ours.
     absent_since: Option<Timestamp>,
     underpriced: bool,
-    /// The first block after which the authorization is no longer valid.
+    /// The first block that is too late for it.
     late_since: Option<u64>,
-    /// Since when searches find nothing, and whether the authorization was used then.
+    /// Since when searches find nothing, and what the state said then.
     fruitless_since: Option<(Timestamp, bool)>,
+    /// Nothing was sent for it, nothing was found, and nothing is to be waited for.
+    in_vain: bool,
     broadcast_at: Timestamp,
 }
 
 /// What the chain says at one moment.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Chain {
+    pub(super) id: ChainId,
     pub(super) block: u64,
     pub(super) time: UnixSeconds,
     /// Transactions of the account in blocks.
@@ -139,37 +117,8 @@ pub(super) enum Step {
     Renumber,
     /// Take the nonce of the gap and sign, unless another does.
     FillGap,
-    /// Look for the authorization's use in the token's logs.
+    /// Search for what has become of it.
     Investigate,
-}
-
-impl Purpose {
-    /// Derived from what is paid for, so that asking twice is asking once.
-    pub fn id(&self) -> B256 {
-        let Self::Transfer(Transfer { token, signed, .. }) = self;
-        let mut identity = Vec::with_capacity(72);
-        identity.extend_from_slice(token.as_slice());
-        identity.extend_from_slice(signed.authorization.from.as_slice());
-        identity.extend_from_slice(signed.authorization.nonce.as_slice());
-        keccak256(identity)
-    }
-
-    /// The call that brings it about.
-    pub fn call(&self) -> Call {
-        let Self::Transfer(transfer) = self;
-        Call { to: transfer.token, data: transfer.signed.transfer_call().into() }
-    }
-
-    /// After this a mined transaction reverts.
-    const fn valid_before(&self) -> UnixSeconds {
-        let Self::Transfer(transfer) = self;
-        transfer.signed.authorization.valid_before
-    }
-
-    fn is_fulfilled_by(&self, receipt: &Receipt) -> bool {
-        let Self::Transfer(transfer) = self;
-        receipt.succeeded() && transfer.signed.authorization.is_settled_by(transfer.token, &receipt.logs)
-    }
 }
 
 impl Operation {
@@ -185,6 +134,7 @@ impl Operation {
             underpriced: false,
             late_since: None,
             fruitless_since: None,
+            in_vain: false,
             broadcast_at: now,
         }
     }
@@ -194,9 +144,9 @@ impl Operation {
         self.verdict
     }
 
-    /// Whether nothing is left to do for it.
+    /// Whether nothing is left to do for it. Without a verdict it is as if it had never been asked for.
     pub const fn is_finished(&self) -> bool {
-        self.verdict.is_some() && self.nonce.is_none()
+        self.nonce.is_none() && (self.verdict.is_some() || self.in_vain)
     }
 
     /// The transactions tried so far.
@@ -212,6 +162,11 @@ impl Operation {
     /// Whether nothing was sent for it, nor is to be.
     pub(super) const fn is_search(&self) -> bool {
         self.gas_limit.is_none() && self.attempts.is_empty() && self.verdict.is_none()
+    }
+
+    /// Whether something was sent for it that may still take effect.
+    pub(super) const fn is_on_its_way(&self) -> bool {
+        self.gas_limit.is_some() && self.verdict.is_none()
     }
 
     pub(super) const fn gas_limit(&self) -> Option<u64> {
@@ -257,12 +212,12 @@ impl Operation {
         if self.verdict.is_some() {
             return self.reclaim(chain, now);
         }
-        self.late_since = (chain.time >= self.purpose.valid_before()).then(|| self.late_since.unwrap_or(chain.block).min(chain.block));
+        self.late_since = self.is_late(chain).then(|| self.late_since.unwrap_or(chain.block).min(chain.block));
         if let Some(receipt) = receipt {
             if !is_deep(receipt, chain) {
                 return Step::Wait;
             }
-            if self.purpose.is_fulfilled_by(receipt) {
+            if self.purpose.is_fulfilled_by(chain.id, receipt) {
                 self.end(Verdict::Settled { transaction: receipt.transaction_hash });
                 self.release_used(chain);
                 return Step::Wait;
@@ -306,8 +261,12 @@ impl Operation {
         }
     }
 
-    /// Whether the time for the transfer is over, in a block as deep as a settlement must be: a reorganisation
-    /// may take a shallower one back and bring the transfer in time.
+    fn is_late(&self, chain: &Chain) -> bool {
+        self.purpose.valid_before().is_some_and(|end| chain.time >= end)
+    }
+
+    /// Whether its time is over, in a block as deep as a settlement must be: a reorganisation may take a
+    /// shallower one back and bring it in time.
     fn is_over(&self, chain: &Chain) -> bool {
         self.late_since.is_some_and(|block| depth(block, chain) >= chain.confirmations)
     }
@@ -339,12 +298,13 @@ impl Operation {
         self.absent_since = None;
     }
 
-    /// The chain was searched for the authorization's end. `account` is the settlement account.
+    /// The chain was searched. `account` is the settlement account.
     pub(super) fn conclude(&mut self, search: &Search, account: Address, chain: &Chain, now: Timestamp) {
         if self.verdict.is_some() {
             return;
         }
-        let verdict = match &search.ending {
+        let ending = search.ending.as_ref().filter(|ending| self.purpose.is_decided_by(chain.id, &ending.receipt));
+        let verdict = match ending {
             Some(ending) => self.judge(ending, account, chain),
             None => self.judge_absence(search.used, chain, now).map(Verdict::Failed),
         };
@@ -360,13 +320,8 @@ impl Operation {
             return None;
         }
         let transaction = ending.receipt.transaction_hash;
-        let Purpose::Transfer(transfer) = &self.purpose;
-        let ours = self.attempts.iter().any(|attempt| attempt.hash == transaction);
-        // A transaction of our account that this outbox does not know was sent by another gateway that
-        // shares the account: it has sold that payment already.
-        let sold_elsewhere = ending.receipt.from == account && !ours;
-        let in_our_time = ours || Timestamp::saturating_add(ending.mined_at.timestamp(), CLOCK_SKEW) >= transfer.since;
-        let counts = self.purpose.is_fulfilled_by(&ending.receipt) && in_our_time && !sold_elsewhere;
+        let sent_by_us = self.attempts.iter().any(|attempt| attempt.hash == transaction);
+        let counts = self.purpose.is_fulfilled_by(chain.id, &ending.receipt) && self.purpose.is_ours(ending, sent_by_us, account);
         Some(if counts { Verdict::Settled { transaction } } else { Verdict::Failed(Failure::UsedElsewhere) })
     }
 
@@ -383,13 +338,15 @@ impl Operation {
         if now.since(since) < if used { TRACELESS } else { UNUSED } {
             return None;
         }
-        let in_time = chain.time < self.purpose.valid_before();
-        match (used, in_time, self.attempts.is_empty()) {
+        match (used, self.is_late(chain), self.attempts.is_empty()) {
             (true, _, _) => Some(Failure::UsedElsewhere),
-            (false, false, _) => Some(Failure::Expired),
-            (false, true, false) => Some(Failure::Reverted),
-            // Who said it was used was wrong, or the block is being replaced: it will be used, or expire.
-            (false, true, true) => None,
+            (false, true, _) => Some(Failure::Expired),
+            (false, false, false) => Some(Failure::Reverted),
+            // Who said it was used was wrong, or the block is being replaced.
+            (false, false, true) => {
+                self.in_vain = !self.purpose.awaits_others();
+                None
+            }
         }
     }
 }

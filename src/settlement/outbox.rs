@@ -1,6 +1,7 @@
 //! The outbox: all operations of one account on one chain, its nonces and its prices.
 
-use super::operation::{Attempt, Chain, Operation, Purpose, Search, Step};
+use super::Purpose;
+use super::operation::{Attempt, Chain, Operation, Search, Step};
 use crate::evm::jsonrpc::{Block, NodeError, Receipt};
 use crate::evm::key::PrivateKey;
 use crate::evm::transaction::{Call, GasPrice, Unsigned};
@@ -48,7 +49,7 @@ pub struct Receipts {
 pub enum Effect {
     /// Send a transaction, after the operation is persisted.
     Broadcast(Bytes),
-    /// Search for the end of the authorization, then [`Outbox::conclude`].
+    /// Search as [`Purpose::search`] says, then [`Outbox::conclude`].
     Investigate,
 }
 
@@ -124,6 +125,12 @@ impl Outbox {
         self.operations.get(id).is_none_or(|operation| gas_limit.is_some() && operation.is_search())
     }
 
+    /// Whether another operation on its way uses the same authorization: only one of them can succeed.
+    pub fn has_rival(&self, purpose: &Purpose) -> bool {
+        let id = purpose.id();
+        self.operations.iter().any(|(other, operation)| *other != id && operation.is_on_its_way() && operation.purpose.rivals(purpose))
+    }
+
     /// Takes an operation on, unless it is here. Returns the transaction to broadcast once it is persisted.
     /// Without a `gas_limit` nothing is sent, and the next review investigates.
     pub fn submit(&mut self, purpose: Purpose, gas_limit: Option<u64>, now: Timestamp) -> Option<Bytes> {
@@ -155,6 +162,7 @@ impl Outbox {
         let count = view.pending_count.max(view.latest_count);
         let gap = held.last().is_some_and(|last| *last > count) && !held.contains(&count);
         Some(Chain {
+            id: self.chain_id,
             block: view.block.number(),
             time: view.block.timestamp(),
             count: view.latest_count,

@@ -1,13 +1,13 @@
 //! A chain in memory, as far as the outbox can tell it from a real one: blocks, a pool with nonce order and fee rules,
 //! receipts and logs, reorganisations, and transactions of others.
 
-use alloy_primitives::{Address, B256, U256, keccak256};
-use mpp_edge::evm::erc3009::Authorization;
-use mpp_edge::evm::jsonrpc::{Block as Header, NodeError, Receipt};
+use super::escrow::{Contracts, matches};
+use alloy_primitives::{Address, B256, keccak256};
+use mpp_edge::evm::jsonrpc::{Block as Header, Log, NodeError, Receipt};
 use mpp_edge::evm::transaction::GasPrice;
-use mpp_edge::settlement::{AccountView, Ending, Search};
+use mpp_edge::settlement::{AccountView, Ending, Purpose, Search};
 use mpp_edge::time::UnixSeconds;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::collections::BTreeMap;
 
 /// Who sent a transaction.
@@ -24,10 +24,14 @@ pub(crate) enum Sender {
 /// What a transaction does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Call {
-    /// `transferWithAuthorization` of the authorization with this index.
-    Transfer(usize),
-    /// `cancelAuthorization` of it.
+    /// What the purpose with this index calls.
+    Do(usize),
+    /// `cancelAuthorization` of its authorization.
     Cancel(usize),
+    /// `open`, by the payer itself, with this deposit.
+    PayerOpens(u128),
+    /// `withdraw`, by the payer.
+    Withdraw,
     /// Nothing that matters here.
     Nothing,
 }
@@ -53,8 +57,7 @@ struct Block {
 /// The chain and its pool.
 pub(crate) struct Chain {
     pub(crate) account: Address,
-    pub(crate) token: Address,
-    pub(crate) authorizations: Vec<Authorization>,
+    purposes: &'static [Purpose],
     blocks: Vec<Block>,
     pool: Vec<Tx>,
     /// The base fee: no transaction below it is mined.
@@ -69,20 +72,9 @@ pub(crate) struct Chain {
 }
 
 impl Chain {
-    pub(crate) fn new(account: Address, token: Address, authorizations: Vec<Authorization>, time: u64) -> Self {
+    pub(crate) fn new(account: Address, purposes: &'static [Purpose], time: u64) -> Self {
         let blocks = vec![Block { time, txs: Vec::new() }];
-        Self {
-            account,
-            token,
-            authorizations,
-            blocks,
-            pool: Vec::new(),
-            floor: 100,
-            behind: 1,
-            refuses_low_fees: false,
-            broke: false,
-            strangers: 0,
-        }
+        Self { account, purposes, blocks, pool: Vec::new(), floor: 100, behind: 1, refuses_low_fees: false, broke: false, strangers: 0 }
     }
 
     fn mined(&self) -> impl Iterator<Item = (usize, &Tx, bool)> {
@@ -106,15 +98,44 @@ impl Chain {
         self.pool.is_empty()
     }
 
-    /// The transaction that used or cancelled an authorization.
-    pub(crate) fn used_by(&self, index: usize) -> Option<(usize, Tx)> {
-        let uses = |tx: &Tx| tx.call == Call::Transfer(index) || tx.call == Call::Cancel(index);
-        self.mined().find(|(_, tx, good)| *good && uses(tx)).map(|(number, tx, _)| (number, *tx))
+    /// Every transaction in a block not younger than `until`, with its logs and what it made of the contracts.
+    fn replay(&self, until: u64) -> Vec<(usize, Tx, bool, Vec<Log>, Contracts)> {
+        let mut contracts = Contracts::default();
+        let seen = self.mined().filter(|(number, _, _)| self.blocks[*number].time <= until);
+        seen.map(|(number, tx, good)| {
+            let logs = if good { contracts.apply(self.purposes, tx) } else { Vec::new() };
+            (number, *tx, good, logs, contracts.clone())
+        })
+        .collect()
     }
 
-    /// The transaction that transferred it.
-    pub(crate) fn transferred_by(&self, index: usize) -> Option<Tx> {
-        self.used_by(index).map(|(_, tx)| tx).filter(|tx| tx.call == Call::Transfer(index))
+    /// The contracts as a node shows them that has not seen blocks after `until`.
+    pub(crate) fn contracts(&self, until: u64) -> Contracts {
+        self.replay(until).pop().map(|(.., contracts)| contracts).unwrap_or_default()
+    }
+
+    /// Whether a purpose can no longer be brought about, as a node says.
+    pub(crate) fn is_used(&self, index: usize, until: u64) -> bool {
+        let purpose = &self.purposes[index];
+        let plan = purpose.search();
+        let answer = self.contracts(until).answer(self.purposes, plan.state.to, &plan.state.data);
+        purpose.is_used(&answer).unwrap()
+    }
+
+    /// Whether the purpose's transaction would succeed now.
+    pub(crate) fn would_succeed(&self, index: usize, time: u64) -> bool {
+        self.contracts(u64::MAX).allow(self.purposes, Sender::Outbox, Call::Do(index), time, self.broke)
+    }
+
+    /// The successful transaction of the purpose, whoever sent it.
+    pub(crate) fn done_by(&self, index: usize) -> Option<Tx> {
+        self.mined().find(|(_, tx, good)| *good && tx.call == Call::Do(index)).map(|(_, tx, _)| *tx)
+    }
+
+    /// A successful transaction, and what it made of the contracts.
+    pub(crate) fn successful(&self, hash: B256) -> Option<(Tx, Contracts)> {
+        let found = self.replay(u64::MAX).into_iter().find(|(_, tx, good, ..)| *good && tx.hash == hash);
+        found.map(|(_, tx, _, _, contracts)| (tx, contracts))
     }
 
     fn suggestion(&self) -> GasPrice {
@@ -132,19 +153,12 @@ impl Chain {
     }
 
     pub(crate) fn receipts(&self, hashes: &[B256]) -> Vec<Receipt> {
-        hashes
-            .iter()
-            .filter_map(|hash| self.mined().find(|(_, tx, _)| tx.hash == *hash))
-            .map(|(number, tx, good)| self.receipt(number, tx, good))
-            .collect()
+        let mined = self.replay(u64::MAX).into_iter().filter(|(_, tx, ..)| hashes.contains(&tx.hash));
+        mined.map(|(number, tx, good, logs, _)| self.receipt(number, &tx, good, &logs)).collect()
     }
 
-    fn receipt(&self, number: usize, tx: &Tx, good: bool) -> Receipt {
+    fn receipt(&self, number: usize, tx: &Tx, good: bool, logs: &[Log]) -> Receipt {
         let from = if tx.sender == Sender::Stranger { Address::repeat_byte(0x5a) } else { self.account };
-        let logs = match tx.call {
-            Call::Transfer(index) if good => self.logs(index),
-            _ => Vec::new(),
-        };
         let receipt = json!({
             "transactionHash": tx.hash, "from": from, "status": if good { "0x1" } else { "0x0" },
             "blockNumber": format!("{number:#x}"), "logs": logs,
@@ -152,25 +166,19 @@ impl Chain {
         serde_json::from_value(receipt).unwrap()
     }
 
-    fn logs(&self, index: usize) -> Vec<Value> {
-        let authorization = &self.authorizations[index];
-        let topics = [keccak256("Transfer(address,address,uint256)"), authorization.from.into_word(), authorization.to.into_word()];
-        let value = B256::from(U256::from(authorization.value.base_units()));
-        vec![
-            json!({ "address": self.token, "topics": authorization.used_topics(), "data": "0x" }),
-            json!({ "address": self.token, "topics": topics, "data": value }),
-        ]
-    }
-
-    /// What a search finds on a node that has not seen blocks after `until`.
-    pub(crate) fn search(&self, index: usize, until: u64) -> Search {
-        let ends = |tx: &Tx| tx.call == Call::Transfer(index) || tx.call == Call::Cancel(index);
-        let seen = self.mined().filter(|(number, _, _)| self.blocks[*number].time <= until);
-        let ending = seen.into_iter().find(|(_, tx, good)| *good && ends(tx)).map(|(number, tx, good)| Ending {
-            receipt: self.receipt(number, tx, good),
+    /// What a search finds on a node whose state has not seen blocks after `until`, and its logs none after `logs_until`.
+    pub(crate) fn search(&self, index: usize, until: u64, logs_until: u64) -> Search {
+        let plan = self.purposes[index].search();
+        if !self.is_used(index, until) {
+            return Search { used: false, ending: None };
+        }
+        let found = |logs: &[Log]| logs.iter().any(|log| log.address == plan.contract && matches(&plan.filter, log));
+        let last = self.replay(logs_until).into_iter().rfind(|(_, _, _, logs, _)| found(logs));
+        let ending = last.map(|(number, tx, good, logs, _)| Ending {
+            receipt: self.receipt(number, &tx, good, &logs),
             mined_at: UnixSeconds::new(self.blocks[number].time),
         });
-        Search { used: ending.is_some(), ending }
+        Search { used: true, ending }
     }
 
     /// A node takes a transaction into its pool, or says why not.
@@ -206,7 +214,7 @@ impl Chain {
     }
 
     pub(crate) fn has_strangers(&self) -> bool {
-        self.mined().any(|(_, tx, _)| tx.sender == Sender::Stranger)
+        self.mined().any(|(_, tx, _)| tx.sender == Sender::Stranger && !matches!(tx.call, Call::PayerOpens(_)))
     }
 
     /// The other gateway sees to it that its transactions are not stuck.
@@ -242,15 +250,7 @@ impl Chain {
     }
 
     fn succeeds(&self, tx: &Tx, time: u64) -> bool {
-        match tx.call {
-            Call::Transfer(index) => {
-                let window = &self.authorizations[index];
-                let in_time = window.valid_after.get() < time && time < window.valid_before.get();
-                in_time && !self.broke && self.used_by(index).is_none()
-            }
-            Call::Cancel(index) => self.used_by(index).is_none(),
-            Call::Nothing => true,
-        }
+        self.contracts(u64::MAX).allow(self.purposes, tx.sender, tx.call, time, self.broke)
     }
 
     /// The last `depth` blocks are replaced by as many at the same times. What stood in them is back in the pool, or gone

@@ -16,43 +16,93 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests may panic")]
 
 mod chain;
+mod escrow;
+mod identity;
 mod scenarios;
+mod sessions;
 
 use alloy_primitives::{Address, B256, Bytes, keccak256};
 use chain::{Call, Chain, Sender, Tx};
+use escrow::{Contracts, ESCROW, TOKEN};
 use mpp_edge::evm::amount::Amount;
 use mpp_edge::evm::erc3009::{Authorization, SignedAuthorization};
+use mpp_edge::evm::escrow::{Opening, Payout, SignedVoucher, ToppingUp, channel_id};
 use mpp_edge::evm::key::PrivateKey;
+use mpp_edge::evm::signature::Signature;
 use mpp_edge::evm::transaction::GasPrice;
-use mpp_edge::settlement::{Effect, Operation, Outbox, Purpose, Receipts, Transfer, Verdict};
+use mpp_edge::settlement::{Effect, Failure, Operation, Outbox, Purpose, Receipts, Transfer, Verdict};
 use mpp_edge::time::{Timestamp, UnixSeconds};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::LazyLock;
 use std::time::Duration;
 
 const START: u64 = 1_800_000_000;
+const CHAIN_ID: u64 = 11124;
 const LIFETIMES: [u64; 3] = [60, 120, 300];
-const TOKEN: Address = Address::repeat_byte(0x70);
+const DEPOSIT: u128 = 10_000;
+const ADDITION: u128 = 5_000;
+
+/// Where the purposes of the channel stand behind the transfers. The larger settlement needs the addition.
+const OPEN: usize = 3;
+const TOP_UP: usize = 4;
+const SETTLE: usize = 5;
+const SETTLE_MORE: usize = 6;
+const CLOSE: usize = 7;
+/// The first settlement's repetition, should that fail.
+const SETTLE_AGAIN: usize = 8;
+const PAYOUTS: [(usize, u128, u32); 4] = [(SETTLE, 4_000, 0), (SETTLE_MORE, 12_000, 0), (CLOSE, 9_000, 0), (SETTLE_AGAIN, 4_000, 1)];
 
 /// Signing is slow without optimisation, and what the payer signed does not matter here.
 static KEY: LazyLock<PrivateKey> =
     LazyLock::new(|| PrivateKey::parse("0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80").unwrap());
-static TRANSFERS: LazyLock<Vec<Transfer>> = LazyLock::new(|| {
-    let signature = KEY.sign(keccak256("payer"));
-    let transfer = |(index, lifetime): (u8, u64)| {
-        let authorization = Authorization {
-            from: Address::repeat_byte(0xf0),
-            to: Address::repeat_byte(0x10),
-            value: Amount::from_base_units(10_000),
-            valid_after: UnixSeconds::new(0),
-            valid_before: UnixSeconds::new(START + lifetime),
-            nonce: B256::repeat_byte(index + 1),
-        };
-        Transfer { token: TOKEN, signed: SignedAuthorization { authorization, signature }, since: Timestamp::from_millis(START * 1000) }
-    };
-    (0..).zip(LIFETIMES).map(transfer).collect()
+static SIGNATURE: LazyLock<Signature> = LazyLock::new(|| KEY.sign(keccak256("payer")));
+static PURPOSES: LazyLock<Vec<Purpose>> = LazyLock::new(|| {
+    let mut purposes: Vec<Purpose> = (1..).zip(LIFETIMES).map(|(nonce, lifetime)| transfer(nonce, lifetime)).collect();
+    let opening = opening(DEPOSIT, 200);
+    let channel_id = channel_id(&opening, CHAIN_ID);
+    purposes.push(Purpose::Open(opening));
+    let addition = ToppingUp { escrow: ESCROW, token: TOKEN, channel_id, salt: B256::ZERO, signed: authorize(ESCROW, ADDITION, 300) };
+    let signed = with_nonce(addition.signed, addition.nonce());
+    purposes.push(Purpose::TopUp(ToppingUp { signed, ..addition }));
+    purposes.extend(PAYOUTS.map(|(index, cumulative, epoch)| payout(index, channel_id, cumulative, epoch)));
+    purposes
 });
+
+fn authorize(to: Address, value: u128, lifetime: u64) -> SignedAuthorization {
+    let authorization = Authorization {
+        from: Address::repeat_byte(0xf0),
+        to,
+        value: Amount::from_base_units(value),
+        valid_after: UnixSeconds::new(0),
+        valid_before: UnixSeconds::new(START + lifetime),
+        nonce: B256::ZERO,
+    };
+    SignedAuthorization { authorization, signature: *SIGNATURE }
+}
+
+const fn with_nonce(signed: SignedAuthorization, nonce: B256) -> SignedAuthorization {
+    SignedAuthorization { authorization: Authorization { nonce, ..signed.authorization }, ..signed }
+}
+
+fn transfer(nonce: u8, lifetime: u64) -> Purpose {
+    let signed = with_nonce(authorize(Address::repeat_byte(0x10), 10_000, lifetime), B256::repeat_byte(nonce));
+    Purpose::Transfer(Transfer { token: TOKEN, signed, since: Timestamp::from_millis(START * 1000) })
+}
+
+fn opening(deposit: u128, lifetime: u64) -> Opening {
+    let payee = Address::repeat_byte(0x10);
+    let signed = authorize(ESCROW, deposit, lifetime);
+    let opening = Opening { escrow: ESCROW, token: TOKEN, payee, salt: B256::ZERO, authorized_signer: Address::ZERO, signed };
+    Opening { signed: with_nonce(signed, opening.nonce()), ..opening }
+}
+
+fn payout(index: usize, channel_id: B256, cumulative: u128, epoch: u32) -> Purpose {
+    let voucher = SignedVoucher { cumulative: Amount::from_base_units(cumulative), signature: *SIGNATURE };
+    let payout = Payout { escrow: ESCROW, channel_id, voucher, epoch };
+    if index == CLOSE { Purpose::Close(payout) } else { Purpose::Settle(payout) }
+}
 
 /// What goes wrong while the outbox works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +120,8 @@ enum Fault {
     DiesAfterSending,
     /// The search is answered by a node that does not know the last two seconds.
     SearchLags,
+    /// Its state knows them, its logs do not.
+    LogsLag,
     /// The node will not say whether transactions are mined.
     ReceiptsRefused,
     /// The logs cannot be searched.
@@ -81,9 +133,9 @@ enum Fault {
 /// One thing that happens.
 #[derive(Clone, Debug)]
 enum Event {
-    /// A payer's object asks for this transfer to be settled.
+    /// A payer's or a channel's object asks for this.
     Submit(usize, Fault),
-    /// A payer's object has seen the authorization used and asks how.
+    /// It has seen that this can no longer be done and asks what was.
     LookUp(usize, Fault),
     Poll(Fault),
     Restart,
@@ -99,6 +151,7 @@ enum Event {
     OtherGatewaySells(usize),
     FrontRun(usize),
     Cancel(usize),
+    Withdraw,
     FeesRise,
     FeesFall,
     RefuseLowFees(bool),
@@ -120,9 +173,8 @@ struct World {
 
 impl World {
     fn new(confirmations: u64) -> Self {
-        let authorizations = TRANSFERS.iter().map(|transfer| transfer.signed.authorization).collect();
-        let chain = Chain::new(KEY.address(), TOKEN, authorizations, START);
-        let outbox = Outbox::new(11124, KEY.clone(), confirmations, []);
+        let chain = Chain::new(KEY.address(), &PURPOSES, START);
+        let outbox = Outbox::new(CHAIN_ID, KEY.clone(), confirmations, []);
         let now = Timestamp::from_millis(START * 1000);
         Self { now, chain, outbox, stored: BTreeMap::new(), told: BTreeMap::new(), confirmations, sent: Vec::new() }
     }
@@ -134,7 +186,7 @@ impl World {
     fn restart(&mut self) {
         let operations: Vec<Operation> = self.stored.values().map(|json| serde_json::from_str(json).unwrap()).collect();
         let open = operations.into_iter().filter(|operation| !operation.is_finished());
-        self.outbox = Outbox::new(11124, KEY.clone(), self.confirmations, open);
+        self.outbox = Outbox::new(CHAIN_ID, KEY.clone(), self.confirmations, open);
     }
 
     fn persist(&mut self, id: B256, operation: &Operation) {
@@ -160,7 +212,7 @@ impl World {
 
     /// As `Account::settle` does.
     fn submit(&mut self, index: usize, gas_limit: Option<u64>, fault: Fault) {
-        let purpose = Purpose::Transfer(TRANSFERS[index]);
+        let purpose = PURPOSES[index];
         let id = purpose.id();
         let known = !self.outbox.lacks(&id, gas_limit) || self.operation(&id).is_some_and(|operation| operation.verdict().is_some());
         if known {
@@ -191,9 +243,8 @@ impl World {
             let attempt = persisted.attempts().iter().find(|attempt| attempt.hash == hash).expect("sent before it was persisted");
             let GasPrice::Dynamic { max_fee, .. } = attempt.price else { panic!("the chain has a base fee") };
             let call = persisted.purpose.call().data;
-            let is_transfer = raw.windows(call.len()).any(|part| part == call.as_ref());
-            let index = TRANSFERS.iter().position(|transfer| Purpose::Transfer(*transfer).id() == id).unwrap();
-            let call = if is_transfer { Call::Transfer(index) } else { Call::Nothing };
+            let does_it = raw.windows(call.len()).any(|part| part == call.as_ref());
+            let call = if does_it { Call::Do(index(&id)) } else { Call::Nothing };
             let tx = Tx { hash, sender: Sender::Outbox, nonce: attempt.nonce, fee: max_fee, call };
             self.sent.push(tx);
             if matches!(fault, Fault::SendsInVain | Fault::Unreachable) {
@@ -233,9 +284,13 @@ impl World {
             return;
         }
         for (id, _) in effects.iter().filter(|(_, effect)| *effect == Effect::Investigate) {
-            let index = TRANSFERS.iter().position(|transfer| Purpose::Transfer(*transfer).id() == *id).unwrap();
-            let lag = if fault == Fault::SearchLags { 2 } else { 0 };
-            let search = self.chain.search(index, self.now.seconds().get() - lag);
+            let now = self.now.seconds().get();
+            let (state, logs) = match fault {
+                Fault::SearchLags => (now - 2, now - 2),
+                Fault::LogsLag => (now, now - 2),
+                _ => (now, now),
+            };
+            let search = self.chain.search(index(id), state, logs);
             self.outbox.conclude(id, &search, self.now);
         }
         if fault == Fault::DiesBeforePersistingConclusions {
@@ -250,14 +305,12 @@ impl World {
 
     fn happen(&mut self, event: &Event) {
         match *event {
-            // The payer's object simulates first: a used authorization is only looked for.
-            Event::Submit(index, fault) if self.chain.used_by(index).is_none() => {
-                if !self.chain.broke && self.now.seconds() < TRANSFERS[index].signed.authorization.valid_before {
-                    self.submit(index, Some(100_000), fault);
-                }
+            // Whoever asks simulates first: what has happened is only looked for.
+            Event::Submit(index, fault) if self.chain.would_succeed(index, self.now.seconds().get()) => {
+                self.submit(index, Some(100_000), fault);
             }
             Event::Submit(index, fault) | Event::LookUp(index, fault) => {
-                if self.chain.used_by(index).is_some() {
+                if self.chain.is_used(index, u64::MAX) {
                     self.submit(index, None, fault);
                 }
             }
@@ -273,9 +326,10 @@ impl World {
             }
             Event::Drop(which) => self.chain.drop_one(which),
             Event::OtherGateway => self.chain.send_other(Sender::OtherOutbox, Call::Nothing),
-            Event::OtherGatewaySells(index) => self.chain.send_other(Sender::OtherOutbox, Call::Transfer(index)),
-            Event::FrontRun(index) => self.chain.send_other(Sender::Stranger, Call::Transfer(index)),
+            Event::OtherGatewaySells(index) => self.chain.send_other(Sender::OtherOutbox, Call::Do(index)),
+            Event::FrontRun(index) => self.chain.send_other(Sender::Stranger, Call::Do(index)),
             Event::Cancel(index) => self.chain.send_other(Sender::Stranger, Call::Cancel(index)),
+            Event::Withdraw => self.chain.send_other(Sender::Stranger, Call::Withdraw),
             Event::FeesRise => self.chain.floor = (self.chain.floor * 5).min(10_000_000),
             Event::FeesFall => self.chain.floor = (self.chain.floor / 5).max(100),
             Event::RefuseLowFees(refuses) => self.chain.refuses_low_fees = refuses,
@@ -321,27 +375,57 @@ impl World {
 
     /// What was told is what is on the chain.
     fn check(&self) -> Result<(), TestCaseError> {
-        for (index, transfer) in TRANSFERS.iter().enumerate() {
-            let id = Purpose::Transfer(*transfer).id();
-            let on_chain = self.chain.transferred_by(index);
+        for (index, purpose) in PURPOSES.iter().enumerate() {
+            let id = purpose.id();
             match self.told.get(&id) {
-                None => prop_assert!(self.operation(&id).is_none(), "{index} has no verdict"),
+                None => {
+                    let given_up = self.operation(&id).is_none_or(|operation| operation.is_finished());
+                    prop_assert!(given_up, "{index} has no verdict");
+                }
                 Some(Verdict::Settled { transaction }) => {
-                    let tx = on_chain.filter(|tx| tx.hash == *transaction);
-                    let ours = tx.is_some_and(|tx| tx.sender != Sender::OtherOutbox);
-                    prop_assert!(ours, "{index} is said to be settled in {transaction}; the chain has {on_chain:?}");
+                    let found = self.chain.successful(*transaction);
+                    let right = found.is_some_and(|(tx, after)| brings_about(&tx, &after, index));
+                    prop_assert!(right, "{index} is said to be settled in {transaction}; the chain has {:?}", self.chain.done_by(index));
                 }
-                Some(Verdict::Failed(failure)) => {
-                    let lost = on_chain.filter(|tx| tx.sender != Sender::OtherOutbox);
-                    prop_assert_eq!(lost, None, "{} is said to have failed ({:?})", index, failure);
-                }
+                Some(Verdict::Failed(failure)) => self.check_failed(index, *failure)?,
             }
         }
         Ok(())
     }
 
-    fn run(confirmations: u64, events: &[Event]) -> Result<(), TestCaseError> {
+    fn check_failed(&self, index: usize, failure: Failure) -> Result<(), TestCaseError> {
+        let done = self.chain.done_by(index);
+        let lost = match &PURPOSES[index] {
+            Purpose::Transfer(_) => done.filter(|tx| tx.sender != Sender::OtherOutbox),
+            // Others may do it after our transaction has reverted.
+            Purpose::Open(_) | Purpose::TopUp(_) if failure == Failure::Reverted => done.filter(|tx| tx.sender == Sender::Outbox),
+            Purpose::Open(_) | Purpose::TopUp(_) => done,
+            Purpose::Settle(payout) | Purpose::Close(payout) => {
+                let end = self.chain.contracts(u64::MAX);
+                let ended_with_less = end.finalized && end.settled < payout.voucher.cumulative.base_units();
+                prop_assert!(
+                    failure == Failure::Reverted || (failure == Failure::UsedElsewhere && ended_with_less),
+                    "{failure:?}: {end:?}"
+                );
+                done.filter(|tx| tx.sender == Sender::Outbox)
+            }
+        };
+        prop_assert_eq!(lost, None, "{} is said to have failed ({:?})", index, failure);
+        Ok(())
+    }
+
+    /// The payer has opened the channel itself, with as much as everything takes.
+    fn with_channel(confirmations: u64) -> Self {
         let mut world = Self::new(confirmations);
+        world.chain.send_other(Sender::Stranger, Call::PayerOpens(DEPOSIT + ADDITION));
+        for _ in 0..confirmations {
+            world.chain.mine(START, 100);
+        }
+        world
+    }
+
+    fn run(confirmations: u64, opened: bool, events: &[Event]) -> Result<(), TestCaseError> {
+        let mut world = if opened { Self::with_channel(confirmations) } else { Self::new(confirmations) };
         for event in events {
             world.happen(event);
         }
@@ -349,6 +433,21 @@ impl World {
         world.check()?;
         world.haunt();
         world.check()
+    }
+}
+
+fn index(id: &B256) -> usize {
+    PURPOSES.iter().position(|purpose| purpose.id() == *id).unwrap()
+}
+
+/// Whether a transaction that left the contracts like this is one that a verdict may name.
+fn brings_about(tx: &Tx, after: &Contracts, index: usize) -> bool {
+    match &PURPOSES[index] {
+        // What another gateway of the account has sold is not ours to sell.
+        Purpose::Transfer(_) => tx.call == Call::Do(index) && tx.sender != Sender::OtherOutbox,
+        Purpose::Open(_) | Purpose::TopUp(_) => tx.call == Call::Do(index),
+        Purpose::Settle(payout) => after.settled >= payout.voucher.cumulative.base_units(),
+        Purpose::Close(payout) => after.finalized && after.settled >= payout.voucher.cumulative.base_units(),
     }
 }
 
@@ -363,12 +462,13 @@ fn fault() -> impl Strategy<Value = Fault> {
         1 => Just(Fault::ReceiptsRefused),
         1 => Just(Fault::CannotInvestigate),
         2 => Just(Fault::SearchLags),
+        1 => Just(Fault::LogsLag),
         1 => Just(Fault::DiesBeforePersistingConclusions),
     ]
 }
 
-fn event(with: Weights) -> impl Strategy<Value = Event> {
-    let index = || 0..TRANSFERS.len();
+fn event(with: Weights, among: Range<usize>) -> impl Strategy<Value = Event> {
+    let index = || among.clone();
     let mut kinds: Vec<(u32, BoxedStrategy<Event>)> = vec![
         (6, (index(), fault()).prop_map(|(index, fault)| Event::Submit(index, fault)).boxed()),
         (1, (index(), fault()).prop_map(|(index, fault)| Event::LookUp(index, fault)).boxed()),
@@ -389,6 +489,7 @@ fn event(with: Weights) -> impl Strategy<Value = Event> {
     add(with.others, index().prop_map(Event::OtherGatewaySells).boxed());
     add(with.strangers, index().prop_map(Event::FrontRun).boxed());
     add(with.strangers, index().prop_map(Event::Cancel).boxed());
+    add(with.strangers, Just(Event::Withdraw).boxed());
     add(with.fees, Just(Event::FeesRise).boxed());
     add(with.fees, Just(Event::FeesFall).boxed());
     add(with.fees, any::<bool>().prop_map(Event::RefuseLowFees).boxed());
@@ -407,46 +508,71 @@ struct Weights {
 }
 
 const CALM: Weights = Weights { reorganisations: 0, others: 0, strangers: 0, fees: 0, broke: 0 };
+const MIXED: Weights = Weights { reorganisations: 2, others: 1, strangers: 1, ..CALM };
 
-fn schedule(with: Weights) -> impl Strategy<Value = Vec<Event>> {
-    prop::collection::vec(event(with), 1..60)
+/// Whether there is a channel, and what happens.
+fn schedule(with: Weights, among: Range<usize>) -> impl Strategy<Value = (bool, Vec<Event>)> {
+    (any::<bool>(), prop::collection::vec(event(with, among), 1..60))
 }
+
+const ALL: Range<usize> = 0..SETTLE_AGAIN + 1;
+const CHANNEL: Range<usize> = OPEN..SETTLE_AGAIN + 1;
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, max_shrink_iters: 4000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn crashes_and_lost_transactions(events in schedule(CALM)) {
-        World::run(1, &events)?;
+    fn crashes_and_lost_transactions((opened, events) in schedule(CALM, ALL)) {
+        World::run(1, opened, &events)?;
     }
 
     #[test]
-    fn rising_fees(events in schedule(Weights { fees: 3, ..CALM })) {
-        World::run(1, &events)?;
+    fn rising_fees((opened, events) in schedule(Weights { fees: 3, ..CALM }, ALL)) {
+        World::run(1, opened, &events)?;
     }
 
     #[test]
-    fn another_gateway_with_the_same_account(events in schedule(Weights { others: 2, ..CALM })) {
-        World::run(1, &events)?;
+    fn another_gateway_with_the_same_account((opened, events) in schedule(Weights { others: 2, ..CALM }, ALL)) {
+        World::run(1, opened, &events)?;
     }
 
     #[test]
-    fn strangers_that_send_or_cancel_first(events in schedule(Weights { strangers: 2, ..CALM })) {
-        World::run(1, &events)?;
+    fn strangers_that_send_or_cancel_first((opened, events) in schedule(Weights { strangers: 2, ..CALM }, ALL)) {
+        World::run(1, opened, &events)?;
     }
 
     #[test]
-    fn reorganisations(confirmations in 2u64..4, events in schedule(Weights { reorganisations: 4, ..CALM })) {
-        World::run(confirmations, &events)?;
+    fn reorganisations(confirmations in 2u64..4, (opened, events) in schedule(Weights { reorganisations: 4, ..CALM }, ALL)) {
+        World::run(confirmations, opened, &events)?;
     }
 
     #[test]
-    fn payers_without_money(events in schedule(Weights { broke: 3, others: 2, ..CALM })) {
-        World::run(1, &events)?;
+    fn payers_without_money((opened, events) in schedule(Weights { broke: 3, others: 2, ..CALM }, ALL)) {
+        World::run(1, opened, &events)?;
     }
 
     #[test]
-    fn all_at_once(confirmations in 1u64..4, events in schedule(Weights { reorganisations: 2, others: 1, strangers: 1, fees: 0, broke: 0 })) {
-        World::run(confirmations, &events)?;
+    fn all_at_once(confirmations in 1u64..4, (opened, events) in schedule(MIXED, ALL)) {
+        World::run(confirmations, opened, &events)?;
+    }
+
+    #[test]
+    fn a_channel_in_the_calm((opened, events) in schedule(CALM, CHANNEL)) {
+        World::run(1, opened, &events)?;
+    }
+
+    #[test]
+    fn a_channel_that_others_work_on((opened, events) in schedule(Weights { others: 2, strangers: 1, ..CALM }, CHANNEL)) {
+        World::run(1, opened, &events)?;
+    }
+
+    #[test]
+    fn a_channel_reorganised(confirmations in 2u64..4, (opened, events) in schedule(Weights { reorganisations: 4, ..CALM }, CHANNEL)) {
+        World::run(confirmations, opened, &events)?;
+    }
+
+    #[test]
+    fn a_channel_with_all_at_once(confirmations in 1u64..4, (opened, events) in schedule(MIXED, CHANNEL)) {
+        World::run(confirmations, opened, &events)?;
     }
 }

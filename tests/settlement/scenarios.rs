@@ -1,39 +1,39 @@
 //! Schedules that random ones meet too seldom, each a story of its own.
 
 use super::chain::{Call, Sender};
-use super::{Fault, TRANSFERS, World};
+use super::{Fault, PURPOSES, World};
 use alloy_primitives::B256;
 use mpp_edge::evm::transaction::GasPrice;
-use mpp_edge::settlement::{Failure, Purpose, Verdict};
+use mpp_edge::settlement::{Failure, Verdict};
 
-fn id(index: usize) -> B256 {
-    Purpose::Transfer(TRANSFERS[index]).id()
+pub(crate) fn id(index: usize) -> B256 {
+    PURPOSES[index].id()
 }
 
 impl World {
-    fn verdict(&self, index: usize) -> Option<Verdict> {
+    pub(crate) fn verdict(&self, index: usize) -> Option<Verdict> {
         self.operation(&id(index)).and_then(|operation| operation.verdict())
     }
 
-    fn attempts(&self, index: usize) -> Vec<(u64, u128)> {
+    pub(crate) fn attempts(&self, index: usize) -> Vec<(u64, u128)> {
         let price = |price| match price {
             GasPrice::Dynamic { max_fee, .. } | GasPrice::Legacy(max_fee) => max_fee,
         };
         self.operation(&id(index)).unwrap().attempts().iter().map(|attempt| (attempt.nonce, price(attempt.price))).collect()
     }
 
-    fn mine(&mut self) {
+    pub(crate) fn mine(&mut self) {
         self.chain.mine(self.now.seconds().get(), 100);
     }
 
-    fn polls(&mut self, times: usize, seconds: u64) {
+    pub(crate) fn polls(&mut self, times: usize, seconds: u64) {
         for _ in 0..times {
             self.pass(seconds);
             self.poll(Fault::None);
         }
     }
 
-    fn end(mut self) {
+    pub(crate) fn end(mut self) {
         self.recover().unwrap();
         self.check().unwrap();
         self.haunt();
@@ -159,7 +159,7 @@ fn a_reverted_attempt_does_not_fail_what_another_may_still_bring_about() {
 fn a_transfer_of_somebody_else_counts_when_it_is_this_one() {
     let mut world = World::new(2);
     world.submit(0, Some(100_000), Fault::SendsInVain);
-    world.chain.send_other(Sender::Stranger, Call::Transfer(0));
+    world.chain.send_other(Sender::Stranger, Call::Do(0));
     world.mine();
     world.submit(1, None, Fault::None);
     world.chain.send_other(Sender::Stranger, Call::Cancel(1));
@@ -171,7 +171,7 @@ fn a_transfer_of_somebody_else_counts_when_it_is_this_one() {
 #[test]
 fn what_another_gateway_of_the_account_sold_is_not_sold_again() {
     let mut world = World::new(1);
-    world.chain.send_other(Sender::OtherOutbox, Call::Transfer(0));
+    world.chain.send_other(Sender::OtherOutbox, Call::Do(0));
     world.mine();
     world.submit(0, None, Fault::None);
     world.polls(1, 1);

@@ -3,10 +3,9 @@
 
 use super::table::{Table, set_alarm};
 use super::{Errand, SettleMessage, SettleReply, receive, reply, unconfigured};
+use crate::evm::B256;
 use crate::evm::jsonrpc::{Answer, Block, Count, LoggedAt, NodeError, Receipt, Request as RpcRequest, decode, decode_u64, decode_u128};
-use crate::evm::transaction::Call;
-use crate::evm::{B256, U256};
-use crate::settlement::{AccountView, Effect, Ending, Operation, Outbox, Purpose, Receipts, Search, Transfer, Verdict, poll_delay};
+use crate::settlement::{AccountView, Effect, Ending, Operation, Outbox, Purpose, Receipts, Search, Verdict, poll_delay};
 use crate::time::Timestamp;
 use crate::worker::clock::{now, within};
 use crate::worker::config::{Isolate, load};
@@ -18,8 +17,8 @@ use std::cell::{Cell, OnceCell, RefCell};
 use std::time::Duration;
 use worker::{DurableObject, Env, Request, Response, Result, State, console_error, console_log, durable_object};
 
-/// A finished operation is remembered this long after its authorization has expired, so that whoever
-/// asks late gets the same verdict.
+/// A finished operation is remembered for this long after it matters no more, so that whoever asks late gets
+/// the same verdict.
 const REMEMBER: Duration = Duration::from_secs(48 * 60 * 60);
 
 /// The longest that one alarm works before it hands over to the next.
@@ -142,6 +141,7 @@ impl Account {
             Errand::Send { gas_limit } => Some(gas_limit),
             Errand::Search | Errand::Inquire => None,
         };
+        let mut taken = false;
         loop {
             if let Some(verdict) = self.verdict(outbox, &id)? {
                 return Ok(SettleReply::Ended(verdict));
@@ -150,9 +150,13 @@ impl Account {
                 let known = outbox.borrow().get(&id).is_some();
                 return Ok(if known { SettleReply::Pending } else { SettleReply::NotTaken });
             }
-            if outbox.borrow().lacks(&id, gas_limit) && !self.take_on(isolate, purpose, gas_limit).await? {
-                return Ok(SettleReply::NotTaken);
+            if outbox.borrow().lacks(&id, gas_limit) {
+                // Taken on before, it was a search in vain.
+                if taken || !self.take_on(isolate, purpose, gas_limit).await? {
+                    return Ok(SettleReply::NotTaken);
+                }
             }
+            taken = true;
             if now() >= deadline {
                 return Ok(SettleReply::Pending);
             }
@@ -160,8 +164,8 @@ impl Account {
         }
     }
 
-    /// Signs, persists and broadcasts. `false` when the chain cannot be asked for what signing needs, or the
-    /// account has no money for gas: then nothing was begun.
+    /// Signs, persists and broadcasts. `false` when the chain cannot be asked for what signing needs, the account
+    /// has no money for gas, or a rival is on its way: then nothing was begun.
     async fn take_on(&self, isolate: &Isolate, purpose: Purpose, gas_limit: Option<u64>) -> Result<bool> {
         let id = purpose.id();
         let outbox = self.outbox(isolate)?;
@@ -171,7 +175,7 @@ impl Account {
         if !outbox.borrow().lacks(&id, gas_limit) || self.verdict(outbox, &id)?.is_some() {
             return Ok(true);
         }
-        if blind {
+        if blind || (gas_limit.is_some() && outbox.borrow().has_rival(&purpose)) {
             return Ok(false);
         }
         let salted = gas_limit.map(|gas| salt().map(|salt| gas.saturating_add(salt))).transpose()?;
@@ -241,15 +245,12 @@ impl Account {
         let from_block = outbox.borrow().search_from();
         let searches = investigations.iter().map(|id| {
             let purpose = outbox.borrow().get(id).map(|operation| operation.purpose);
-            async move {
-                let Purpose::Transfer(transfer) = purpose?;
-                Some((id, search(&isolate.rpc, &transfer, from_block).await))
-            }
+            async move { Some((id, search(&isolate.rpc, &purpose?, from_block).await)) }
         });
         for (id, search) in join_all(searches).await.into_iter().flatten() {
             match search {
                 Ok(search) => outbox.borrow_mut().conclude(id, &search, now()),
-                Err(Unreachable) => console_error!("account: operation {id}: the end of the authorization could not be searched for"),
+                Err(Unreachable) => console_error!("account: operation {id}: the chain could not be searched for its end"),
             }
         }
         self.persist_all(outbox)
@@ -336,9 +337,8 @@ impl Drop for Polling<'_> {
 }
 
 fn save(operations: &Table, id: &B256, operation: &Operation) -> Result<()> {
-    let Purpose::Transfer(transfer) = &operation.purpose;
-    let forget_at = transfer.signed.authorization.valid_before.timestamp().max(transfer.since).saturating_add(REMEMBER);
     let finished = operation.is_finished();
+    let forget_at = operation.purpose.matters_until().unwrap_or_else(now).saturating_add(REMEMBER);
     operations.put(id, operation, !finished, finished.then_some(forget_at))
 }
 
@@ -354,23 +354,21 @@ fn read(answers: &[Answer]) -> Option<(AccountView, &[Answer])> {
     Some((view, receipts))
 }
 
-/// Searches for the end of an authorization: whether the token holds it for used, and its log.
-async fn search(rpc: &Rpc, transfer: &Transfer, from_block: u64) -> std::result::Result<Search, Unreachable> {
-    let authorization = &transfer.signed.authorization;
-    let state = Call { to: transfer.token, data: authorization.state_call().into() };
-    let [used] = rpc.ask([RpcRequest::call(None, &state)]).await?;
-    let used = U256::try_from_be_slice(&decoded::<Bytes>(used)?).ok_or(Unreachable)?;
-    if used.is_zero() {
-        return Ok(Search { used: false, ending: None });
+/// Searches for the end of a purpose.
+async fn search(rpc: &Rpc, purpose: &Purpose, from_block: u64) -> std::result::Result<Search, Unreachable> {
+    let plan = purpose.search();
+    let [state] = rpc.ask([RpcRequest::call(None, &plan.state)]).await?;
+    let used = purpose.is_used(&decoded::<Bytes>(state)?).ok_or(Unreachable)?;
+    if !used {
+        return Ok(Search { used, ending: None });
     }
-    let logs = RpcRequest::logs(transfer.token, &authorization.ending_filter(), from_block);
-    let [logs] = rpc.ask([logs]).await?;
+    let [logs] = rpc.ask([RpcRequest::logs(plan.contract, &plan.filter, from_block)]).await?;
     let logs: Vec<LoggedAt> = decoded(logs)?;
     let ending = match logs.last() {
         Some(log) => Some(ending(rpc, log).await?),
         None => None,
     };
-    Ok(Search { used: true, ending })
+    Ok(Search { used, ending })
 }
 
 async fn ending(rpc: &Rpc, log: &LoggedAt) -> std::result::Result<Ending, Unreachable> {

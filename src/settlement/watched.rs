@@ -1,0 +1,129 @@
+//! A channel that is looked at on chain from time to time, as long as money may be at risk.
+
+use crate::evm::escrow::{OnChain, channel_call};
+use crate::evm::transaction::Call;
+use crate::evm::{Address, B256};
+use serde::{Deserialize, Serialize};
+
+/// A channel, and what its keeper was told of it last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Watched {
+    escrow: Address,
+    channel_id: B256,
+    told: Option<Told>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Told {
+    on_chain: OnChain,
+    /// The latest block then.
+    block: u64,
+}
+
+impl Watched {
+    /// A channel of which nothing was told yet.
+    pub const fn new(escrow: Address, channel_id: B256) -> Self {
+        Self { escrow, channel_id, told: None }
+    }
+
+    /// The escrow's contract.
+    pub const fn escrow(&self) -> Address {
+        self.escrow
+    }
+
+    /// The channel.
+    pub const fn channel_id(&self) -> B256 {
+        self.channel_id
+    }
+
+    /// Asks the escrow; [`OnChain::decode`] reads the answer.
+    pub fn call(&self) -> Call {
+        Call { to: self.escrow, data: channel_call(self.channel_id).into() }
+    }
+
+    /// Whether its keeper must be told what a node says whose latest block is `block`. One that lags behind
+    /// what was told has nothing to say: else two nodes that take turns would tell of settlements undone.
+    pub fn is_news(&self, on_chain: &OnChain, block: u64) -> bool {
+        self.told.is_none_or(|told| told.on_chain != *on_chain && block >= told.block)
+    }
+
+    /// Its keeper was told.
+    pub const fn tell(&mut self, on_chain: OnChain, block: u64) {
+        self.told = Some(Told { on_chain, block });
+    }
+
+    /// Whether its end was told, and is as deep as a settlement must be: nothing will change any more.
+    pub fn is_over(&self, block: u64, confirmations: u64) -> bool {
+        self.told.is_some_and(|told| told.on_chain.finalized && block.saturating_sub(told.block).saturating_add(1) >= confirmations)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evm::amount::Amount;
+    use crate::time::UnixSeconds;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    const OPEN: OnChain = OnChain {
+        finalized: false,
+        close_requested_at: UnixSeconds::new(0),
+        payer: Address::repeat_byte(1),
+        payee: Address::repeat_byte(2),
+        token: Address::repeat_byte(3),
+        authorized_signer: Address::ZERO,
+        deposit: Amount::from_base_units(10_000),
+        settled: Amount::ZERO,
+    };
+
+    fn watched() -> Watched {
+        Watched::new(Address::repeat_byte(4), B256::repeat_byte(5))
+    }
+
+    #[test]
+    fn what_was_not_told_is_news() {
+        let mut watched = watched();
+        assert!(watched.is_news(&OPEN, 7));
+        watched.tell(OPEN, 7);
+        assert!(!watched.is_news(&OPEN, 8));
+        for change in [
+            OnChain { finalized: true, ..OPEN },
+            OnChain { close_requested_at: UnixSeconds::new(9), ..OPEN },
+            OnChain { deposit: Amount::from_base_units(20_000), ..OPEN },
+            OnChain { settled: Amount::from_base_units(1), ..OPEN },
+        ] {
+            assert!(watched.is_news(&change, 8), "{change:?}");
+        }
+    }
+
+    #[test]
+    fn a_node_that_lags_has_no_news_and_a_reorganisation_has() {
+        let mut watched = watched();
+        watched.tell(OnChain { settled: Amount::from_base_units(1), ..OPEN }, 7);
+        assert!(!watched.is_news(&OPEN, 6));
+        assert!(watched.is_news(&OPEN, 7));
+    }
+
+    #[test]
+    fn the_end_is_watched_until_it_is_deep() {
+        let mut watched = watched();
+        assert!(!watched.is_over(9, 1));
+        watched.tell(OPEN, 7);
+        assert!(!watched.is_over(9, 1));
+        watched.tell(OnChain { finalized: true, ..OPEN }, 8);
+        assert!(watched.is_over(8, 1));
+        assert!(!watched.is_over(9, 3));
+        assert!(!watched.is_over(7, 2));
+        assert!(watched.is_over(10, 3));
+    }
+
+    #[test]
+    fn it_is_asked_for_by_its_id() {
+        let call = watched().call();
+        assert_eq!(call.to, watched().escrow());
+        assert_eq!(call.data.get(4..), Some(watched().channel_id().as_slice()));
+    }
+}
