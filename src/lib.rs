@@ -17,6 +17,7 @@
 //! | [`protocol`] | the `Payment` scheme: challenge, credential, receipt, problem, `Accept-Payment` |
 //! | [`evm`] | what Ethereum defines: amounts, signatures, EIP-712, ERC-3009, transactions, JSON-RPC |
 //! | [`method`] | payment methods × intents: what each asks for and what proves it |
+//! | [`channel`] | the ledger of one channel as a state machine |
 //! | [`payment`] | the life of one charge as a state machine |
 //! | [`settlement`] | the settlement account's outbox as a state machine |
 //! | [`gateway`] | configuration, routes and prices, header hygiene |
@@ -29,6 +30,7 @@ extern crate alloc;
 #[cfg(not(target_os = "none"))]
 extern crate std;
 
+pub mod channel;
 pub mod evm;
 pub mod gateway;
 mod json;

@@ -7,9 +7,9 @@ use mpp_edge::evm::amount::Amount;
 use mpp_edge::evm::eip712::Domain;
 use mpp_edge::evm::erc3009::{Authorization, SignedAuthorization};
 use mpp_edge::evm::key::PrivateKey;
-use mpp_edge::gateway::offer::{Asked, Offer};
+use mpp_edge::gateway::offer::{Asked, Circumstances, Offer};
+use mpp_edge::method::Method;
 use mpp_edge::method::charge::{Charge, Terms, Unverified, challenge_hash};
-use mpp_edge::method::{Intent, Method};
 use mpp_edge::protocol::challenge::BindingKeys;
 use mpp_edge::protocol::credential::Credential;
 use mpp_edge::protocol::encoding::to_base64url;
@@ -42,13 +42,13 @@ fn domain() -> Domain {
 }
 
 fn offers() -> Vec<Offer> {
-    Method::ALL.map(|method| Offer::new(method, Intent::Charge, &TERMS.request(method, None))).to_vec()
+    Method::ALL.map(|method| Offer::charge(method, &TERMS.request(method, None))).to_vec()
 }
 
 /// A fresh challenge as a client returns it.
 fn challenge(method: Method) -> Value {
     let offer = offers().into_iter().find(|offer| offer.method == method).unwrap();
-    let issued = offer.issue(&ASKED, &keys(), None, NOW.saturating_add(LIFETIME), [1; 12]);
+    let issued = offer.issue(&ASKED, &keys(), None, &Circumstances::default(), NOW.saturating_add(LIFETIME), [1; 12]);
     let parameters = issued.header.strip_prefix("Payment ").unwrap().split(", ").map(|one| one.split_once('=').unwrap());
     Value::Object(parameters.map(|(name, value)| (name.to_owned(), json!(value.trim_matches('"')))).collect())
 }
@@ -233,7 +233,7 @@ fn an_edited_or_outdated_challenge_is_invalid() {
         // The price has changed since.
         let dearer = Terms { amount: Amount::from_base_units(10_001), ..TERMS };
         let credential = Credential::parse(&to_base64url(honest(method).to_string())).unwrap();
-        let offers = [Offer::new(method, Intent::Charge, &dearer.request(method, None))];
+        let offers = [Offer::charge(method, &dearer.request(method, None))];
         assert_eq!(ASKED.accept(&credential, &offers, &keys(), NOW).unwrap_err().kind, ProblemKind::InvalidChallenge);
         let late = NOW.saturating_add(LIFETIME + Duration::from_secs(86_400));
         assert_eq!(ASKED.accept(&credential, &self::offers(), &keys(), late).unwrap_err().kind, ProblemKind::PaymentExpired);

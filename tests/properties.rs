@@ -14,13 +14,13 @@ use alloy_primitives::{Address, B256};
 use mpp_edge::evm::amount::{Amount, InvalidAmount, decimal_u64};
 use mpp_edge::evm::signature::Signature;
 use mpp_edge::evm::{jsonrpc, parse};
-use mpp_edge::gateway::config::Settle;
-use mpp_edge::gateway::offer::{Asked, Offer};
+use mpp_edge::gateway::config::{Meter, Settle};
+use mpp_edge::gateway::offer::{Asked, Circumstances, Offer};
 use mpp_edge::gateway::path::readings;
 use mpp_edge::gateway::route::{Methods, Pattern, Route, Router, is_priced};
 use mpp_edge::gateway::{headers, validate};
+use mpp_edge::method::Method;
 use mpp_edge::method::charge::{Terms, Unverified};
-use mpp_edge::method::{Intent, Method};
 use mpp_edge::protocol::accept::preferred;
 use mpp_edge::protocol::challenge::BindingKeys;
 use mpp_edge::protocol::credential::{Credential, split_authorization};
@@ -256,6 +256,8 @@ fn route(pattern: &str, price: u128) -> Route {
         offers: vec![],
         settle: Settle::First,
         digest: false,
+        meter: Meter::Request,
+        max_units: 1,
     }
 }
 
@@ -418,9 +420,9 @@ proptest! {
         new in "[ -~]", evm in any::<bool>(),
     ) {
         let keys = BindingKeys::new(&secret, None).unwrap();
-        let offers = Method::ALL.map(|method| Offer::new(method, Intent::Charge, r#"{"amount":"1"}"#));
+        let offers = Method::ALL.map(|method| Offer::charge(method, r#"{"amount":"1"}"#));
         let expires = NOW.saturating_add(Duration::from_secs(300));
-        let issued = offers[usize::from(evm)].issue(&asked(digest), &keys, None, expires, entropy);
+        let issued = offers[usize::from(evm)].issue(&asked(digest), &keys, None, &Circumstances::default(), expires, entropy);
         let mut challenge = echoed(&issued.header);
         let accepted = asked(digest).accept(&credential(&challenge).unwrap(), &offers, &keys, NOW).map(|accepted| accepted.offer.method);
         prop_assert_eq!(accepted.ok(), Some(Method::ALL[usize::from(evm)]));
@@ -452,8 +454,8 @@ proptest! {
     #[test]
     fn a_challenge_with_a_field_more_or_less_is_refused(entropy in any::<[u8; 12]>(), field in any::<usize>(), digest in any::<bool>()) {
         let keys = BindingKeys::new(&[7; 32], None).unwrap();
-        let offers = [Offer::new(Method::Evm, Intent::Charge, r#"{"amount":"1"}"#)];
-        let issued = offers[0].issue(&asked(digest), &keys, None, NOW.saturating_add(Duration::from_secs(300)), entropy);
+        let offers = [Offer::charge(Method::Evm, r#"{"amount":"1"}"#)];
+        let issued = offers[0].issue(&asked(digest), &keys, None, &Circumstances::default(), NOW.saturating_add(Duration::from_secs(300)), entropy);
         let mut challenge = echoed(&issued.header);
         if digest || !field.is_multiple_of(challenge.len() + 1) {
             challenge.remove(field % challenge.len());
@@ -470,9 +472,9 @@ proptest! {
 #[test]
 fn an_id_in_the_other_alphabet_is_refused() {
     let keys = BindingKeys::new(&[7; 32], None).unwrap();
-    let offers = [Offer::new(Method::Evm, Intent::Charge, r#"{"amount":"1"}"#)];
+    let offers = [Offer::charge(Method::Evm, r#"{"amount":"1"}"#)];
     let expires = NOW.saturating_add(Duration::from_secs(300));
-    let issue = |n: u8| offers[0].issue(&asked(false), &keys, None, expires, [n; 12]);
+    let issue = |n: u8| offers[0].issue(&asked(false), &keys, None, &Circumstances::default(), expires, [n; 12]);
     let issued = (0..=255).map(issue).find(|issued| issued.id.contains('-') && !issued.id.contains('_')).unwrap();
     for other in [issued.id.replace('-', "+"), format!("{}=", issued.id)] {
         let mut challenge = echoed(&issued.header);

@@ -77,6 +77,26 @@ impl Amount {
         self.0.checked_add(other.0).map(Self)
     }
 
+    /// The sum, or the largest amount.
+    pub const fn saturating_add(self, other: Self) -> Self {
+        Self(self.0.saturating_add(other.0))
+    }
+
+    /// The difference, or nothing when `other` is larger.
+    pub const fn saturating_sub(self, other: Self) -> Self {
+        Self(self.0.saturating_sub(other.0))
+    }
+
+    /// The price of `units` at this price each, or the largest amount.
+    pub fn times(self, units: u64) -> Self {
+        Self(self.0.saturating_mul(units.into()))
+    }
+
+    /// How many units at `price` each it pays for; as many as there can be when they cost nothing.
+    pub fn units_at(self, price: Self) -> u64 {
+        self.0.checked_div(price.0).and_then(|units| u64::try_from(units).ok()).unwrap_or(u64::MAX)
+    }
+
     /// As a 256-bit word for the EVM.
     pub fn to_u256(self) -> U256 {
         U256::from(self.0)

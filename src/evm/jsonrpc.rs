@@ -40,6 +40,16 @@ impl Request {
         Self { method: "eth_call", params: json!([transaction(from, call), "latest"]) }
     }
 
+    /// `eth_call` on one block.
+    pub fn call_at(call: &Call, block: u64) -> Self {
+        Self { method: "eth_call", params: json!([transaction(None, call), hex_number(block)]) }
+    }
+
+    /// `eth_getCode` on the latest block.
+    pub fn code(contract: Address) -> Self {
+        Self { method: "eth_getCode", params: json!([contract, "latest"]) }
+    }
+
     /// `eth_estimateGas`
     pub fn estimate_gas(from: Address, call: &Call) -> Self {
         Self { method: "eth_estimateGas", params: json!([transaction(Some(from), call)]) }

@@ -1,8 +1,11 @@
 //! The configuration: as it is written (`Raw…`), and as it is once [`super::validate()`] has passed it.
 
 use super::route::{Pattern, Router};
+use crate::channel::{Policy, Reuse};
+use crate::evm::amount::Amount;
 use crate::evm::key::PrivateKey;
 use crate::evm::{Address, ChainId};
+use crate::method::Method;
 use crate::protocol::challenge::BindingKeys;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -18,6 +21,7 @@ pub(in crate::gateway) struct RawGateway {
     pub(in crate::gateway) chain_id: Option<ChainId>,
     pub(in crate::gateway) rpc_urls: Option<Vec<String>>,
     pub(in crate::gateway) escrow: Option<String>,
+    pub(in crate::gateway) evm_escrow: Option<String>,
     pub(in crate::gateway) token: Option<RawToken>,
     pub(in crate::gateway) recipient: String,
     pub(in crate::gateway) realm: Option<String>,
@@ -26,6 +30,8 @@ pub(in crate::gateway) struct RawGateway {
     pub(in crate::gateway) origin: RawOrigin,
     #[serde(default)]
     pub(in crate::gateway) limits: RawLimits,
+    #[serde(default)]
+    pub(in crate::gateway) session: RawSession,
     pub(in crate::gateway) routes: Vec<RawRoute>,
 }
 
@@ -57,6 +63,21 @@ pub(in crate::gateway) struct RawLimits {
     pub(in crate::gateway) digest_body_bytes: Option<usize>,
 }
 
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(in crate::gateway) struct RawSession {
+    pub(in crate::gateway) settle_amount: Option<String>,
+    pub(in crate::gateway) settle_after_seconds: Option<u64>,
+    pub(in crate::gateway) close_idle_seconds: Option<u64>,
+    pub(in crate::gateway) watch_seconds: Option<u64>,
+    pub(in crate::gateway) voucher_wait_seconds: Option<u64>,
+    pub(in crate::gateway) suggested_deposit: Option<String>,
+    pub(in crate::gateway) min_voucher_delta: Option<String>,
+    #[serde(default)]
+    pub(in crate::gateway) fee_payer: bool,
+    pub(in crate::gateway) min_deposit: Option<String>,
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(in crate::gateway) struct RawRoute {
@@ -70,6 +91,11 @@ pub(in crate::gateway) struct RawRoute {
     pub(in crate::gateway) settle: Settle,
     #[serde(default)]
     pub(in crate::gateway) digest: bool,
+    #[serde(default)]
+    pub(in crate::gateway) meter: Meter,
+    pub(in crate::gateway) unit_type: Option<String>,
+    pub(in crate::gateway) max_units: Option<u64>,
+    pub(in crate::gateway) reuse: Option<Reuse>,
 }
 
 /// What of a configuration must be right for unpriced requests to pass: read on its own when the rest
@@ -95,6 +121,50 @@ pub enum Settle {
     First,
     /// After the origin has answered below 400, before its answer is released.
     AfterOrigin,
+}
+
+/// What a session pays for on a route.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Meter {
+    /// Each request.
+    #[default]
+    Request,
+    /// Each event of a `text/event-stream`.
+    Event,
+    /// Each byte of the body.
+    Byte,
+    /// As many units as the origin says.
+    Reported,
+}
+
+impl Meter {
+    /// What a unit is called unless the route names it.
+    pub const fn unit_type(self) -> &'static str {
+        match self {
+            Self::Request => "request",
+            Self::Event => "event",
+            Self::Byte => "byte",
+            Self::Reported => "unit",
+        }
+    }
+}
+
+/// How sessions are run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Session {
+    /// When money is brought onto the chain, and what a voucher must be like.
+    pub policy: Policy,
+    /// How often channels are looked at on chain.
+    pub watch: Duration,
+    /// How long a stream waits for a voucher.
+    pub voucher_wait: Duration,
+    /// What clients are advised to deposit.
+    pub suggested_deposit: Option<Amount>,
+    /// Whether openings and additions are submitted for clients.
+    pub fee_payer: bool,
+    /// The least deposit that is submitted for a client.
+    pub min_deposit: Amount,
 }
 
 /// A token that supports ERC-3009.
@@ -140,8 +210,12 @@ pub struct Gateway {
     pub chain_id: ChainId,
     /// What is paid in.
     pub token: Token,
-    /// The channel escrow, where the network has one.
+    /// The channel escrow of the method `abstract`, where the network has one.
     pub escrow: Option<Address>,
+    /// That of the method `evm`.
+    pub evm_escrow: Option<Address>,
+    /// How sessions are run.
+    pub session: Session,
     /// Who is paid.
     pub recipient: Address,
     /// Protection space; the request's host when not configured.
@@ -162,6 +236,18 @@ pub struct Gateway {
     pub binding_keys: BindingKeys,
     /// The key that pays gas and sends settlements.
     pub settlement_key: PrivateKey,
+    /// Opens the operators' endpoints, where there is one.
+    pub admin_token: Option<String>,
+}
+
+impl Gateway {
+    /// The channel escrow of a method. An escrow has one signing domain, so each method has its own.
+    pub const fn escrow_of(&self, method: Method) -> Option<Address> {
+        match method {
+            Method::Abstract => self.escrow,
+            Method::Evm => self.evm_escrow,
+        }
+    }
 }
 
 // The configuration holds secrets.

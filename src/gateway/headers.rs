@@ -22,7 +22,8 @@ const HOP_BY_HOP: [&str; 9] = [
 ];
 
 /// Credentials and tokens of payment protocols, besides `Authorization: Payment`.
-const PAYMENT: [&str; 5] = ["accept-payment", "payment-authorization", "payment-signature", "x-mpp-session", "x-payment"];
+const PAYMENT: [&str; 6] =
+    ["accept-payment", "payment-authorization", "payment-session", "payment-signature", "x-mpp-session", "x-payment"];
 
 /// Headers by which frameworks let a client override the request line: an origin that honours one would
 /// serve another request than the one that was priced.
@@ -43,7 +44,8 @@ const FORWARDED: [&str; 6] =
     ["forwarded", "x-forwarded-host", "x-forwarded-port", "x-forwarded-prefix", "x-forwarded-proto", "x-forwarded-server"];
 
 /// Headers of a response that only the gateway may set.
-pub const RESPONSE_PAYMENT: [&str; 3] = ["payment-receipt", "payment-required", "payment-response"];
+pub const RESPONSE_PAYMENT: [&str; 5] =
+    ["idempotency-replayed", "payment-receipt", "payment-required", "payment-response", "payment-units"];
 
 /// Response headers that tell caches more than `Cache-Control` does, and would overrule it.
 pub const CACHE_OVERRIDES: [&str; 3] = ["cdn-cache-control", "cloudflare-cdn-cache-control", "surrogate-control"];

@@ -1,6 +1,8 @@
 //! The gateway's own rules: configuration, routes and prices, offers, header hygiene.
 
+pub mod admin;
 pub mod config;
+mod escrow;
 pub mod headers;
 mod network;
 pub mod offer;
@@ -10,4 +12,5 @@ pub mod target;
 pub mod token;
 mod validate;
 
+pub use escrow::escrow_misfit;
 pub use validate::{Broken, Secrets, validate};

@@ -1,14 +1,18 @@
 //! Offers: what a route asks for by each method, and the challenges made of them. A challenge is bound
-//! to the very request it was asked for, so that it buys nothing else.
+//! to the very request it was asked for, so that it buys nothing else; that of a session to its route, since its vouchers pay for
+//! whatever is asked for there.
 
+use crate::channel::Reuse;
+use crate::evm::eip712::Domain;
 use crate::method::charge::RESUMABLE;
-use crate::method::{Intent, Method};
+use crate::method::{Intent, Method, session};
 use crate::protocol::challenge::{BindingKeys, Challenge, Terms};
 use crate::protocol::credential::Credential;
 use crate::protocol::digest::{BodyDigest, sha256_base64url};
 use crate::protocol::encoding::{from_base64, to_base64url};
 use crate::protocol::problem::{Problem, ProblemKind};
 use crate::time::Timestamp;
+use alloc::borrow::Cow;
 use alloc::format;
 use alloc::string::{String, ToString};
 use serde::{Deserialize, Serialize};
@@ -25,6 +29,32 @@ pub struct Offer {
     pub intent: Intent,
     /// base64url of the JCS form of the request object.
     pub request: String,
+    /// More about a session; absent for a charge.
+    pub session: Option<SessionOffer>,
+}
+
+/// What an offer of a session has besides.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionOffer {
+    /// What is asked for.
+    pub terms: session::Terms,
+    /// The domain in which vouchers are signed.
+    pub domain: Domain,
+    /// Whether a voucher that has bought may buy again.
+    pub reuse: Reuse,
+    /// The request object when the gateway submits openings for clients.
+    sponsored_request: String,
+    /// Hash of the route and the request object: a challenge is good for every request of its route.
+    binding: String,
+}
+
+/// What makes the challenges for one client differ from those for others.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Circumstances<'a> {
+    /// The gateway submits openings for clients.
+    pub sponsored: bool,
+    /// The client's channel, and its method.
+    pub snapshot: Option<(Method, &'a session::Snapshot)>,
 }
 
 /// The HTTP request that is to be paid for.
@@ -68,23 +98,42 @@ pub struct Accepted<'a> {
 }
 
 impl Offer {
-    /// An offer of `request`, a JCS text.
-    pub fn new(method: Method, intent: Intent, request: &str) -> Self {
-        Self { method, intent, request: to_base64url(request) }
+    /// An offer of a charge by `request`, a JCS text.
+    pub fn charge(method: Method, request: &str) -> Self {
+        Self { method, intent: Intent::Charge, request: to_base64url(request), session: None }
+    }
+
+    /// An offer of a session on `route`, a pattern.
+    pub fn session(method: Method, route: &str, terms: session::Terms, description: Option<&str>, reuse: Reuse) -> Self {
+        let request = terms.request(method, description, false, None);
+        let sponsored_request = to_base64url(terms.request(method, description, true, None));
+        let binding = sha256_base64url(format!("session {route} {request}").as_bytes());
+        let domain = session::domain(method, terms.chain_id, terms.escrow);
+        let session = SessionOffer { terms, domain, reuse, sponsored_request, binding };
+        Self { method, intent: Intent::Session, request: to_base64url(request), session: Some(session) }
     }
 
     /// Makes a challenge that expires at `expires`.
-    pub fn issue(&self, asked: &Asked<'_>, keys: &BindingKeys, description: Option<&str>, expires: Timestamp, entropy: Entropy) -> Issued {
-        let opaque = Opaque { n: to_base64url(entropy), t: asked.binding() };
+    pub fn issue(
+        &self,
+        asked: &Asked<'_>,
+        keys: &BindingKeys,
+        description: Option<&str>,
+        circumstances: &Circumstances<'_>,
+        expires: Timestamp,
+        entropy: Entropy,
+    ) -> Issued {
+        let opaque = Opaque { n: to_base64url(entropy), t: self.binding(asked) };
         // A struct of two strings always serialises.
         let opaque = to_base64url(serde_json::to_vec(&opaque).unwrap_or_default());
         let expires = expires.to_rfc3339();
-        let digest = asked.digest.map(|digest| digest.to_string());
+        let request = self.request_in(circumstances, description);
+        let digest = asked.digest.filter(|_| self.session.is_none()).map(|digest| digest.to_string());
         let terms = Terms {
             realm: asked.realm,
             method: self.method.name(),
             intent: self.intent.name(),
-            request: &self.request,
+            request: &request,
             expires: Some(&expires),
             digest: digest.as_deref(),
             opaque: Some(&opaque),
@@ -92,6 +141,32 @@ impl Offer {
         let id = keys.bind(&terms);
         let header = Challenge { id: &id, terms, description }.to_header();
         Issued { id, header }
+    }
+
+    fn request_in(&self, circumstances: &Circumstances<'_>, description: Option<&str>) -> Cow<'_, str> {
+        let Some(session) = &self.session else { return Cow::Borrowed(&self.request) };
+        match circumstances.snapshot {
+            Some((method, snapshot)) if method == self.method => {
+                let request = session.terms.request(method, description, circumstances.sponsored, Some(snapshot));
+                Cow::Owned(to_base64url(request))
+            }
+            _ if circumstances.sponsored => Cow::Borrowed(&session.sponsored_request),
+            _ => Cow::Borrowed(&self.request),
+        }
+    }
+
+    /// What a challenge of this offer is good for, as a hash.
+    fn binding(&self, asked: &Asked<'_>) -> String {
+        match &self.session {
+            Some(session) => session.binding.clone(),
+            None => asked.binding(),
+        }
+    }
+
+    /// Whether a challenge of this method, intent and request was made of this offer. That of a session may
+    /// hold a snapshot; its binding tells.
+    fn made(&self, method: &str, intent: &str, request: &str) -> bool {
+        self.method.name() == method && self.intent.name() == intent && (self.session.is_some() || self.request == request)
     }
 }
 
@@ -119,23 +194,22 @@ impl Asked<'_> {
         if challenge.realm != self.realm {
             return Err(invalid("the challenge was issued for another realm"));
         }
+        let offer = offers
+            .iter()
+            .find(|offer| offer.made(&challenge.method, &challenge.intent, &challenge.request))
+            .ok_or_else(|| invalid("the offer has changed since the challenge was issued; a fresh one comes with this answer"))?;
         let bound = challenge
             .opaque
             .as_deref()
             .and_then(|text| from_base64(text).ok())
             .and_then(|json| serde_json::from_slice::<Opaque>(&json).ok());
-        if bound.is_none_or(|opaque| opaque.t != self.binding()) {
+        if bound.is_none_or(|opaque| opaque.t != offer.binding(self)) {
             return Err(invalid("the challenge was issued for another method, path or query"));
         }
-        if challenge.digest.as_deref().map(BodyDigest::parse) != self.digest.map(Some) {
+        let digest = self.digest.filter(|_| offer.session.is_none());
+        if challenge.digest.as_deref().map(BodyDigest::parse) != digest.map(Some) {
             return Err(invalid("the challenge was issued for another request body"));
         }
-        let offer = offers
-            .iter()
-            .find(|offer| {
-                offer.method.name() == challenge.method && offer.intent.name() == challenge.intent && offer.request == challenge.request
-            })
-            .ok_or_else(|| invalid("the offer has changed since the challenge was issued; a fresh one comes with this answer"))?;
         let expires = challenge.expires.as_deref().map(Timestamp::parse_rfc3339);
         let Some(Ok(expires)) = expires else { return Err(invalid("the challenge has no expiry")) };
         if now >= expires.saturating_add(RESUMABLE) {

@@ -1,6 +1,6 @@
 //! Which requests are priced.
 
-use super::config::Settle;
+use super::config::{Meter, Settle};
 use super::offer::Offer;
 use super::path;
 use crate::method::charge::Terms;
@@ -66,6 +66,10 @@ pub struct Route {
     pub settle: Settle,
     /// Whether the request body is bound to the challenge.
     pub digest: bool,
+    /// What a session pays for.
+    pub meter: Meter,
+    /// Units reserved before the origin reports how many it were.
+    pub max_units: u64,
 }
 
 /// All priced routes.
@@ -167,10 +171,19 @@ impl Router {
     /// The route that prices a request, if any does. The most specific pattern wins; where an origin may
     /// read the path in several ways, the most expensive reading does.
     pub fn find(&self, method: &str, path: &str) -> Option<&Route> {
+        self.find_where(path, |route| route.methods.contain(method))
+    }
+
+    /// The route whose channels a request to `path` manages, whatever its method.
+    pub fn find_session(&self, path: &str) -> Option<&Route> {
+        self.find_where(path, |route| route.offers.iter().any(|offer| offer.session.is_some()))
+    }
+
+    fn find_where(&self, path: &str, applies: impl Fn(&Route) -> bool) -> Option<&Route> {
         let matching = |reading: &Vec<String>| {
             self.routes
                 .iter()
-                .filter(|route| route.methods.contain(method) && route.pattern.matches(reading))
+                .filter(|route| applies(route) && route.pattern.matches(reading))
                 .max_by_key(|route| route.pattern.specificity())
         };
         // The first of equally expensive readings: the path as it stands.
@@ -225,6 +238,8 @@ mod tests {
             offers: vec![],
             settle: Settle::First,
             digest: false,
+            meter: Meter::Request,
+            max_units: 1,
         }
     }
 

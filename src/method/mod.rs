@@ -1,6 +1,7 @@
 //! Payment methods × intents: what each asks for and what proves it.
 
 pub mod charge;
+pub mod session;
 
 use core::fmt;
 use serde::{Deserialize, Serialize};
@@ -21,6 +22,8 @@ pub enum Method {
 pub enum Intent {
     /// One payment for one request (`draft-payment-intent-charge-00`).
     Charge,
+    /// A channel, and a voucher with every request (`draft-evm-session-00`).
+    Session,
 }
 
 impl Method {
@@ -38,12 +41,13 @@ impl Method {
 
 impl Intent {
     /// All intents.
-    pub const ALL: [Self; 1] = [Self::Charge];
+    pub const ALL: [Self; 2] = [Self::Charge, Self::Session];
 
     /// The name on the wire.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Charge => "charge",
+            Self::Session => "session",
         }
     }
 }

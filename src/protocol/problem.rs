@@ -27,6 +27,24 @@ pub enum ProblemKind {
     PaymentExpired,
     /// 402: the payer cannot pay this amount, or offered too little.
     PaymentInsufficient,
+    /// 402: a voucher's signature is not canonical, or nobody's.
+    InvalidSignature,
+    /// 402: a voucher was not signed by the channel's signer.
+    SignerMismatch,
+    /// 402: a voucher exceeds the channel's deposit.
+    AmountExceedsDeposit,
+    /// 402: a voucher raises the total by too little.
+    DeltaTooSmall,
+    /// 402: the channel's balance does not pay for the request.
+    InsufficientBalance,
+    /// 409: a channel's transaction was mined and reverted.
+    TransactionReverted,
+    /// 410: the escrow has no such channel.
+    ChannelNotFound,
+    /// 410: the channel is closed or being closed.
+    ChannelFinalized,
+    /// 401: the gateway's own endpoints for operators and payers. `about:blank`.
+    Unauthorized,
     /// 400: a method or intent that this route does not offer.
     MethodUnsupported,
     /// 400: the request itself is wrong.
@@ -60,6 +78,8 @@ pub struct Problem {
     pub retry_after: Option<u32>,
     /// Fields of the configuration that are wrong.
     pub errors: Vec<FieldError>,
+    /// Members that belong to its type, such as `requiredCumulative`.
+    pub members: Vec<(&'static str, String)>,
 }
 
 /// One wrong field, of a configuration.
@@ -84,7 +104,15 @@ impl ProblemKind {
             | Self::InvalidChallenge
             | Self::VerificationFailed
             | Self::PaymentExpired
-            | Self::PaymentInsufficient => 402,
+            | Self::PaymentInsufficient
+            | Self::InvalidSignature
+            | Self::SignerMismatch
+            | Self::AmountExceedsDeposit
+            | Self::DeltaTooSmall
+            | Self::InsufficientBalance => 402,
+            Self::TransactionReverted => 409,
+            Self::ChannelNotFound | Self::ChannelFinalized => 410,
+            Self::Unauthorized => 401,
             Self::MethodUnsupported | Self::BadRequest => 400,
             Self::NotFound => 404,
             Self::MethodNotAllowed => 405,
@@ -105,9 +133,18 @@ impl ProblemKind {
             Self::VerificationFailed => "verification-failed",
             Self::PaymentExpired => "payment-expired",
             Self::PaymentInsufficient => "payment-insufficient",
+            Self::InvalidSignature => "session/invalid-signature",
+            Self::SignerMismatch => "session/signer-mismatch",
+            Self::AmountExceedsDeposit => "session/amount-exceeds-deposit",
+            Self::DeltaTooSmall => "session/delta-too-small",
+            Self::InsufficientBalance => "session/insufficient-balance",
+            Self::TransactionReverted => "session/transaction-reverted",
+            Self::ChannelNotFound => "session/channel-not-found",
+            Self::ChannelFinalized => "session/channel-finalized",
             Self::MethodUnsupported => "method-unsupported",
             Self::BadRequest => "bad-request",
-            Self::NotFound
+            Self::Unauthorized
+            | Self::NotFound
             | Self::MethodNotAllowed
             | Self::ContentTooLarge
             | Self::Internal
@@ -127,6 +164,15 @@ impl ProblemKind {
             Self::VerificationFailed => "Verification Failed",
             Self::PaymentExpired => "Payment Expired",
             Self::PaymentInsufficient => "Payment Insufficient",
+            Self::InvalidSignature => "Invalid Signature",
+            Self::SignerMismatch => "Signer Mismatch",
+            Self::AmountExceedsDeposit => "Amount Exceeds Deposit",
+            Self::DeltaTooSmall => "Delta Too Small",
+            Self::InsufficientBalance => "Insufficient Balance",
+            Self::TransactionReverted => "Transaction Reverted",
+            Self::ChannelNotFound => "Channel Not Found",
+            Self::ChannelFinalized => "Channel Finalized",
+            Self::Unauthorized => "Unauthorized",
             Self::MethodUnsupported => "Method Unsupported",
             Self::BadRequest => "Bad Request",
             Self::NotFound => "Not Found",
@@ -143,7 +189,7 @@ impl ProblemKind {
 impl Problem {
     /// A problem with nothing but its detail.
     pub fn new(kind: ProblemKind, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { kind, detail: detail.into(), challenge_id: None, retry_after: None, errors: Vec::new() }
+        Self { kind, detail: detail.into(), challenge_id: None, retry_after: None, errors: Vec::new(), members: Vec::new() }
     }
 
     /// Nothing is decided: the same credential may be sent again in a moment. `why` is a clause.
@@ -171,6 +217,9 @@ impl Serialize for Problem {
         map.serialize_entry("detail", &self.detail)?;
         if let Some(id) = &self.challenge_id {
             map.serialize_entry("challengeId", id)?;
+        }
+        for (name, value) in &self.members {
+            map.serialize_entry(name, value)?;
         }
         if !self.errors.is_empty() {
             map.serialize_entry("errors", &self.errors)?;

@@ -11,7 +11,7 @@ use serde::Serialize;
 pub struct Receipt<'a> {
     /// Payment method.
     pub method: &'a str,
-    /// What names the payment on its rail; for a charge the transaction hash.
+    /// What names the payment on its rail: for a charge the transaction hash, for a session the channel.
     pub reference: &'a str,
     status: Success,
     #[serde(serialize_with = "as_rfc3339")]
@@ -22,6 +22,29 @@ pub struct Receipt<'a> {
     /// EIP-155 chain id, on EVM methods.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub chain_id: Option<u64>,
+    /// What a receipt of a session has besides.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub session: Option<SessionReceipt>,
+}
+
+/// The state of a session after a payment (`draft-evm-session-00`, Receipt Generation).
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SessionReceipt {
+    /// The payment intent.
+    pub intent: &'static str,
+    /// The channel, `0x` and 64 digits.
+    pub channel_id: String,
+    /// The highest voucher in base units.
+    pub accepted_cumulative: String,
+    /// What was booked, in base units.
+    pub spent: String,
+    /// Units that this request was charged for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub units: Option<u64>,
+    /// The transaction that closed the channel or brought money into it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tx_hash: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -37,12 +60,17 @@ fn as_rfc3339<S: serde::Serializer>(time: &Timestamp, serializer: S) -> Result<S
 impl<'a> Receipt<'a> {
     /// A receipt without its optional members.
     pub const fn new(method: &'a str, reference: &'a str, timestamp: Timestamp) -> Self {
-        Self { method, reference, status: Success::Success, timestamp, challenge_id: None, chain_id: None }
+        Self { method, reference, status: Success::Success, timestamp, challenge_id: None, chain_id: None, session: None }
+    }
+
+    /// The JSON.
+    pub fn to_json(&self) -> String {
+        // A struct of strings and integers always serialises; an empty value would only lose the receipt.
+        serde_json::to_string(self).unwrap_or_default()
     }
 
     /// The value of the `Payment-Receipt` header: base64url of the JSON.
     pub fn to_header(&self) -> String {
-        // A struct of strings and integers always serialises; an empty value would only lose the receipt.
-        to_base64url(serde_json::to_vec(self).unwrap_or_default())
+        to_base64url(self.to_json())
     }
 }

@@ -54,4 +54,14 @@ impl Failure {
             }
         }
     }
+
+    /// The answer to the client of a channel.
+    pub fn session_problem(self) -> Problem {
+        let detail = match self {
+            Self::Reverted => "the escrow or the token reverts it; nothing was taken",
+            Self::Expired => "the authorization expired before the transaction was mined; nothing was taken",
+            Self::UsedElsewhere => "the authorization was cancelled or used for something else, or the channel has ended",
+        };
+        Problem::new(ProblemKind::TransactionReverted, detail)
+    }
 }

@@ -1,5 +1,6 @@
 //! The configuration, read once per isolate.
 
+use super::escrow::EscrowSupport;
 use super::rpc::Rpc;
 use super::token::TokenFacts;
 use crate::gateway::config::Gateway;
@@ -18,6 +19,8 @@ pub(super) struct Isolate {
     pub(super) rpc: Rpc,
     /// What was learned of the token.
     pub(super) token: TokenFacts,
+    /// What was learned of the escrow.
+    pub(super) escrow: EscrowSupport,
 }
 
 type Loaded = Result<Isolate, Broken>;
@@ -34,7 +37,7 @@ pub(super) fn load(env: &Env) -> Rc<Loaded> {
 fn read(env: &Env) -> Loaded {
     let gateway = validate(variable(env).as_deref(), &secrets(env), |service| env.service(service).is_ok()).inspect_err(report)?;
     let rpc = Rpc::new(gateway.rpc_urls.clone(), gateway.chain_id, gateway.limits.rpc_timeout);
-    Ok(Isolate { gateway, rpc, token: TokenFacts::default() })
+    Ok(Isolate { gateway, rpc, token: TokenFacts::default(), escrow: EscrowSupport::default() })
 }
 
 fn report(broken: &Broken) {

@@ -1,14 +1,18 @@
 //! Where every request comes in.
 
 use super::config::{Isolate, load};
+use super::objects::{ChannelMessage, ChannelReply, PayerMessage, PayerReply};
 use super::origin::{Incoming, finish, send};
-use super::respond::{challenge, internal, misconfigured, problem};
+use super::respond::{Rejection, challenge, internal, misconfigured, problem};
 use super::{body, paid, status};
+use crate::evm::parse;
 use crate::gateway::Broken;
-use crate::gateway::config::{Origin, Surface};
+use crate::gateway::config::{Gateway, Origin, Surface};
 use crate::gateway::offer::Asked;
 use crate::gateway::route::{Route, is_priced};
 use crate::gateway::target::Target;
+use crate::method::session::Snapshot;
+use crate::method::{Intent, Method};
 use crate::protocol::credential::{AuthorizationHeader, Credential, InvalidCredential, split_authorization};
 use crate::protocol::digest::BodyDigest;
 use crate::protocol::problem::{Problem, ProblemKind};
@@ -37,7 +41,7 @@ async fn answer(request: Request, env: Env, context: Context) -> Result<Response
     };
     let incoming = Incoming { request, target };
     let loaded = load(&env);
-    if let Some(response) = status::answer(&loaded, &incoming).await? {
+    if let Some(response) = status::answer(&loaded, &env, &incoming).await? {
         return Ok(response);
     }
     match loaded.as_ref() {
@@ -48,10 +52,25 @@ async fn answer(request: Request, env: Env, context: Context) -> Result<Response
 
 async fn route(isolate: &Isolate, env: &Env, context: &Context, incoming: Incoming) -> Result<Response> {
     let gateway = &isolate.gateway;
-    match gateway.router.find(&incoming.request.method(), incoming.target.path()) {
+    let path = incoming.target.path();
+    let route = gateway.router.find(&incoming.request.method(), path).or_else(|| managed_route(gateway, &incoming));
+    match route {
         Some(route) => priced(isolate, env, context, &incoming, route).await,
         None => unpriced(env, &gateway.origin, &incoming, gateway.limits.origin_timeout).await,
     }
+}
+
+/// The route of a request that only manages a channel: by HEAD, or by POST without a body, whatever the route's own
+/// methods are.
+fn managed_route<'a>(gateway: &'a Gateway, incoming: &Incoming) -> Option<&'a Route> {
+    let method = incoming.request.method();
+    if !(method == "HEAD" || (method == "POST" && !incoming.has_body())) {
+        return None;
+    }
+    let authorization = incoming.header("authorization")?;
+    let is_session = |credential: &Credential| credential.challenge.intent == Intent::Session.name();
+    read_credential(&authorization, gateway.limits.credential_bytes).ok()?.0.filter(is_session)?;
+    gateway.router.find_session(incoming.target.path())
 }
 
 /// A request without a price passes, but no credential goes with it.
@@ -99,10 +118,38 @@ async fn priced(isolate: &Isolate, env: &Env, context: &Context, incoming: &Inco
             let purchase = paid::Purchase { isolate, env, context, incoming, route, asked: &asked, others: others.as_deref() };
             purchase.complete(&credential, body).await
         }
-        Ok((None, _)) => Err(Problem::new(ProblemKind::PaymentRequired, "this resource is paid for per request")),
-        Err(reason) => Err(reason),
+        Ok((None, _)) => Err(Rejection {
+            problem: Problem::new(ProblemKind::PaymentRequired, "this resource is paid for"),
+            snapshot: known_channel(isolate, env, incoming, route).await,
+        }),
+        Err(reason) => Err(reason.into()),
     };
-    outcome.or_else(|reason| challenge(reason, gateway, route, &asked, incoming.header("accept-payment").as_deref()))
+    match outcome {
+        Ok(response) => Ok(response),
+        Err(rejection) => challenge(rejection, isolate, route, &asked, incoming.header("accept-payment").as_deref()).await,
+    }
+}
+
+/// The channel that a client without a credential names, itself or by its payer, if it is known here.
+async fn known_channel(isolate: &Isolate, env: &Env, incoming: &Incoming, route: &Route) -> Option<(Method, Snapshot)> {
+    let named = incoming.header("payment-session")?;
+    let (method, channel_id) = match parse::did_pkh(&named) {
+        Some((chain_id, payer)) if chain_id == isolate.gateway.chain_id => {
+            let PayerReply::Channel(channel) = isolate.ask_payer(env, payer, &PayerMessage::LastChannel).await.ok()? else { return None };
+            let (method, channel_id) = channel?;
+            (Some(method), channel_id)
+        }
+        _ => (None, parse::hash(&named).ok()?),
+    };
+    for offer in route.offers.iter().filter(|offer| method.is_none_or(|method| method == offer.method)) {
+        let Some(session) = &offer.session else { continue };
+        let show = ChannelMessage::Show { price: session.terms.price, reuse: session.reuse };
+        let reply = isolate.ask_channel(env, session.terms.escrow, channel_id, &show).await;
+        if let Ok(ChannelReply::Shown(shown)) = reply {
+            return Some((offer.method, Snapshot { channel_id, balance: shown.balance }));
+        }
+    }
+    None
 }
 
 /// The body, on routes that bind it, for methods that have one.

@@ -5,12 +5,12 @@ use super::config::load;
 use super::objects::{PayerMessage, PayerReply};
 use super::paid::Sale;
 use super::respond::internal;
+use super::watch::hung_up;
 use crate::evm::{Address, B256};
 use crate::payment::LeaseId;
 use crate::protocol::problem::Problem;
 use futures_channel::oneshot;
 use futures_util::future::{Either, select};
-use js_sys::Promise;
 use wasm_bindgen_futures::JsFuture;
 use web_sys::AbortSignal;
 use worker::{Env, console_warn};
@@ -68,15 +68,4 @@ const fn lease_in(reply: &PayerReply) -> Option<LeaseId> {
         PayerReply::Reserved { lease } | PayerReply::Paid { lease, .. } => Some(*lease),
         _ => None,
     }
-}
-
-/// Resolves when the client hangs up.
-fn hung_up(client: &AbortSignal) -> Promise {
-    Promise::new(&mut |resolve, _| {
-        if client.aborted() {
-            let _ = resolve.call0(&resolve);
-        } else {
-            let _ = client.add_event_listener_with_callback("abort", &resolve);
-        }
-    })
 }

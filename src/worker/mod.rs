@@ -1,16 +1,20 @@
 //! The shell: the only place that talks to the Workers runtime. It holds no rules: it turns requests,
 //! storage, alarms and RPC into calls of the core, and the core's answers back.
 
+mod admin;
 mod body;
 mod clock;
 mod config;
 mod entry;
+mod escrow;
 mod holding;
 mod objects;
 mod origin;
 mod paid;
 mod respond;
 mod rpc;
+mod session;
 mod status;
+mod stream;
 mod token;
 mod watch;

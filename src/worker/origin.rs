@@ -39,6 +39,12 @@ impl Incoming {
         self.request.headers().get(name).ok().flatten()
     }
 
+    /// Whether there is a body, by what the headers announce.
+    pub(super) fn has_body(&self) -> bool {
+        let length = self.header("content-length");
+        self.header("transfer-encoding").is_some() || length.is_some_and(|length| length.trim() != "0")
+    }
+
     /// The `Upgrade` to a WebSocket is asked for.
     fn is_websocket(&self) -> bool {
         self.header("upgrade").is_some_and(|upgrade| upgrade.eq_ignore_ascii_case("websocket"))

@@ -1,17 +1,17 @@
 //! A request with a credential: verify, settle, fetch, deliver.
 
 use super::clock::now;
-use super::config::Isolate;
+use super::config::{Isolate, load};
 use super::objects::{PayerMessage, PayerReply};
 use super::origin::{self, Incoming, PaidBy};
-use super::respond::{failed, internal};
+use super::respond::{Rejection, failed, internal};
 use super::token::TokenDomain;
-use super::watch::WatchedPipe;
+use super::watch::{Ending, WatchedPipe};
 use crate::evm::B256;
 use crate::evm::erc3009::SignedAuthorization;
 use crate::gateway::config::Settle;
 use crate::gateway::headers::{CACHE_OVERRIDES, private_cache_control};
-use crate::gateway::offer::{Asked, Offer};
+use crate::gateway::offer::{Accepted, Asked, Offer};
 use crate::gateway::route::Route;
 use crate::method::charge::{Charge, Unverified};
 use crate::payment::{Disposition, LeaseId, disposition, has_receipt};
@@ -19,7 +19,7 @@ use crate::protocol::credential::Credential;
 use crate::protocol::problem::{Problem, ProblemKind};
 use crate::protocol::receipt::Receipt;
 use web_sys::{ReadableStream, Response};
-use worker::{Context, Env};
+use worker::{Context, Env, console_warn};
 
 /// A priced request that came with a credential.
 pub(super) struct Purchase<'a> {
@@ -43,9 +43,17 @@ pub(super) struct Sale<'a> {
 impl Purchase<'_> {
     /// Everything that can be checked without state or network comes first, then the payer's object
     /// decides.
-    pub(super) async fn complete(&self, credential: &Credential, body: Option<Vec<u8>>) -> Result<Response, Problem> {
+    pub(super) async fn complete(&self, credential: &Credential, body: Option<Vec<u8>>) -> Result<Response, Rejection> {
         let gateway = &self.isolate.gateway;
         let accepted = self.asked.accept(credential, &self.route.offers, &gateway.binding_keys, now())?;
+        match &accepted.offer.session {
+            Some(session) => self.visit(credential, &accepted, session, body).await,
+            None => self.charge(credential, &accepted, body).await.map_err(Rejection::from),
+        }
+    }
+
+    async fn charge(&self, credential: &Credential, accepted: &Accepted<'_>, body: Option<Vec<u8>>) -> Result<Response, Problem> {
+        let gateway = &self.isolate.gateway;
         let signed = self.verify(credential, accepted.offer).await?;
         let charge = Charge {
             challenge_id: credential.challenge.id.clone(),
@@ -132,7 +140,7 @@ impl Sale<'_> {
                 discard(&response);
                 return Err(Problem::new(ProblemKind::OriginFailed, "the origin asks for a payment of its own"));
             }
-            self.pass_on(&response, response.body().as_ref()).map_err(failed("origin's response"))
+            self.request.pass_on(&response, response.body().as_ref()).map_err(failed("origin's response"))
         }))
     }
 
@@ -171,7 +179,7 @@ impl Sale<'_> {
         match counted.inspect_err(|_| discard(response))? {
             PayerReply::Noted => {
                 if let Some(pipe) = pipe {
-                    pipe.start(self, lease);
+                    self.watch(pipe, lease);
                 }
                 Ok(prepared)
             }
@@ -182,10 +190,24 @@ impl Sale<'_> {
         }
     }
 
+    /// Lets the body flow. When the origin breaks off, the payer may fetch again.
+    fn watch(&self, pipe: WatchedPipe, lease: LeaseId) {
+        let Purchase { env, context, incoming, .. } = *self.request;
+        let (env, payer, nonce) = (env.clone(), self.charge.signed.authorization.from, self.nonce());
+        pipe.start(context, incoming.request.signal(), move |ending| async move {
+            let loaded = load(&env);
+            let (Ending::OriginBroke, Ok(isolate)) = (ending, loaded.as_ref()) else { return };
+            match isolate.ask_payer(&env, payer, &PayerMessage::Reopen { nonce, lease }).await {
+                Ok(PayerReply::Noted) => {}
+                outcome => console_warn!("a delivery broken off by the origin could not be reopened: {outcome:?}"),
+            }
+        });
+    }
+
     /// The response with its receipt, and the pipe that its body will come through.
     fn prepare(&self, transaction: B256, response: &Response) -> worker::Result<(Response, Option<WatchedPipe>)> {
         let pipe = WatchedPipe::new(response)?;
-        let prepared = self.pass_on(response, pipe.as_ref().map(WatchedPipe::readable).as_ref())?;
+        let prepared = self.request.pass_on(response, pipe.as_ref().map(WatchedPipe::readable).as_ref())?;
         if has_receipt(response.status()) {
             let reference = transaction.to_string();
             let mut receipt = Receipt::new(self.offer.method.name(), &reference, now());
@@ -195,11 +217,12 @@ impl Sale<'_> {
         }
         Ok((prepared, pipe))
     }
+}
 
+impl Purchase<'_> {
     /// The origin's response as a payer gets it: not for shared caches, whatever its status.
-    fn pass_on(&self, response: &Response, body: Option<&ReadableStream>) -> worker::Result<Response> {
-        let request = self.request;
-        let response = origin::finish(response, request.incoming, &request.isolate.gateway.origin, body)?;
+    pub(super) fn pass_on(&self, response: &Response, body: Option<&ReadableStream>) -> worker::Result<Response> {
+        let response = origin::finish(response, self.incoming, &self.isolate.gateway.origin, body)?;
         let headers = response.headers();
         let from_origin = headers.get("cache-control")?;
         headers.set("cache-control", &private_cache_control(from_origin.as_deref()))?;
@@ -211,7 +234,7 @@ impl Sale<'_> {
 }
 
 /// Drops a response that is not handed out. Unread, it would hold its connection.
-fn discard(response: &Response) {
+pub(super) fn discard(response: &Response) {
     if let Some(body) = response.body() {
         // Whether cancelling works changes nothing for the client.
         let _ = body.cancel();

@@ -1,9 +1,11 @@
 //! The gateway's own answers.
 
 use super::clock::now;
-use crate::gateway::config::Gateway;
-use crate::gateway::offer::{Asked, Entropy};
+use super::config::Isolate;
+use crate::gateway::offer::{Asked, Circumstances, Entropy};
 use crate::gateway::route::Route;
+use crate::method::Method;
+use crate::method::session::Snapshot;
 use crate::protocol::accept::preferred;
 use crate::protocol::problem::{FieldError, Problem, ProblemKind};
 use std::fmt;
@@ -11,7 +13,7 @@ use web_sys::{Headers, Response, ResponseInit};
 use worker::{Result, console_error};
 
 /// What browsers may read of the gateway's answers and of paid responses.
-pub(super) const EXPOSED_HEADERS: [&str; 3] = ["Payment-Receipt", "Retry-After", "WWW-Authenticate"];
+pub(super) const EXPOSED_HEADERS: [&str; 4] = ["Idempotency-Replayed", "Payment-Receipt", "Retry-After", "WWW-Authenticate"];
 
 /// Answers with a problem.
 pub(super) fn problem(problem: &Problem) -> Result<Response> {
@@ -43,24 +45,46 @@ fn with_body(body: &str, status: u16, headers: &Headers) -> Result<Response> {
     Ok(Response::new_with_opt_str_and_init(Some(body), &init)?)
 }
 
+/// Why a client does not get what it asked for, and what it needs to go on with its channel.
+pub(super) struct Rejection {
+    pub(super) problem: Problem,
+    pub(super) snapshot: Option<(Method, Snapshot)>,
+}
+
+impl From<Problem> for Rejection {
+    fn from(problem: Problem) -> Self {
+        Self { problem, snapshot: None }
+    }
+}
+
 /// Answers with a problem and, when its status is 402, a fresh challenge for each offer that the client
 /// accepts.
-pub(super) fn challenge(
-    mut reason: Problem,
-    gateway: &Gateway,
+pub(super) async fn challenge(
+    rejection: Rejection,
+    isolate: &Isolate,
     route: &Route,
     asked: &Asked<'_>,
     accept_payment: Option<&str>,
 ) -> Result<Response> {
+    let Rejection { problem: mut reason, snapshot } = rejection;
+    if let Some((_, snapshot)) = &snapshot {
+        reason.members = snapshot.members();
+    }
     if reason.kind.status() != 402 {
         return problem(&reason);
     }
+    let gateway = &isolate.gateway;
+    let sells_sessions = route.offers.iter().any(|offer| offer.session.is_some());
+    let circumstances = Circumstances {
+        sponsored: sells_sessions && isolate.sponsors().await,
+        snapshot: snapshot.as_ref().map(|(method, snapshot)| (*method, snapshot)),
+    };
     let names: Vec<(&str, &str)> = route.offers.iter().map(|offer| (offer.method.name(), offer.intent.name())).collect();
     let expires = now().saturating_add(gateway.challenge_lifetime);
     let mut headers = Vec::with_capacity(names.len());
     for index in preferred(&names, accept_payment) {
         let Some(offer) = route.offers.get(index) else { continue };
-        let issued = offer.issue(asked, &gateway.binding_keys, route.description.as_deref(), expires, entropy()?);
+        let issued = offer.issue(asked, &gateway.binding_keys, route.description.as_deref(), &circumstances, expires, entropy()?);
         reason.challenge_id.get_or_insert(issued.id);
         headers.push(issued.header);
     }

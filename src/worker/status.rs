@@ -1,5 +1,7 @@
-//! What the gateway says of itself: `/__mpp/health` and `/__mpp/config`. Neither holds a secret.
+//! What the gateway says of itself: `/__mpp/health` and `/__mpp/config`. Neither holds a secret. Its other own path is
+//! [`admin`]'s.
 
+use super::admin;
 use super::clock::now;
 use super::config::Isolate;
 use super::origin::Incoming;
@@ -15,7 +17,7 @@ use std::borrow::Cow;
 use std::cell::RefCell;
 use std::time::Duration;
 use web_sys::Response;
-use worker::Result;
+use worker::{Env, Result};
 
 /// Anybody may ask for the health, so an answer is given again for this long.
 const HEALTH_LIFETIME: Duration = Duration::from_secs(1);
@@ -29,7 +31,7 @@ std::thread_local! {
 }
 
 /// Answers the gateway's own paths, and only those.
-pub(super) async fn answer(loaded: &std::result::Result<Isolate, Broken>, incoming: &Incoming) -> Result<Option<Response>> {
+pub(super) async fn answer(loaded: &std::result::Result<Isolate, Broken>, env: &Env, incoming: &Incoming) -> Result<Option<Response>> {
     let Some(name) = incoming.target.path().strip_prefix(OWN_PREFIX) else { return Ok(None) };
     if !matches!(incoming.request.method().as_str(), "GET" | "HEAD") {
         let response = problem(&Problem::new(ProblemKind::MethodNotAllowed, "only GET is possible here"))?;
@@ -41,7 +43,10 @@ pub(super) async fn answer(loaded: &std::result::Result<Isolate, Broken>, incomi
         ("health", Err(broken)) => broken_health(broken).map(Some),
         ("config", Ok(isolate)) => config(isolate, &incoming.target.host).map(Some),
         (_, Err(broken)) => problem(&misconfigured(&broken.errors)).map(Some),
-        (_, Ok(_)) => problem(&Problem::new(ProblemKind::NotFound, "the gateway has health and config here")).map(Some),
+        (_, Ok(isolate)) => match name.strip_prefix("channels/") {
+            Some(id) => admin::channel(isolate, env, incoming, id).await.map(Some),
+            None => problem(&Problem::new(ProblemKind::NotFound, "the gateway has health, config and channels/{id} here")).map(Some),
+        },
     }
 }
 
@@ -61,6 +66,8 @@ struct Health<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     token: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    escrow: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     settlement_account: Option<String>,
     /// In wei.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -79,6 +86,7 @@ impl Health<'_> {
             chain_id: None,
             block: None,
             token: None,
+            escrow: None,
             settlement_account: None,
             settlement_balance: None,
             settlement: None,
@@ -121,8 +129,10 @@ async fn examine(isolate: &Isolate) -> Health<'static> {
     let funded = balance.is_some_and(|balance| balance >= U256::from(LOW_BALANCE));
     health.settlement = Some(if funded { "good" } else { "the settlement account is running out of gas money" });
     let confirmed = isolate.confirm_token().await;
-    health.ok = funded && confirmed.is_ok() && health.chain_id == Some(isolate.gateway.chain_id);
+    let escrows = isolate.check_escrows().await;
+    health.ok = funded && confirmed.is_ok() && escrows.is_ok() && health.chain_id == Some(isolate.gateway.chain_id);
     health.token = Some(confirmed.map_or_else(|problem| problem.detail, |_| "good".into()));
+    health.escrow = Some(escrows.map_or_else(|problem| problem.detail, |()| "good".into()));
     health
 }
 
@@ -134,6 +144,8 @@ struct Public<'a> {
     token: PublicToken<'a>,
     recipient: String,
     escrow: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    evm_escrow: Option<String>,
     challenge_lifetime_seconds: u64,
     confirmations: u64,
     routes: Vec<PublicRoute<'a>>,
@@ -162,6 +174,7 @@ struct PublicRoute<'a> {
     offers: Vec<String>,
     settle: crate::gateway::config::Settle,
     digest: bool,
+    meter: crate::gateway::config::Meter,
 }
 
 fn config(isolate: &Isolate, host: &str) -> Result<Response> {
@@ -179,6 +192,7 @@ fn config(isolate: &Isolate, host: &str) -> Result<Response> {
         },
         recipient: gateway.recipient.to_checksum(None),
         escrow: gateway.escrow.map(|escrow| escrow.to_checksum(None)),
+        evm_escrow: gateway.evm_escrow.map(|escrow| escrow.to_checksum(None)),
         challenge_lifetime_seconds: gateway.challenge_lifetime.as_secs(),
         confirmations: gateway.confirmations,
         routes: gateway.router.routes().iter().map(|route| public_route(route, token.decimals)).collect(),
@@ -199,5 +213,6 @@ fn public_route(route: &Route, decimals: u8) -> PublicRoute<'_> {
         offers: route.offers.iter().map(|offer| format!("{}/{}", offer.method, offer.intent)).collect(),
         settle: route.settle,
         digest: route.digest,
+        meter: route.meter,
     }
 }

@@ -2,18 +2,14 @@
 //! at: when the origin breaks off, the payer may fetch again; when the client hangs up, it may not.
 
 use super::clock::sleep;
-use super::config::load;
-use super::objects::{PayerMessage, PayerReply};
-use super::paid::Sale;
-use crate::evm::Address;
-use crate::payment::LeaseId;
 use js_sys::{BigInt, Promise};
+use std::future::Future;
 use std::time::Duration;
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{AbortSignal, ReadableStream, Response, StreamPipeOptions, TransformStream, WritableStream};
-use worker::{Env, console_warn};
+use worker::Context;
 
 #[wasm_bindgen]
 extern "C" {
@@ -46,13 +42,24 @@ impl WatchedPipe {
         Ok(Some(Self { source, pipe: pipe_for(response)? }))
     }
 
+    /// A pipe without a source: the end that the client reads, and the end to write to.
+    pub(super) fn identity() -> worker::Result<(ReadableStream, WritableStream)> {
+        let pipe = IdentityTransformStream::new()?;
+        Ok((pipe.readable(), pipe.writable()))
+    }
+
     /// The end that the client reads.
     pub(super) fn readable(&self) -> ReadableStream {
         self.pipe.readable()
     }
 
-    /// Lets the body of a delivered sale flow.
-    pub(super) fn start(self, sale: &Sale<'_>, lease: LeaseId) {
+    /// Lets the body flow, and does `on_end` when it is known how that ended.
+    pub(super) fn start<F: Future<Output = ()> + 'static>(
+        self,
+        context: &Context,
+        client: AbortSignal,
+        on_end: impl FnOnce(Ending) -> F + 'static,
+    ) {
         let Self { source, pipe } = self;
         let sink = pipe.writable();
         // Neither end may hide from the other which of them failed.
@@ -60,11 +67,20 @@ impl WatchedPipe {
         options.set_prevent_abort(true);
         options.set_prevent_cancel(true);
         let piped = source.pipe_to_with_options(&sink, &options);
-        let request = sale.request;
-        let flow = Flow { piped, source, sink, client: request.incoming.request.signal() };
-        let reopen = PayerMessage::Reopen { nonce: sale.nonce(), lease };
-        request.context.wait_until(flow.watch(request.env.clone(), sale.charge.signed.authorization.from, reopen));
+        let flow = Flow { piped, source, sink, client };
+        context.wait_until(flow.watch(on_end));
     }
+}
+
+/// How the body of a response ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// All of it went out.
+    Whole,
+    /// The origin broke off.
+    OriginBroke,
+    /// The client hung up.
+    ClientLeft,
 }
 
 struct Flow {
@@ -76,22 +92,26 @@ struct Flow {
 }
 
 impl Flow {
-    async fn watch(self, env: Env, payer: Address, reopen: PayerMessage) {
-        let Err(error) = JsFuture::from(self.piped).await else { return };
+    async fn watch<F: Future<Output = ()>>(self, on_end: impl FnOnce(Ending) -> F) {
+        let Err(error) = JsFuture::from(self.piped).await else { return on_end(Ending::Whole).await };
         // Either end's failure looks the same here, and the runtime's news of the client may come a moment later.
         sleep(NEWS_OF_CLIENT).await;
-        if !self.client.aborted()
-            && let Ok(isolate) = load(&env).as_ref()
-        {
-            match isolate.ask_payer(&env, payer, &reopen).await {
-                Ok(PayerReply::Noted) => {}
-                outcome => console_warn!("a delivery broken off by the origin could not be reopened: {outcome:?}"),
-            }
-        }
+        on_end(if self.client.aborted() { Ending::ClientLeft } else { Ending::OriginBroke }).await;
         // The origin learns that nobody reads on, and the client that the body is not whole.
         let _ = JsFuture::from(self.source.cancel_with_reason(&error)).await;
         let _ = JsFuture::from(self.sink.abort_with_reason(&error)).await;
     }
+}
+
+/// Resolves when the client hangs up.
+pub(super) fn hung_up(client: &AbortSignal) -> Promise {
+    Promise::new(&mut |resolve, _| {
+        if client.aborted() {
+            let _ = resolve.call0(&resolve);
+        } else {
+            let _ = client.add_event_listener_with_callback("abort", &resolve);
+        }
+    })
 }
 
 /// A pipe that announces the origin's length, unless the runtime decodes the body on the way.

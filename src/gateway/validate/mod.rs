@@ -3,6 +3,7 @@
 
 mod routes;
 mod secrets;
+mod session;
 
 pub use secrets::Secrets;
 
@@ -45,6 +46,9 @@ pub(in crate::gateway) enum Rule {
     SecretKey = 19,
     SettlementKey = 20,
     AdminToken = 21,
+    Sessions = 22,
+    SessionFields = 23,
+    Meter = 24,
 }
 
 impl Rule {
@@ -144,6 +148,7 @@ fn gateway(raw: RawGateway, secrets: &Secrets, keys: Option<Keys>, findings: &mu
         Some(text) => address(Rule::Escrow, "escrow", &text, findings),
         None => preset.map(|preset| preset.escrow),
     };
+    let evm_escrow = raw.evm_escrow.and_then(|text| address(Rule::Escrow, "evmEscrow", &text, findings));
     let recipient = address(Rule::Recipient, "recipient", &raw.recipient, findings);
     let realm = raw.realm.and_then(|realm| valid_realm(realm, findings));
     let rpc_urls = rpc_urls(raw.rpc_urls, secrets.rpc_url.as_deref(), preset, findings);
@@ -152,12 +157,17 @@ fn gateway(raw: RawGateway, secrets: &Secrets, keys: Option<Keys>, findings: &mu
     let origin = origin(raw.origin, findings);
     let limits = limits(&raw.limits, findings);
     let (chain_id, token, recipient) = (network?.chain_id, token?, recipient?);
-    let router = routes::router(raw.routes, &routes::Asset { chain_id, token: &token, recipient }, findings);
+    let session = session::session(&raw.session, token.decimals, limits.as_ref(), findings);
+    let account = keys.as_ref().map(|keys| keys.settlement_key.address());
+    let asset = routes::Asset { chain_id, token: &token, recipient, escrow, evm_escrow, account, session: session.as_ref() };
+    let router = routes::router(raw.routes, &asset, findings);
     let Keys { binding_keys, settlement_key } = keys?;
     Some(Gateway {
         chain_id,
         token,
         escrow,
+        evm_escrow,
+        session: session?,
         recipient,
         realm,
         rpc_urls: rpc_urls?,
@@ -168,6 +178,7 @@ fn gateway(raw: RawGateway, secrets: &Secrets, keys: Option<Keys>, findings: &mu
         router,
         binding_keys,
         settlement_key,
+        admin_token: secrets.admin_token.clone(),
     })
 }
 

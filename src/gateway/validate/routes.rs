@@ -1,13 +1,14 @@
 //! The rules for routes.
 
 use super::{Findings, Rule};
+use crate::channel::Reuse;
 use crate::evm::amount::Amount;
 use crate::evm::{Address, ChainId};
-use crate::gateway::config::{RawRoute, Token};
+use crate::gateway::config::{Meter, RawRoute, Session, Token};
 use crate::gateway::network::is_abstract;
 use crate::gateway::offer::Offer;
 use crate::gateway::route::{Methods, Pattern, Route, Router};
-use crate::method::{Intent, Method, charge};
+use crate::method::{Intent, Method, charge, session};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -17,6 +18,21 @@ pub(super) struct Asset<'a> {
     pub(super) chain_id: ChainId,
     pub(super) token: &'a Token,
     pub(super) recipient: Address,
+    /// Channel escrows of the methods `abstract` and `evm`.
+    pub(super) escrow: Option<Address>,
+    pub(super) evm_escrow: Option<Address>,
+    /// The settlement account, when its key is known.
+    pub(super) account: Option<Address>,
+    pub(super) session: Option<&'a Session>,
+}
+
+impl Asset<'_> {
+    const fn escrow_of(&self, method: Method) -> Option<Address> {
+        match method {
+            Method::Abstract => self.escrow,
+            Method::Evm => self.evm_escrow,
+        }
+    }
 }
 
 pub(super) fn router(raw: Vec<RawRoute>, asset: &Asset<'_>, findings: &mut Findings) -> Router {
@@ -47,7 +63,8 @@ fn route(at: &str, raw: RawRoute, asset: &Asset<'_>, findings: &mut Findings) ->
         Some(text) => Some(description(at, text, findings)?),
         None => None,
     };
-    let intents = named(Rule::Intents, &format!("{at}.intents"), raw.intents, &Intent::ALL, Intent::name, findings);
+    let intents = raw.intents.or_else(|| Some([Intent::Charge.name().into()].to_vec()));
+    let intents = named(Rule::Intents, &format!("{at}.intents"), intents, &Intent::ALL, Intent::name, findings);
     let offered: &[Method] = if is_abstract(asset.chain_id) { &Method::ALL } else { &[Method::Evm] };
     let payment_methods =
         named(Rule::PaymentMethods, &format!("{at}.paymentMethods"), raw.payment_methods, offered, Method::name, findings);
@@ -59,14 +76,114 @@ fn route(at: &str, raw: RawRoute, asset: &Asset<'_>, findings: &mut Findings) ->
         decimals: asset.token.decimals,
         recipient: asset.recipient,
     };
+    let sells_sessions = intents.contains(&Intent::Session);
+    if sells_sessions {
+        check_sessions(at, &payment_methods, asset, findings);
+    }
+    let max_units = check_meter(at, raw.meter, raw.max_units, raw.unit_type.as_deref(), &intents, findings);
+    if raw.reuse.is_some() && !sells_sessions {
+        findings.add(
+            Rule::Meter,
+            format!("{at}.reuse"),
+            "is about sessions, which the route does not sell",
+            "remove it, or add the intent session",
+        );
+    }
+    let pattern = pattern?;
+    let session_offer = |method: Method| {
+        let session = asset.session?;
+        let terms = session::Terms {
+            price,
+            unit_type: raw.unit_type.clone().unwrap_or_else(|| raw.meter.unit_type().into()),
+            chain_id: asset.chain_id,
+            token: asset.token.address,
+            recipient: asset.recipient,
+            escrow: asset.escrow_of(method)?,
+            suggested_deposit: session.suggested_deposit,
+            min_delta: session.policy.min_delta,
+        };
+        let reuse = raw.reuse.unwrap_or(match method {
+            Method::Abstract => Reuse::Once,
+            Method::Evm => Reuse::DrawDown,
+        });
+        Some(Offer::session(method, &format!("{pattern}"), terms, description.as_deref(), reuse))
+    };
     let offers = payment_methods
         .iter()
         .flat_map(|method| intents.iter().map(move |intent| (*method, *intent)))
-        .map(|(method, intent)| match intent {
-            Intent::Charge => Offer::new(method, intent, &terms.request(method, description.as_deref())),
+        .filter_map(|(method, intent)| match intent {
+            Intent::Charge => Some(Offer::charge(method, &terms.request(method, description.as_deref()))),
+            Intent::Session => session_offer(method),
         })
         .collect();
-    Some(Route { pattern: pattern?, methods: methods?, terms, description, offers, settle: raw.settle, digest: raw.digest })
+    Some(Route {
+        pattern,
+        methods: methods?,
+        terms,
+        description,
+        offers,
+        settle: raw.settle,
+        digest: raw.digest,
+        meter: raw.meter,
+        max_units: max_units?,
+    })
+}
+
+/// Only the payee can take what a voucher allows, so the payee must be the account that we send from.
+fn check_sessions(at: &str, methods: &[Method], asset: &Asset<'_>, findings: &mut Findings) {
+    if asset.account.is_some_and(|account| account != asset.recipient) {
+        findings.add(
+            Rule::Sessions,
+            "recipient",
+            format!("is not the settlement account, as {at}.intents needs it: only the payee of a channel can settle it"),
+            "set recipient to the address of SETTLEMENT_PRIVATE_KEY, or sell charges only",
+        );
+    }
+    if methods.iter().all(|method| asset.escrow_of(*method).is_none()) {
+        findings.add(
+            Rule::Sessions,
+            format!("{at}.intents"),
+            "holds session, but no payment method of the route has an escrow",
+            "set escrow for the method abstract, evmEscrow for the method evm",
+        );
+    }
+}
+
+/// The units that are reserved before the origin reports.
+fn check_meter(
+    at: &str,
+    meter: Meter,
+    max_units: Option<u64>,
+    unit_type: Option<&str>,
+    intents: &[Intent],
+    findings: &mut Findings,
+) -> Option<u64> {
+    if meter != Meter::Request && intents != [Intent::Session] {
+        findings.add(
+            Rule::Meter,
+            format!("{at}.meter"),
+            "needs intents = [\"session\"]: a charge has a fixed price",
+            "set intents, or remove meter",
+        );
+    }
+    let plain =
+        |text: &str| !text.is_empty() && text.len() <= 40 && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'));
+    if unit_type.is_some_and(|text| !plain(text)) {
+        findings.add(Rule::Meter, format!("{at}.unitType"), "must be at most 40 letters, digits, _ and -", "name it like llm_token");
+    }
+    match (meter, max_units) {
+        (Meter::Reported, Some(units)) if units > 0 => Some(units),
+        (Meter::Reported, _) => {
+            let remedy = "set the most units that one answer can have: they are reserved before the origin is called";
+            findings.add(Rule::Meter, format!("{at}.maxUnits"), "is missing or zero, which meter = \"reported\" needs", remedy);
+            None
+        }
+        (_, Some(_)) => {
+            findings.add(Rule::Meter, format!("{at}.maxUnits"), "is for meter = \"reported\" only", "remove it");
+            None
+        }
+        (_, None) => Some(1),
+    }
 }
 
 pub(super) fn methods(at: &str, raw: Option<Vec<String>>, findings: &mut Findings) -> Option<Methods> {

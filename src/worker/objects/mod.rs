@@ -2,13 +2,19 @@
 //! RPC export of the `worker` crate is experimental.)
 
 mod account;
+mod channel;
 mod payer;
 mod table;
 
 use super::clock::within;
 use super::config::Isolate;
+use crate::channel::{Balance, Bought, Drawn, Order, Reuse, Status};
+use crate::evm::amount::Amount;
+use crate::evm::escrow::OnChain;
 use crate::evm::{Address, B256};
+use crate::method::Method as PaymentMethod;
 use crate::method::charge::Charge;
+use crate::method::session::{Action, Proof, Snapshot};
 use crate::payment::LeaseId;
 use crate::protocol::problem::{Problem, ProblemKind};
 use crate::settlement::{Purpose, Verdict};
@@ -31,6 +37,10 @@ pub(super) enum PayerMessage {
     Release { nonce: B256, lease: LeaseId },
     /// What was handed out broke off by the origin's fault.
     Reopen { nonce: B256, lease: LeaseId },
+    /// The payer has a channel here.
+    Opened { method: PaymentMethod, channel_id: B256 },
+    /// Which channel did it open last?
+    LastChannel,
 }
 
 /// What the payer's object answers.
@@ -42,8 +52,79 @@ pub(super) enum PayerReply {
     Paid { lease: LeaseId, transaction: B256 },
     /// Done.
     Noted,
+    /// The payer's last channel.
+    Channel(Option<(PaymentMethod, B256)>),
     /// Answer this instead.
     Refused(Refused),
+}
+
+/// What is asked of a channel's object.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum ChannelMessage {
+    /// A client's credential, whose signatures were recovered.
+    Claim(Box<Claim>),
+    /// What was bought was not delivered.
+    Credit { booking: u64, amount: Amount, voucher: Amount },
+    /// A metered sale needs more units, and waits for them up to `wait` milliseconds.
+    Draw { sale: u64, delivered: u64, wanted: u64, price: Amount, wait: u64 },
+    /// A metered sale is over.
+    End { sale: u64, delivered: u64, price: Amount },
+    /// The escrow's view of the channel has changed.
+    Observed(OnChain),
+    /// How does it stand, for a client who is to pay `price`?
+    Show { price: Amount, reuse: Reuse },
+}
+
+/// What a client wants of a channel, as far as an isolate can check it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Claim {
+    pub(super) method: PaymentMethod,
+    pub(super) escrow: Address,
+    pub(super) channel_id: B256,
+    pub(super) action: Action,
+    pub(super) proof: Proof,
+    /// What is to be bought; nothing by a management request.
+    pub(super) order: Option<Order>,
+    /// The price of a unit on the route, to tell what a next voucher must allow.
+    pub(super) price: Amount,
+    pub(super) reuse: Reuse,
+}
+
+/// What a channel's object answers.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum ChannelReply {
+    /// It is done.
+    Done(Done),
+    /// Noted, or not needed.
+    Noted,
+    /// How it stands.
+    Shown(Shown),
+    /// No such channel was taken on.
+    Unknown,
+    /// Answer this instead; with what a client needs to go on, when the channel is known.
+    Refused { refused: Refused, snapshot: Option<Snapshot> },
+}
+
+/// What was done for a claim or a metered sale.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Done {
+    pub(super) payer: Address,
+    pub(super) bought: Option<Bought>,
+    pub(super) drawn: Option<Drawn>,
+    pub(super) balance: Balance,
+    /// The transaction that closed the channel, or brought money in.
+    pub(super) transaction: Option<B256>,
+}
+
+/// A channel as its payer and the operator may see it.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Shown {
+    pub(super) payer: Address,
+    pub(super) signer: Address,
+    pub(super) status: Status,
+    pub(super) delivered: Amount,
+    pub(super) settled: Amount,
+    pub(super) balance: Balance,
 }
 
 /// A problem as it travels between objects.
@@ -57,13 +138,13 @@ pub(super) struct Refused {
 /// What the payer's object asks of the account's object about a purpose.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct SettleMessage {
-    purpose: Purpose,
-    errand: Errand,
+    pub(super) purpose: Purpose,
+    pub(super) errand: Errand,
 }
 
 /// What is to be done for a purpose, and told of it.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-enum Errand {
+pub(super) enum Errand {
     /// Bring it about, and wait for the verdict.
     Send { gas_limit: u64 },
     /// Look whether somebody else has brought it about, and wait for the verdict.
@@ -107,9 +188,32 @@ impl Isolate {
         call(env, "PAYER", &name, message, self.rpc.patience() + limits.settlement_timeout + CALL_MARGIN + CALL_MARGIN).await
     }
 
+    /// Sends a message to the object of a channel, which may take `wait` for it besides.
+    pub(super) async fn ask_channel(
+        &self,
+        env: &Env,
+        escrow: Address,
+        channel_id: B256,
+        message: &ChannelMessage,
+    ) -> Result<ChannelReply, Problem> {
+        let name = format!("{}:{escrow}:{channel_id}", self.gateway.chain_id);
+        let wait = match message {
+            ChannelMessage::Draw { wait, .. } => Duration::from_millis(*wait),
+            // It may bring money in, read the chain a few times, and send a transaction.
+            ChannelMessage::Claim(_) => self.rpc.patience().saturating_mul(4) + self.gateway.limits.settlement_timeout.saturating_mul(2),
+            _ => Duration::ZERO,
+        };
+        call(env, "CHANNEL", &name, message, wait + CALL_MARGIN).await
+    }
+
     /// Sends a message to the object of the settlement account.
-    async fn ask_account(&self, env: &Env, message: &SettleMessage) -> Result<SettleReply, Problem> {
+    pub(super) async fn ask_account(&self, env: &Env, message: &SettleMessage) -> Result<SettleReply, Problem> {
         call(env, "ACCOUNT", &self.account_name(), message, self.gateway.limits.settlement_timeout + CALL_MARGIN).await
+    }
+
+    // TEMP until the account's object watches channels.
+    pub(super) async fn watch_channel(&self, _env: &Env, _escrow: Address, _channel_id: B256) -> Result<(), Problem> {
+        Ok(())
     }
 
     fn account_name(&self) -> String {

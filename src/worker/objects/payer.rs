@@ -116,7 +116,17 @@ impl Payer {
                 }
                 Ok(PayerReply::Noted)
             }
+            PayerMessage::Opened { method, channel_id } => {
+                self.last_channel()?.put(&B256::ZERO, &(method, channel_id), false, None)?;
+                Ok(PayerReply::Noted)
+            }
+            PayerMessage::LastChannel => Ok(PayerReply::Channel(self.last_channel()?.get(&B256::ZERO)?)),
         }
+    }
+
+    /// One row: the channel that the payer opened last.
+    fn last_channel(&self) -> Result<Table> {
+        Table::open(&self.state, "last_channel")
     }
 
     /// Reads, changes and writes one payment, without an await between.

@@ -1,0 +1,122 @@
+//! Bookings of a fixed price that may still be credited back. They are counted in a few buckets by time, so
+//! that any number of them takes the same room.
+
+use crate::evm::amount::Amount;
+use crate::time::Timestamp;
+use alloc::vec::Vec;
+use core::time::Duration;
+use serde::{Deserialize, Serialize};
+
+/// Buckets per delivery window.
+const BUCKETS: u32 = 8;
+
+/// Ranges of credited bookings remembered at the most. Those of an outage follow each other, and are one.
+const MAX_RANGES: usize = 64;
+
+/// See the module.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Bookings {
+    /// The next booking's id.
+    next: u64,
+    /// Oldest first.
+    open: Vec<Bucket>,
+    /// Ids that were credited, as inclusive ranges.
+    credited: Vec<(u64, u64)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Bucket {
+    /// Its first booking.
+    first: u64,
+    /// Takes bookings before this.
+    until: Timestamp,
+    /// From here on they count as delivered.
+    matures: Timestamp,
+    sum: Amount,
+}
+
+impl Bookings {
+    /// Gives out an id, for a booking or a sale.
+    pub(super) const fn next_id(&mut self) -> u64 {
+        let id = self.next;
+        self.next = id.saturating_add(1);
+        id
+    }
+
+    /// Books, and returns the booking's id.
+    pub(super) fn book(&mut self, amount: Amount, window: Duration, now: Timestamp) -> u64 {
+        let id = self.next_id();
+        match self.open.last_mut() {
+            Some(bucket) if now < bucket.until => bucket.sum = bucket.sum.saturating_add(amount),
+            _ => {
+                let until = now.saturating_add(window / BUCKETS);
+                self.open.push(Bucket { first: id, until, matures: until.saturating_add(window), sum: amount });
+            }
+        }
+        id
+    }
+
+    /// What may still be credited.
+    pub(super) fn pending(&self) -> Amount {
+        self.open.iter().fold(Amount::ZERO, |sum, bucket| sum.saturating_add(bucket.sum))
+    }
+
+    /// When the next bookings count as delivered.
+    pub(super) fn matures(&self) -> Option<Timestamp> {
+        self.open.first().map(|bucket| bucket.matures)
+    }
+
+    /// Counts as delivered what is old enough.
+    pub(super) fn mature(&mut self, now: Timestamp) {
+        let mature = self.open.iter().take_while(|bucket| bucket.matures <= now).count();
+        if mature > 0 {
+            self.open.drain(..mature);
+            self.forget_credits();
+        }
+    }
+
+    /// Counts everything as delivered.
+    pub(super) fn mature_all(&mut self) {
+        self.open.clear();
+        self.credited.clear();
+    }
+
+    fn forget_credits(&mut self) {
+        let oldest = self.open.first().map_or(self.next, |bucket| bucket.first);
+        self.credited.retain(|(_, last)| *last >= oldest);
+    }
+
+    /// Takes a booking of `amount` back, unless it was already, or counts as delivered. Returns whether it was
+    /// taken back now.
+    pub(super) fn credit(&mut self, id: u64, amount: Amount) -> bool {
+        if id >= self.next {
+            return false;
+        }
+        let Some(bucket) = self.open.iter_mut().rev().find(|bucket| bucket.first <= id) else { return false };
+        if bucket.sum < amount || !insert(&mut self.credited, id) {
+            return false;
+        }
+        bucket.sum = bucket.sum.saturating_sub(amount);
+        true
+    }
+}
+
+/// Adds `id` to the ranges; `false` when it is there already, or there is no room.
+fn insert(ranges: &mut Vec<(u64, u64)>, id: u64) -> bool {
+    if ranges.iter().any(|(first, last)| (*first..=*last).contains(&id)) {
+        return false;
+    }
+    if let Some((_, last)) = ranges.iter_mut().find(|(_, last)| last.checked_add(1) == Some(id)) {
+        *last = id;
+        return true;
+    }
+    if let Some((first, _)) = ranges.iter_mut().find(|(first, _)| id.checked_add(1) == Some(*first)) {
+        *first = id;
+        return true;
+    }
+    let room = ranges.len() < MAX_RANGES;
+    if room {
+        ranges.push((id, id));
+    }
+    room
+}

@@ -1,0 +1,191 @@
+//! What the chain says of a channel: whether it can be taken on, and what has changed.
+
+use super::bookings::Bookings;
+use super::held::Held;
+use super::idempotency::Keys;
+use super::sales::Sales;
+use super::used::Used;
+use super::{Answer, Channel, Reason, Refusal, Status};
+use crate::evm::amount::Amount;
+use crate::evm::escrow::{EscrowFacts, MIN_GRACE_PERIOD, OnChain};
+use crate::evm::{Address, B256};
+use crate::protocol::problem::{Problem, ProblemKind};
+use crate::time::{Timestamp, UnixSeconds};
+
+/// What a channel must be to be taken on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Expected {
+    /// The escrow's contract.
+    pub escrow: Address,
+    /// The separator of the domain in which its vouchers are signed.
+    pub separator: B256,
+    /// Who is paid.
+    pub payee: Address,
+    /// In what.
+    pub token: Address,
+    /// The least that must be left of the deposit.
+    pub price: Amount,
+}
+
+/// Why a channel is not taken on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unfit {
+    /// There is no such channel.
+    Absent,
+    /// It is closed.
+    Finalized,
+    /// The payer has asked the escrow to close it.
+    CloseRequested,
+    /// It pays somebody else.
+    OtherPayee,
+    /// It pays in something else.
+    OtherToken,
+    /// Not even one thing can be bought with what is left.
+    TooSmall,
+    /// The escrow gives the payee too little time.
+    GracePeriod,
+    /// The escrow's vouchers are signed in another domain.
+    OtherDomain,
+}
+
+impl Unfit {
+    /// The answer to the client; `None` when it is the configuration that is wrong.
+    pub fn problem(self) -> Option<Problem> {
+        let failed = |detail| Some(Problem::new(ProblemKind::VerificationFailed, detail));
+        match self {
+            Self::Absent => Some(Problem::new(ProblemKind::ChannelNotFound, "payload.channelId: the escrow has no such channel")),
+            Self::Finalized => Some(Refusal::Closed.problem()),
+            Self::CloseRequested => Some(Refusal::Closing.problem()),
+            Self::OtherPayee => failed("payload.channelId: the channel does not pay this recipient"),
+            Self::OtherToken => failed("payload.channelId: the channel is in another currency"),
+            Self::TooSmall => {
+                Some(Problem::new(ProblemKind::InsufficientBalance, "payload.channelId: the channel's deposit does not pay for one unit"))
+            }
+            Self::GracePeriod | Self::OtherDomain => None,
+        }
+    }
+}
+
+impl EscrowFacts {
+    /// Whether the escrow can be relied on, for vouchers signed in the domain with this separator.
+    ///
+    /// # Errors
+    /// [`Unfit::GracePeriod`], [`Unfit::OtherDomain`].
+    pub fn check(&self, separator: B256) -> Result<(), Unfit> {
+        if self.grace_period < MIN_GRACE_PERIOD {
+            return Err(Unfit::GracePeriod);
+        }
+        if self.separator != separator {
+            return Err(Unfit::OtherDomain);
+        }
+        Ok(())
+    }
+}
+
+impl Channel {
+    /// Takes a channel on as the chain shows it. What is settled was sold before, here or elsewhere.
+    ///
+    /// # Errors
+    /// [`Unfit`].
+    pub fn adopt(id: B256, on_chain: &OnChain, facts: &EscrowFacts, expected: &Expected, now: Timestamp) -> Result<Self, Unfit> {
+        facts.check(expected.separator)?;
+        // A finalized channel may read as zero in everything else.
+        if on_chain.finalized {
+            return Err(Unfit::Finalized);
+        }
+        if on_chain.payer == Address::ZERO {
+            return Err(Unfit::Absent);
+        }
+        if on_chain.payee != expected.payee {
+            return Err(Unfit::OtherPayee);
+        }
+        if on_chain.token != expected.token {
+            return Err(Unfit::OtherToken);
+        }
+        if on_chain.close_requested_at != UnixSeconds::new(0) {
+            return Err(Unfit::CloseRequested);
+        }
+        if on_chain.deposit.saturating_sub(on_chain.settled) < expected.price {
+            return Err(Unfit::TooSmall);
+        }
+        let settled = on_chain.settled;
+        Ok(Self {
+            id,
+            escrow: expected.escrow,
+            payer: on_chain.payer,
+            signer: on_chain.signer(),
+            status: Status::Open,
+            deposit: on_chain.deposit,
+            settled,
+            accepted: settled,
+            spent: settled,
+            held: Held::default(),
+            used: Used::up_to(settled),
+            bookings: Bookings::default(),
+            sales: Sales::default(),
+            keys: Keys::default(),
+            operation: None,
+            epoch: 0,
+            retry_at: None,
+            unsettled_since: None,
+            last_used: now,
+            wake_at: None,
+        })
+    }
+
+    pub(super) fn observe(&mut self, on_chain: &OnChain, now: Timestamp) -> Result<Answer, Refusal> {
+        if let Status::Closed { .. } = self.status {
+            return Ok(Answer::Noted);
+        }
+        if on_chain.finalized {
+            if !self.is_being_closed_by_us() {
+                self.close(None);
+            }
+            return Ok(Answer::Noted);
+        }
+        if on_chain.settled > self.settled {
+            self.settle_up_to(on_chain.settled, now);
+        } else if on_chain.settled < self.settled {
+            // A reorganisation took a settlement back: it must be made again, as another operation.
+            self.settled = on_chain.settled;
+            self.epoch = self.epoch.saturating_add(1);
+            self.unsettled_since.get_or_insert(now);
+        }
+        self.deposit = on_chain.deposit;
+        let shown = on_chain.payer == self.payer && self.accepted <= self.deposit;
+        let requested = on_chain.close_requested_at != UnixSeconds::new(0);
+        match self.status {
+            Status::Open | Status::Suspended if requested => self.begin_closing(Reason::Requested, now),
+            // The payer has added to the deposit, which takes the request back.
+            Status::Closing(Reason::Requested) if !requested && self.operation.is_none() => self.status = Status::Open,
+            Status::Open | Status::Suspended => self.status = if shown { Status::Open } else { Status::Suspended },
+            Status::Closing(_) | Status::Closed { .. } => {}
+        }
+        Ok(Answer::Noted)
+    }
+
+    /// The chain shows this much as settled. What exceeds our own count was sold elsewhere with the payer's voucher.
+    pub(super) fn settle_up_to(&mut self, settled: Amount, now: Timestamp) {
+        self.settled = self.settled.max(settled);
+        if self.settled > self.delivered() {
+            self.bookings.mature_all();
+            self.sales.mature_all();
+            self.spent = self.spent.max(self.settled);
+            self.accepted = self.accepted.max(self.spent);
+        }
+        self.unsettled_since = (self.spent > self.settled).then_some(now);
+    }
+
+    /// It is over: nothing of it is needed any more but that it is.
+    pub(super) fn close(&mut self, transaction: Option<B256>) {
+        self.status = Status::Closed { transaction };
+        self.operation = None;
+        self.retry_at = None;
+        self.unsettled_since = None;
+        self.held.keep_best();
+        self.used = Used::up_to(self.accepted);
+        self.bookings.mature_all();
+        self.sales.mature_all();
+        self.keys.clear();
+    }
+}

@@ -1,0 +1,286 @@
+//! The ledger of one channel as a state machine: [`Channel::step`] takes an event and the time, and gives
+//! the next state, an answer and what is to be done.
+//!
+//! What holds in every state that is not closed, and what the tests try to break:
+//!
+//! * `settled ≤ delivered ≤ spent ≤ accepted`, and `accepted ≤ deposit` unless the channel is suspended;
+//! * `accepted` and `settled` never fall while the chain does not take back what it showed, `delivered` never
+//!   falls, and `spent` falls only by what was booked and is known not to have been delivered;
+//! * an event that is repeated changes nothing the second time;
+//! * the state is bounded, however many vouchers pass.
+//!
+//! `spent` is what was booked, before it is delivered. What was booked counts as delivered after the
+//! [`Policy::delivery_window`] unless it was credited back, so that one call per request is enough; what a
+//! meter reserves counts as delivered when it is reported.
+
+mod bookings;
+mod chain;
+mod evidence;
+mod held;
+mod idempotency;
+mod meter;
+mod purchase;
+mod refusal;
+mod sales;
+mod settling;
+mod used;
+
+pub use chain::{Expected, Unfit};
+pub use evidence::check_transaction;
+pub use idempotency::Key;
+pub use meter::Meter;
+pub use purchase::{Bought, Kind, Order, Presented, Reuse};
+pub use refusal::Refusal;
+pub use sales::{Drawn, SILENCE};
+pub use settling::{Operation, Payment};
+
+use crate::evm::amount::Amount;
+use crate::evm::escrow::{OnChain, SignedVoucher};
+use crate::evm::{Address, B256};
+use crate::settlement::Verdict;
+use crate::time::Timestamp;
+use alloc::vec::Vec;
+use bookings::Bookings;
+use core::time::Duration;
+use held::Held;
+use idempotency::Keys;
+use sales::Sales;
+use serde::{Deserialize, Serialize};
+use used::Used;
+
+/// When money is brought onto the chain, and what a voucher must be like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// Settle when what is delivered and not settled reaches this.
+    pub settle_amount: Amount,
+    /// Settle when the oldest of it is older than this.
+    pub settle_after: Duration,
+    /// Close a channel that was not used for this long.
+    pub close_idle: Duration,
+    /// What was booked counts as delivered after this unless it was credited back.
+    pub delivery_window: Duration,
+    /// The least by which a voucher must raise the total.
+    pub min_delta: Amount,
+}
+
+/// Where a channel stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Status {
+    /// It can be used.
+    Open,
+    /// The chain does not show any more what was relied on: a reorganisation took the opening or an addition
+    /// back. It can be used again when that comes back.
+    Suspended,
+    /// It is being closed, or the payer has asked for it on chain: it buys nothing any more.
+    Closing(Reason),
+    /// It is finalized on chain.
+    Closed {
+        /// The transaction that closed it, when it was ours.
+        transaction: Option<B256>,
+    },
+}
+
+/// Why a channel is being closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Reason {
+    /// The payer has asked the gateway.
+    Asked,
+    /// The payer has asked the escrow: the grace period runs.
+    Requested,
+    /// It was not used for long.
+    Idle,
+}
+
+/// One channel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Channel {
+    id: B256,
+    escrow: Address,
+    payer: Address,
+    signer: Address,
+    status: Status,
+    deposit: Amount,
+    settled: Amount,
+    accepted: Amount,
+    spent: Amount,
+    held: Held,
+    used: Used,
+    bookings: Bookings,
+    sales: Sales,
+    keys: Keys,
+    operation: Option<Operation>,
+    epoch: u32,
+    /// Not before this is a failed operation tried again.
+    retry_at: Option<Timestamp>,
+    /// Since when something is booked that is not settled.
+    unsettled_since: Option<Timestamp>,
+    last_used: Timestamp,
+    /// When the object is woken.
+    wake_at: Option<Timestamp>,
+}
+
+/// What happens to a channel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A voucher came, alone or to buy something with.
+    Voucher(Presented, Option<Order>),
+    /// The payer asks for the end, with a last voucher.
+    Close(Presented),
+    /// What was booked was not delivered: give it back, once.
+    Credit {
+        /// The booking.
+        booking: u64,
+        /// What it cost.
+        amount: Amount,
+        /// The voucher that bought it, which may buy again.
+        voucher: Amount,
+    },
+    /// A metered sale needs more units.
+    Draw {
+        /// The sale.
+        sale: u64,
+        /// All units delivered so far.
+        delivered: u64,
+        /// Units wanted besides those reserved.
+        wanted: u64,
+    },
+    /// A metered sale is over.
+    End {
+        /// The sale.
+        sale: u64,
+        /// All units delivered.
+        delivered: u64,
+    },
+    /// What the escrow says.
+    Observed(OnChain),
+    /// The alarm went off.
+    Woken,
+    /// The operation that was submitted has ended.
+    Concluded(Operation, Verdict),
+}
+
+/// What the one who brought the event is told, besides the [`Balance`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// Done, or nothing to do.
+    Noted,
+    /// The voucher holds; what it bought.
+    Bought(Bought),
+    /// What a metered sale got.
+    Drawn(Drawn),
+    /// The channel is closed by this transaction.
+    Closed(B256),
+    /// The channel is being closed; the [`Effect`] says how.
+    Closing,
+}
+
+/// What is to be done, after the state is persisted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Set the alarm, which was later or not set.
+    WakeAt(Timestamp),
+    /// Have this brought onto the chain, and tell how it ended.
+    Submit(Operation),
+    /// Ask the escrow about the channel, and tell what it says.
+    Inspect,
+}
+
+/// The counters of a channel, all in base units.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Balance {
+    /// The highest voucher.
+    pub accepted: Amount,
+    /// What was booked.
+    pub spent: Amount,
+    /// What was deposited.
+    pub deposit: Amount,
+    /// The least total that a next voucher must allow to buy one more thing at the last price asked for.
+    pub required: Amount,
+}
+
+/// What a step gives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// For the one who brought the event.
+    pub answer: Result<Answer, Refusal>,
+    /// In this order.
+    pub effects: Vec<Effect>,
+}
+
+impl Channel {
+    /// The next state, and what comes of it.
+    pub fn step(mut self, event: Event, policy: &Policy, now: Timestamp) -> (Self, Outcome) {
+        self.bookings.mature(now);
+        self.sales.mature(now);
+        let awake = matches!(event, Event::Woken | Event::Close(_));
+        let mut effects = Vec::new();
+        let answer = match event {
+            Event::Voucher(presented, order) => self.present(&presented, order.as_ref(), policy, now),
+            Event::Close(presented) => self.ask_to_close(&presented, now),
+            Event::Credit { booking, amount, voucher } => self.credit(booking, amount, voucher),
+            Event::Draw { sale, delivered, wanted } => self.draw(sale, delivered, wanted, now),
+            Event::End { sale, delivered } => self.end(sale, delivered),
+            Event::Observed(on_chain) => self.observe(&on_chain, now),
+            Event::Woken => {
+                self.wake_at = None;
+                Ok(Answer::Noted)
+            }
+            Event::Concluded(operation, verdict) => self.conclude(&operation, verdict, now),
+        };
+        self.decide(policy, now, awake, &mut effects);
+        (self, Outcome { answer, effects })
+    }
+
+    /// The channel's id.
+    pub const fn id(&self) -> B256 {
+        self.id
+    }
+
+    /// Its escrow.
+    pub const fn escrow(&self) -> Address {
+        self.escrow
+    }
+
+    /// Who deposited, and gets the rest back.
+    pub const fn payer(&self) -> Address {
+        self.payer
+    }
+
+    /// Who signs its vouchers.
+    pub const fn signer(&self) -> Address {
+        self.signer
+    }
+
+    /// Where it stands.
+    pub const fn status(&self) -> Status {
+        self.status
+    }
+
+    /// What was settled on chain.
+    pub const fn settled(&self) -> Amount {
+        self.settled
+    }
+
+    /// What of the booked was delivered.
+    pub fn delivered(&self) -> Amount {
+        self.spent.saturating_sub(self.bookings.pending()).saturating_sub(self.sales.pending())
+    }
+
+    /// Its best voucher.
+    pub fn best(&self) -> Option<SignedVoucher> {
+        self.held.best()
+    }
+
+    /// The counters, and what a next voucher must allow at `price`.
+    pub fn balance(&self, price: Amount, reuse: Reuse, policy: &Policy) -> Balance {
+        Balance { accepted: self.accepted, spent: self.spent, deposit: self.deposit, required: self.required(price, reuse, policy) }
+    }
+
+    fn available(&self) -> Amount {
+        self.accepted.saturating_sub(self.spent)
+    }
+}

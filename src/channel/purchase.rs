@@ -1,0 +1,183 @@
+//! Vouchers and what they buy.
+
+use super::idempotency::Key;
+use super::{Answer, Channel, Policy, Refusal, Status};
+use crate::evm::Address;
+use crate::evm::amount::Amount;
+use crate::evm::escrow::SignedVoucher;
+use crate::time::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// A voucher as it was presented. Its signer was recovered already; the channel compares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Presented {
+    /// The voucher.
+    pub voucher: SignedVoucher,
+    /// Whose key signed it.
+    pub signer: Address,
+    /// Whom the credential's `source` names.
+    pub source: Option<Address>,
+}
+
+/// Whether a voucher that has bought may buy again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reuse {
+    /// It buys once.
+    Once,
+    /// It buys as long as the balance lasts.
+    DrawDown,
+}
+
+/// How a purchase is charged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Kind {
+    /// A fixed price.
+    Request,
+    /// Units are reserved, more may be drawn, and what is not delivered goes back.
+    Metered,
+    /// The same, and a later one on the channel ends it.
+    Stream,
+}
+
+/// What is to be bought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Order {
+    /// Per unit, in base units.
+    pub price: Amount,
+    /// Units that the balance must pay for.
+    pub least: u64,
+    /// Units to reserve if it pays for them.
+    pub most: u64,
+    /// How it is charged.
+    pub kind: Kind,
+    /// Whether the voucher may have bought before.
+    pub reuse: Reuse,
+    /// The request's idempotency key.
+    pub key: Option<Key>,
+}
+
+/// What was bought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Bought {
+    /// Names the booking, or the metered sale.
+    pub booking: u64,
+    /// Units booked; none when it was bought before under the same key.
+    pub units: u64,
+    /// It was bought before under the same key.
+    pub replayed: bool,
+}
+
+impl Channel {
+    /// A voucher's signer and source are checked before anything is told about it.
+    fn check_signer(&self, presented: &Presented) -> Result<(), Refusal> {
+        if presented.signer != self.signer {
+            return Err(Refusal::SignerMismatch);
+        }
+        match presented.source {
+            Some(source) if source != self.payer && source != self.signer => Err(Refusal::ForeignSource),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn present(
+        &mut self,
+        presented: &Presented,
+        order: Option<&Order>,
+        policy: &Policy,
+        now: Timestamp,
+    ) -> Result<Answer, Refusal> {
+        self.check_signer(presented)?;
+        match self.status {
+            Status::Open => {}
+            Status::Suspended => return Err(Refusal::Suspended),
+            Status::Closing(_) => return Err(Refusal::Closing),
+            Status::Closed { .. } => return Err(Refusal::Closed),
+        }
+        self.accept(presented.voucher, policy.min_delta)?;
+        self.last_used = now;
+        match order {
+            Some(order) => self.buy(presented.voucher.cumulative, order, policy, now).map(Answer::Bought),
+            None => Ok(Answer::Noted),
+        }
+    }
+
+    /// Takes a voucher for what it allows. One at or below the highest changes nothing.
+    fn accept(&mut self, voucher: SignedVoucher, min_delta: Amount) -> Result<(), Refusal> {
+        if voucher.cumulative > self.deposit {
+            return Err(Refusal::ExceedsDeposit);
+        }
+        if voucher.cumulative > self.accepted && voucher.cumulative.saturating_sub(self.accepted) < min_delta {
+            return Err(Refusal::DeltaTooSmall);
+        }
+        self.accepted = self.accepted.max(voucher.cumulative);
+        let delivered = self.delivered();
+        self.held.keep(voucher, delivered);
+        Ok(())
+    }
+
+    fn buy(&mut self, voucher: Amount, order: &Order, policy: &Policy, now: Timestamp) -> Result<Bought, Refusal> {
+        let cost = order.price.times(order.least);
+        if let Some(key) = &order.key
+            && let Some(booking) = self.keys.replay(key, cost)?
+        {
+            return Ok(Bought { booking, units: 0, replayed: true });
+        }
+        let is_used = order.reuse == Reuse::Once && self.used.contains(voucher);
+        let available = self.available();
+        if is_used || available < cost {
+            return Err(Refusal::Insufficient);
+        }
+        let units = order.most.min(available.units_at(order.price)).max(order.least);
+        let booked = order.price.times(units);
+        let booking = match order.kind {
+            Kind::Request => self.bookings.book(booked, policy.delivery_window, now),
+            Kind::Metered | Kind::Stream => self.sales.begin(&mut self.bookings, order.price, units, order.kind == Kind::Stream, now),
+        };
+        self.spent = self.spent.saturating_add(booked);
+        self.unsettled_since.get_or_insert(now);
+        if order.reuse == Reuse::Once {
+            self.used.insert(voucher);
+        }
+        if let Some(key) = order.key {
+            self.keys.remember(key, cost, booking, order.kind == Kind::Request);
+        }
+        Ok(Bought { booking, units, replayed: false })
+    }
+
+    pub(super) fn credit(&mut self, booking: u64, amount: Amount, voucher: Amount) -> Result<Answer, Refusal> {
+        if self.bookings.credit(booking, amount) {
+            self.spent = self.spent.saturating_sub(amount);
+            self.used.remove(voucher);
+            self.keys.forget(booking);
+        }
+        Ok(Answer::Noted)
+    }
+
+    /// The least total that a next voucher must allow to buy for `price`.
+    pub(super) fn required(&self, price: Amount, reuse: Reuse, policy: &Policy) -> Amount {
+        let price = self.spent.saturating_add(price);
+        let raise = self.accepted.saturating_add(policy.min_delta.max(Amount::from_base_units(1)));
+        match reuse {
+            Reuse::DrawDown if price <= self.accepted => price,
+            Reuse::Once | Reuse::DrawDown => price.max(raise),
+        }
+    }
+
+    pub(super) fn ask_to_close(&mut self, presented: &Presented, now: Timestamp) -> Result<Answer, Refusal> {
+        self.check_signer(presented)?;
+        match self.status {
+            Status::Closed { transaction: Some(transaction) } => return Ok(Answer::Closed(transaction)),
+            Status::Closed { transaction: None } => return Err(Refusal::Closed),
+            Status::Suspended => return Err(Refusal::Suspended),
+            Status::Open | Status::Closing(_) => {}
+        }
+        // However little it raises: it is the last one.
+        self.accept(presented.voucher, Amount::ZERO)?;
+        self.begin_closing(super::Reason::Asked, now);
+        Ok(Answer::Closing)
+    }
+}

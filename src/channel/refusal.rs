@@ -1,0 +1,59 @@
+//! Why a channel does not do what was asked for.
+
+use crate::protocol::problem::{Problem, ProblemKind};
+
+/// See the module.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// Not signed by the channel's signer.
+    SignerMismatch,
+    /// `source` names neither the payer nor the signer.
+    ForeignSource,
+    /// It is closed.
+    Closed,
+    /// It is being closed.
+    Closing,
+    /// A reorganisation took back what was relied on.
+    Suspended,
+    /// The voucher exceeds the deposit.
+    ExceedsDeposit,
+    /// The voucher raises the total by less than the least raise.
+    DeltaTooSmall,
+    /// The balance does not pay for it, or the voucher has bought already.
+    Insufficient,
+    /// The idempotency key stands for another purchase.
+    KeyOfAnother,
+    /// The idempotency key was repeated too often, or stands for a metered sale.
+    KeySpent,
+    /// There is no such sale any more.
+    NoSale,
+}
+
+impl Refusal {
+    /// The answer to the client.
+    pub fn problem(self) -> Problem {
+        let (kind, detail) = match self {
+            Self::SignerMismatch => {
+                (ProblemKind::SignerMismatch, "payload.signature: not made by the channel's signer for this voucher and escrow")
+            }
+            Self::ForeignSource => (ProblemKind::VerificationFailed, "source: must be the channel's payer or its authorized signer"),
+            Self::Closed => (ProblemKind::ChannelFinalized, "the channel is closed; open another"),
+            Self::Closing => (ProblemKind::ChannelFinalized, "the channel is being closed; open another"),
+            Self::Suspended => return Problem::unavailable("the chain does not show the channel's deposit at the moment"),
+            Self::ExceedsDeposit => {
+                (ProblemKind::AmountExceedsDeposit, "payload.cumulativeAmount: exceeds the channel's deposit; top it up first")
+            }
+            Self::DeltaTooSmall => (ProblemKind::DeltaTooSmall, "payload.cumulativeAmount: raises the total by less than minVoucherDelta"),
+            Self::Insufficient => (
+                ProblemKind::InsufficientBalance,
+                "payload.cumulativeAmount: does not pay for this; sign a voucher for at least requiredCumulative",
+            ),
+            Self::KeyOfAnother => (ProblemKind::BadRequest, "Idempotency-Key: was used for another request or amount"),
+            Self::KeySpent => {
+                (ProblemKind::BadRequest, "Idempotency-Key: was used too often, or for a metered answer, which is not repeated")
+            }
+            Self::NoSale => (ProblemKind::BadRequest, "there is no such sale"),
+        };
+        Problem::new(kind, detail)
+    }
+}

@@ -1,0 +1,175 @@
+//! When a channel's money is brought onto the chain.
+
+use super::{Answer, Channel, Effect, Policy, Reason, Refusal, Status};
+use crate::evm::amount::Amount;
+use crate::evm::escrow::{Payout, SignedVoucher};
+use crate::settlement::{Purpose, Verdict};
+use crate::time::Timestamp;
+use alloc::vec::Vec;
+use core::time::Duration;
+use serde::{Deserialize, Serialize};
+
+/// A failed operation is tried again after this.
+const RETRY: Duration = Duration::from_secs(30);
+
+/// What is done on chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Payment {
+    /// `settle`: the channel goes on.
+    Settle,
+    /// `close`: it ends.
+    Close,
+}
+
+/// An operation on the chain, submitted or about to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Operation {
+    /// What is done.
+    pub payment: Payment,
+    /// With which voucher.
+    pub payout: Payout,
+}
+
+impl Operation {
+    /// For the account's outbox.
+    pub const fn purpose(&self) -> Purpose {
+        match self.payment {
+            Payment::Settle => Purpose::Settle(self.payout),
+            Payment::Close => Purpose::Close(self.payout),
+        }
+    }
+}
+
+impl Channel {
+    /// The operation that was begun and whose end is not known.
+    pub const fn operation(&self) -> Option<Operation> {
+        self.operation
+    }
+
+    pub(super) fn is_being_closed_by_us(&self) -> bool {
+        self.operation.is_some_and(|operation| operation.payment == Payment::Close)
+    }
+
+    pub(super) const fn begin_closing(&mut self, reason: Reason, now: Timestamp) {
+        self.status = Status::Closing(reason);
+        self.last_used = now;
+        self.retry_at = None;
+    }
+
+    pub(super) fn conclude(&mut self, operation: &Operation, verdict: Verdict, now: Timestamp) -> Result<Answer, Refusal> {
+        if self.operation.as_ref() != Some(operation) {
+            // It was concluded before.
+            return Ok(match self.status {
+                Status::Closed { transaction: Some(transaction) } => Answer::Closed(transaction),
+                _ => Answer::Noted,
+            });
+        }
+        self.operation = None;
+        let Verdict::Settled { transaction } = verdict else {
+            // Whatever stood in the way, trying again is another operation.
+            self.epoch = self.epoch.saturating_add(1);
+            self.retry_at = Some(now.saturating_add(RETRY));
+            return Ok(Answer::Noted);
+        };
+        match operation.payment {
+            Payment::Settle => {
+                self.settle_up_to(operation.payout.voucher.cumulative, now);
+                Ok(Answer::Noted)
+            }
+            Payment::Close => {
+                self.settled = self.settled.max(operation.payout.voucher.cumulative);
+                self.close(Some(transaction));
+                Ok(Answer::Closed(transaction))
+            }
+        }
+    }
+
+    /// Sees to it that the object is woken for what is due, and, when it is `awake` for that, begins it or goes on
+    /// with what was begun.
+    pub(super) fn decide(&mut self, policy: &Policy, now: Timestamp, awake: bool, effects: &mut Vec<Effect>) {
+        if awake {
+            if self.operation.is_none() && self.retry_at.is_none_or(|at| at <= now) {
+                if self.retry_at.take().is_some() {
+                    effects.push(Effect::Inspect);
+                }
+                self.operation = self.due(policy, now);
+            }
+            effects.extend(self.operation.map(Effect::Submit));
+        }
+        if let Some(at) = self.next_wake(policy, now)
+            && self.wake_at.is_none_or(|earlier| at < earlier)
+        {
+            self.wake_at = Some(at);
+            effects.push(Effect::WakeAt(at));
+        }
+    }
+
+    fn due(&mut self, policy: &Policy, now: Timestamp) -> Option<Operation> {
+        if self.status == Status::Open && self.idle_at(policy).is_some_and(|at| at <= now) {
+            self.begin_closing(Reason::Idle, now);
+        }
+        match self.status {
+            Status::Open => {
+                let is_due = self.settle_at(policy, now).is_some_and(|at| at <= now);
+                let voucher = self.held.within(self.delivered()).filter(|voucher| voucher.cumulative > self.settled)?;
+                is_due.then(|| self.begin(Payment::Settle, voucher))
+            }
+            // Nothing would be taken: the payer withdraws by itself.
+            Status::Closing(Reason::Requested) if !self.is_at_risk() => None,
+            Status::Closing(Reason::Requested | Reason::Asked) => self.best().map(|best| self.begin(Payment::Close, best)),
+            Status::Closing(Reason::Idle) => self.held.covering(self.spent).map(|voucher| self.begin(Payment::Close, voucher)),
+            Status::Suspended | Status::Closed { .. } => None,
+        }
+    }
+
+    fn begin(&self, payment: Payment, voucher: SignedVoucher) -> Operation {
+        Operation { payment, payout: Payout { escrow: self.escrow, channel_id: self.id, voucher, epoch: self.epoch } }
+    }
+
+    /// When the policy wants a settlement of what will be delivered by then.
+    fn settle_at(&self, policy: &Policy, now: Timestamp) -> Option<Timestamp> {
+        let more = |voucher: &SignedVoucher| voucher.cumulative > self.settled;
+        let booked = self.held.within(self.spent).filter(more)?;
+        let delivered = self.held.within(self.delivered()).filter(more);
+        let enough = |voucher: SignedVoucher| voucher.cumulative.saturating_sub(self.settled) >= policy.settle_amount;
+        let delivery = self.bookings.matures().unwrap_or_else(|| now.saturating_add(RETRY));
+        let old = self.unsettled_since?.saturating_add(policy.settle_after);
+        let old = if delivered.is_some() { old } else { old.max(delivery) };
+        Some(match delivered {
+            Some(voucher) if enough(voucher) => now,
+            _ if enough(booked) => old.min(delivery),
+            _ => old,
+        })
+    }
+
+    /// Whether more could be taken than is settled.
+    fn is_at_risk(&self) -> bool {
+        self.best().is_some_and(|best| best.cumulative > self.settled)
+    }
+
+    /// When an unused channel is closed. One on which nothing was bought is left to its payer.
+    fn idle_at(&self, policy: &Policy) -> Option<Timestamp> {
+        let bought = self.best().is_some() && self.spent > Amount::ZERO;
+        (bought && self.sales.is_empty()).then(|| self.last_used.saturating_add(policy.close_idle))
+    }
+
+    fn next_wake(&self, policy: &Policy, now: Timestamp) -> Option<Timestamp> {
+        if self.operation.is_some() {
+            // Whoever submits it tells its end; should he die, the alarm submits it again.
+            return Some(now.saturating_add(RETRY));
+        }
+        match self.status {
+            Status::Open => {
+                let settle = self.settle_at(policy, now);
+                let idle = self.idle_at(policy);
+                let next = [settle, idle].into_iter().flatten().min();
+                self.retry_at.map_or(next, |retry| next.map(|next| next.max(retry)))
+            }
+            Status::Closing(Reason::Requested) if !self.is_at_risk() => None,
+            Status::Closing(_) => Some(self.retry_at.unwrap_or(now)),
+            Status::Suspended | Status::Closed { .. } => None,
+        }
+    }
+}

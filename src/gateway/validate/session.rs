@@ -1,0 +1,56 @@
+//! The rules for sessions.
+
+use super::{Findings, Rule, bounded};
+use crate::channel::Policy;
+use crate::evm::amount::Amount;
+use crate::gateway::config::{Limits, RawSession, Session};
+use alloc::format;
+use alloc::string::String;
+use core::time::Duration;
+
+/// A booking may still be credited back this long after the origin's time-out.
+const DELIVERY_MARGIN: Duration = Duration::from_secs(5);
+
+const YEAR: u64 = 365 * 24 * 60 * 60;
+
+/// How sessions are run; `None` when something is wrong with that, or with the limits.
+pub(super) fn session(raw: &RawSession, decimals: u8, limits: Option<&Limits>, findings: &mut Findings) -> Option<Session> {
+    let mut seconds = |field: &str, value, default, range| {
+        Duration::from_secs(bounded(Rule::SessionFields, &format!("session.{field}"), value, default, range, findings))
+    };
+    let settle_after = seconds("settleAfterSeconds", raw.settle_after_seconds, 3600, 1..=YEAR);
+    let close_idle = seconds("closeIdleSeconds", raw.close_idle_seconds, 24 * 60 * 60, 1..=YEAR);
+    // A third of the shortest grace period that is accepted.
+    let watch = seconds("watchSeconds", raw.watch_seconds, 120, 1..=200);
+    let voucher_wait = seconds("voucherWaitSeconds", raw.voucher_wait_seconds, 60, 1..=3600);
+    let mut amount = |field: &str, text: &Option<String>| match text.as_deref().map(|text| Amount::parse_human(text, decimals)) {
+        None => Ok(None),
+        Some(Ok(amount)) => Ok(Some(amount)),
+        Some(Err(error)) => {
+            let remedy = "give an amount in human units, such as \"0.5\"";
+            findings.add(Rule::SessionFields, format!("session.{field}"), error, remedy);
+            Err(())
+        }
+    };
+    let settle_amount = amount("settleAmount", &raw.settle_amount);
+    let suggested_deposit = amount("suggestedDeposit", &raw.suggested_deposit);
+    let min_delta = amount("minVoucherDelta", &raw.min_voucher_delta);
+    let min_deposit = amount("minDeposit", &raw.min_deposit);
+    let unit = Amount::parse_human("1", decimals).ok()?;
+    let tenth = Amount::parse_human("0.1", decimals).unwrap_or(unit);
+    let policy = Policy {
+        settle_amount: settle_amount.ok()?.unwrap_or(unit),
+        settle_after,
+        close_idle,
+        delivery_window: limits?.origin_timeout.saturating_add(DELIVERY_MARGIN),
+        min_delta: min_delta.ok()?.unwrap_or(Amount::ZERO),
+    };
+    Some(Session {
+        policy,
+        watch,
+        voucher_wait,
+        suggested_deposit: suggested_deposit.ok()?,
+        fee_payer: raw.fee_payer,
+        min_deposit: min_deposit.ok()?.unwrap_or(tenth),
+    })
+}

@@ -1,0 +1,237 @@
+//! The escrow as the chain shows it, and what is brought about there.
+
+use super::config::Isolate;
+use super::objects::{Claim, Errand, SettleMessage, SettleReply};
+use super::respond::misconfigured;
+use crate::channel::{Expected, Refusal, Unfit, check_transaction};
+use crate::evm::amount::Amount;
+use crate::evm::escrow::{EscrowFacts, OnChain, Opening, channel_call, facts_calls, opened, takes_authorizations, topped_up};
+use crate::evm::jsonrpc::{Answer, Block, NodeError, Receipt, Request, decode, decode_u64};
+use crate::evm::transaction::Call;
+use crate::evm::{Address, B256};
+use crate::gateway::escrow_misfit;
+use crate::method::Method;
+use crate::method::session::{Action, domain};
+use crate::protocol::problem::{Problem, ProblemKind};
+use crate::settlement::{Failure, Purpose, Verdict};
+use alloy_primitives::Bytes;
+use std::cell::Cell;
+use worker::Env;
+
+/// What an isolate has learned of the escrow of the method `evm`.
+#[derive(Default)]
+pub(super) struct EscrowSupport {
+    takes_authorizations: Cell<Option<bool>>,
+}
+
+/// A channel and its escrow, as deep in the chain as is relied on.
+pub(super) struct Found {
+    pub(super) on_chain: OnChain,
+    pub(super) facts: EscrowFacts,
+    /// It is there, but not as deep.
+    is_young: bool,
+}
+
+impl Isolate {
+    /// Whether openings and additions are submitted for clients: when that is configured, and the escrow has the
+    /// functions for it. Asked once per isolate; a failure is not remembered, and means no.
+    pub(super) async fn sponsors(&self) -> bool {
+        if !self.gateway.session.fee_payer {
+            return false;
+        }
+        let Some(escrow) = self.gateway.escrow_of(Method::Evm) else { return false };
+        if let Some(known) = self.escrow.takes_authorizations.get() {
+            return known;
+        }
+        let Ok([Ok(code)]) = self.rpc.ask([Request::code(escrow)]).await else { return false };
+        let Ok(code) = decode::<Bytes>(&code) else { return false };
+        let takes = takes_authorizations(&code);
+        self.escrow.takes_authorizations.set(Some(takes));
+        takes
+    }
+}
+
+impl Isolate {
+    /// Whether the escrows of the methods in which sessions are sold can be relied on; what is wrong, if not.
+    pub(super) async fn check_escrows(&self) -> Result<(), Problem> {
+        let gateway = &self.gateway;
+        let offers = gateway.router.routes().iter().flat_map(|route| &route.offers);
+        let sold: Vec<_> = offers.filter_map(|offer| offer.session.as_ref().map(|session| (offer.method, session))).collect();
+        for method in Method::ALL {
+            let Some((_, session)) = sold.iter().find(|(sold, _)| *sold == method) else { continue };
+            let [grace, separator] = self.rpc.ask(facts_questions(session.terms.escrow)).await.map_err(|_| unknown())?;
+            let facts = EscrowFacts::decode(&bytes(grace)?, &bytes(separator)?);
+            let unfit = match facts {
+                Some(facts) => facts.check(session.domain.separator()).err().map(Some),
+                None => Some(None),
+            };
+            if let Some(unfit) = unfit {
+                return Err(misconfigured(&[escrow_misfit(method, unfit)]));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn facts_questions(escrow: Address) -> [Request; 2] {
+    facts_calls().map(|data| Request::call(None, &Call { to: escrow, data: data.into() }))
+}
+
+impl Claim {
+    /// What its channel must be.
+    pub(super) fn expected(&self, isolate: &Isolate) -> Expected {
+        let gateway = &isolate.gateway;
+        Expected {
+            escrow: self.escrow,
+            separator: domain(self.method, gateway.chain_id, self.escrow).separator(),
+            payee: gateway.recipient,
+            token: gateway.token.address,
+            price: self.price,
+        }
+    }
+
+    /// Whether the channel to be opened for the client could be used by it: nobody pays gas for another.
+    pub(super) fn check_opening(&self, opening: &Opening) -> Result<(), Problem> {
+        let presented = self.proof.presented.as_ref();
+        if presented.is_some_and(|presented| presented.signer != opening.signer()) {
+            return Err(Refusal::SignerMismatch.problem());
+        }
+        if presented.is_some_and(|presented| presented.voucher.cumulative > opening.signed.authorization.value) {
+            return Err(Refusal::ExceedsDeposit.problem());
+        }
+        Ok(())
+    }
+}
+
+/// Reads the channel of a claim, and checks the transaction that is said to have opened it.
+pub(super) async fn find(isolate: &Isolate, claim: &Claim) -> Result<Found, Problem> {
+    let confirmations = isolate.gateway.confirmations;
+    let opening = match claim.action {
+        Action::Open { transaction } => transaction,
+        _ => None,
+    };
+    let mut head = None;
+    if opening.is_some() || confirmations > 1 {
+        let (block, receipt) = head_and_receipt(isolate, opening).await?;
+        if opening.is_some() {
+            let shows = |logs: &[_]| opened(claim.escrow, claim.channel_id, logs).is_some();
+            check_transaction(receipt.as_ref(), block, confirmations, shows)?;
+        }
+        head = Some(block);
+    }
+    let call = |data: Vec<u8>| Call { to: claim.escrow, data: data.into() };
+    let [grace, separator] = facts_questions(claim.escrow);
+    let latest = Request::call(None, &call(channel_call(claim.channel_id)));
+    let deep = match head {
+        Some(head) if confirmations > 1 => {
+            Request::call_at(&call(channel_call(claim.channel_id)), head.saturating_sub(confirmations.saturating_sub(1)))
+        }
+        _ => latest.clone(),
+    };
+    let [deep, latest, grace, separator] = isolate.rpc.ask([deep, latest, grace, separator]).await.map_err(|_| unknown())?;
+    let facts = EscrowFacts::decode(&bytes(grace)?, &bytes(separator)?);
+    let Some(facts) = facts else { return Err(misconfigured(&[escrow_misfit(claim.method, None)])) };
+    let on_chain = OnChain::decode(&bytes(deep)?).ok_or_else(unknown)?;
+    let is_young = !on_chain.exists() && OnChain::decode(&bytes(latest)?).is_some_and(|channel| channel.exists());
+    // A node that has the opening's receipt and not the channel lags behind itself.
+    Ok(Found { is_young: is_young || (opening.is_some() && !on_chain.exists()), on_chain, facts })
+}
+
+/// The answer about a channel that is not taken on.
+pub(super) fn unfit(unfit: Unfit, found: &Found, claim: &Claim) -> Problem {
+    match unfit.problem() {
+        Some(_) if unfit == Unfit::Absent && found.is_young => Problem::unavailable("the channel is not deep enough in the chain yet"),
+        Some(problem) => problem,
+        None => misconfigured(&[escrow_misfit(claim.method, Some(unfit))]),
+    }
+}
+
+/// What the escrow says of a channel now.
+pub(super) async fn look(isolate: &Isolate, escrow: Address, channel_id: B256) -> Result<OnChain, Problem> {
+    let call = Call { to: escrow, data: channel_call(channel_id).into() };
+    let [answer] = isolate.rpc.ask([Request::call(None, &call)]).await.map_err(|_| unknown())?;
+    OnChain::decode(&bytes(answer)?).ok_or_else(unknown)
+}
+
+/// Checks a client's addition to the deposit.
+pub(super) async fn verify_top_up(isolate: &Isolate, claim: &Claim, transaction: B256, addition: Amount) -> Result<(), Problem> {
+    let (head, receipt) = head_and_receipt(isolate, Some(transaction)).await?;
+    let shows = |logs: &[_]| topped_up(claim.escrow, claim.channel_id, addition, logs);
+    check_transaction(receipt.as_ref(), head, isolate.gateway.confirmations, shows)
+}
+
+async fn head_and_receipt(isolate: &Isolate, transaction: Option<B256>) -> Result<(u64, Option<Receipt>), Problem> {
+    let mut requests = Vec::from([Request::latest_block()]);
+    requests.extend(transaction.map(Request::receipt));
+    let mut answers = isolate.rpc.batch(&requests).await.map_err(|_| unknown())?.into_iter();
+    let block: Block = answers.next().and_then(|answer| decode(&answer.ok()?).ok()).ok_or_else(unknown)?;
+    let receipt = match answers.next() {
+        Some(answer) => answer.ok().and_then(|answer| decode::<Option<Receipt>>(&answer).ok()).ok_or_else(unknown)?,
+        None => None,
+    };
+    Ok((block.number(), receipt))
+}
+
+/// Brings `value` of the payer's into a channel, unless that was done before, and waits for it.
+pub(super) async fn bring_in(isolate: &Isolate, env: &Env, purpose: Purpose, value: Amount) -> Result<B256, Problem> {
+    if !isolate.sponsors().await {
+        return Err(Problem::new(ProblemKind::MethodUnsupported, "payload.type: this gateway does not submit openings and additions"));
+    }
+    if value < isolate.gateway.session.min_deposit {
+        return Err(Problem::new(
+            ProblemKind::PaymentInsufficient,
+            "payload.authorization.value: is less than the deposit that this gateway submits",
+        ));
+    }
+    match bring_about(isolate, env, purpose).await? {
+        Verdict::Settled { transaction } => Ok(transaction),
+        Verdict::Failed(failure) => Err(failure.session_problem()),
+    }
+}
+
+/// Has the settlement account bring something about, unless it has, and waits for the verdict. What would revert is
+/// not sent.
+pub(super) async fn bring_about(isolate: &Isolate, env: &Env, purpose: Purpose) -> Result<Verdict, Problem> {
+    // Sent already, it would revert in a simulation.
+    let gas_limit = match isolate.ask_account(env, &SettleMessage { purpose, errand: Errand::Inquire }).await? {
+        SettleReply::Ended(verdict) => return Ok(verdict),
+        SettleReply::NotTaken => match estimate(isolate, &purpose).await? {
+            Some(gas_limit) => gas_limit,
+            None => return Ok(Verdict::Failed(Failure::Reverted)),
+        },
+        // It has its gas.
+        SettleReply::Pending => 0,
+    };
+    match isolate.ask_account(env, &SettleMessage { purpose, errand: Errand::Send { gas_limit } }).await? {
+        SettleReply::Ended(verdict) => Ok(verdict),
+        SettleReply::NotTaken => Err(Problem::unavailable("nothing can be sent to the chain at the moment")),
+        SettleReply::Pending => Err(Problem::unavailable("the transaction is not mined yet")),
+    }
+}
+
+/// The gas that it takes, with a quarter to spare; `None` when it would revert.
+async fn estimate(isolate: &Isolate, purpose: &Purpose) -> Result<Option<u64>, Problem> {
+    let account = isolate.gateway.settlement_key.address();
+    let [answer] = isolate.rpc.ask([Request::estimate_gas(account, &purpose.call())]).await.map_err(|_| unknown())?;
+    match answer {
+        Ok(gas) => {
+            let gas = decode_u64(&gas).map_err(|_| unknown())?;
+            Ok(Some(gas.saturating_add(gas / 4)))
+        }
+        Err(NodeError::Reverted(_)) => Ok(None),
+        Err(_) => Err(unknown()),
+    }
+}
+
+/// What a view function answered. One that reverts is not that of an escrow; then it reads as nothing.
+fn bytes(answer: Answer) -> Result<Bytes, Problem> {
+    match answer {
+        Ok(answer) => decode(&answer).map_err(|_| unknown()),
+        Err(NodeError::Reverted(_)) => Ok(Bytes::new()),
+        Err(_) => Err(unknown()),
+    }
+}
+
+fn unknown() -> Problem {
+    Problem::unavailable("the chain cannot be asked about the channel")
+}

@@ -1,0 +1,336 @@
+//! The channel's object, one per channel: its ledger, and whoever waits for its balance.
+
+use super::table::{Table, set_alarm};
+use super::{ChannelMessage, ChannelReply, Claim, Done, PayerMessage, Shown, receive, reply, unconfigured};
+use crate::channel::{Answer, Channel as Ledger, Drawn, Effect, Event, Operation, Outcome, Payment, Refusal, Reuse};
+use crate::evm::B256;
+use crate::evm::amount::Amount;
+use crate::method::session::{Action, Funding, Snapshot};
+use crate::protocol::problem::Problem;
+use crate::settlement::Purpose;
+use crate::worker::clock::{now, within};
+use crate::worker::config::{Isolate, load};
+use crate::worker::escrow;
+use futures_channel::oneshot;
+use std::cell::{OnceCell, RefCell};
+use std::time::Duration;
+use worker::{DurableObject, Env, Request, Response, Result, State, console_error, durable_object};
+
+/// Work that is hindered, by a wrong configuration for one, is taken up again after this.
+const HINDERED: Duration = Duration::from_secs(30);
+
+/// See the module.
+#[durable_object]
+pub struct Channel {
+    state: State,
+    env: Env,
+    table: OnceCell<Table>,
+    /// As it is stored, once it was read or written.
+    ledger: RefCell<Option<Ledger>>,
+    /// Those who wait for the balance to change.
+    waiting: RefCell<Vec<oneshot::Sender<()>>>,
+}
+
+/// What a step of the work gave, or the problem to answer with.
+type Step<T> = std::result::Result<T, Problem>;
+
+impl DurableObject for Channel {
+    fn new(state: State, env: Env) -> Self {
+        Self { state, env, table: OnceCell::new(), ledger: RefCell::default(), waiting: RefCell::default() }
+    }
+
+    async fn fetch(&self, request: Request) -> Result<Response> {
+        let message = receive(request).await?;
+        let loaded = load(&self.env);
+        let isolate = loaded.as_ref().as_ref().map_err(|_| unconfigured())?;
+        reply(&self.handle(isolate, message).await?)
+    }
+
+    async fn alarm(&self) -> Result<Response> {
+        if let Err(error) = self.work_on().await {
+            // The platform drops an alarm that fails too often, and with it the settlement.
+            console_error!("channel: {error}");
+            set_alarm(&self.state, now().saturating_add(HINDERED)).await?;
+        }
+        Response::empty()
+    }
+}
+
+impl Channel {
+    async fn work_on(&self) -> Result<()> {
+        let loaded = load(&self.env);
+        let isolate = loaded.as_ref().as_ref().map_err(|_| unconfigured())?;
+        if self.ledger()?.is_none() {
+            return Ok(());
+        }
+        let outcome = self.step(isolate, Event::Woken).await?;
+        for effect in outcome.effects {
+            match effect {
+                Effect::Inspect => drop(self.inspect(isolate).await?),
+                Effect::Submit(operation) => drop(self.submit(isolate, operation).await?),
+                Effect::WakeAt(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    async fn handle(&self, isolate: &Isolate, message: ChannelMessage) -> Result<ChannelReply> {
+        match message {
+            ChannelMessage::Claim(claim) => self.claim(isolate, &claim).await,
+            ChannelMessage::Show { price, reuse } => self.show(isolate, price, reuse),
+            ChannelMessage::Credit { booking, amount, voucher } => self.note(isolate, Event::Credit { booking, amount, voucher }).await,
+            ChannelMessage::Observed(on_chain) => self.note(isolate, Event::Observed(on_chain)).await,
+            ChannelMessage::Draw { sale, delivered, wanted, price, wait } => {
+                self.draw(isolate, Event::Draw { sale, delivered, wanted }, price, wait).await
+            }
+            ChannelMessage::End { sale, delivered, price } => {
+                let outcome = self.step(isolate, Event::End { sale, delivered }).await?;
+                self.done(isolate, &outcome, price, Reuse::DrawDown, None)
+            }
+        }
+    }
+
+    fn table(&self) -> Result<&Table> {
+        if let Some(table) = self.table.get() {
+            return Ok(table);
+        }
+        let table = Table::open(&self.state, "channel")?;
+        Ok(self.table.get_or_init(|| table))
+    }
+
+    /// The ledger, read from storage at first; `None` while the channel was not taken on.
+    fn ledger(&self) -> Result<Option<Ledger>> {
+        if self.ledger.borrow().is_none() {
+            let stored = self.table()?.open_values::<Ledger>()?.pop();
+            self.ledger.replace(stored);
+        }
+        Ok(self.ledger.borrow().clone())
+    }
+
+    /// One step of the ledger: decided and stored without an await in between.
+    async fn step(&self, isolate: &Isolate, event: Event) -> Result<Outcome> {
+        let before = self.ledger()?.ok_or_else(|| worker::Error::RustError("the channel was not taken on".into()))?;
+        let (ledger, outcome) = before.step(event, &isolate.gateway.session.policy, now());
+        self.store(ledger)?;
+        for effect in &outcome.effects {
+            if let Effect::WakeAt(at) = effect {
+                set_alarm(&self.state, *at).await?;
+            }
+        }
+        Ok(outcome)
+    }
+
+    fn store(&self, ledger: Ledger) -> Result<()> {
+        if self.ledger.borrow().as_ref() != Some(&ledger) {
+            self.table()?.put(&ledger.id(), &ledger, true, None)?;
+            self.ledger.replace(Some(ledger));
+            for sender in self.waiting.borrow_mut().drain(..) {
+                // A waiter that is gone does not mind.
+                let _ = sender.send(());
+            }
+        }
+        Ok(())
+    }
+
+    /// A step that only whoever brought the news cares about. News of an unknown channel are none.
+    async fn note(&self, isolate: &Isolate, event: Event) -> Result<ChannelReply> {
+        if self.ledger()?.is_some() {
+            self.step(isolate, event).await?;
+        }
+        Ok(ChannelReply::Noted)
+    }
+
+    async fn claim(&self, isolate: &Isolate, claim: &Claim) -> Result<ChannelReply> {
+        match self.serve(isolate, claim).await? {
+            Ok(reply) => Ok(reply),
+            Err(problem) => {
+                let snapshot = self.snapshot(isolate, claim.price, claim.reuse)?;
+                Ok(ChannelReply::Refused { refused: problem.into(), snapshot })
+            }
+        }
+    }
+
+    async fn serve(&self, isolate: &Isolate, claim: &Claim) -> Result<Step<ChannelReply>> {
+        // Who cannot have signed for the channel gets nothing done for it.
+        if let (Some(ledger), Some(presented)) = (self.ledger()?, &claim.proof.presented)
+            && presented.signer != ledger.signer()
+        {
+            return Ok(Err(Refusal::SignerMismatch.problem()));
+        }
+        let mut transaction = None;
+        if let Some(Funding::Open(opening)) = &claim.proof.funding
+            && self.ledger()?.is_none()
+        {
+            if let Err(problem) = claim.check_opening(opening) {
+                return Ok(Err(problem));
+            }
+            match escrow::bring_in(isolate, &self.env, Purpose::Open(*opening), opening.signed.authorization.value).await {
+                Ok(opened) => transaction = Some(opened),
+                Err(problem) => return Ok(Err(problem)),
+            }
+        }
+        if self.ledger()?.is_none()
+            && let Err(problem) = self.adopt(isolate, claim).await?
+        {
+            return Ok(Err(problem));
+        }
+        if let Some(Funding::TopUp(topping_up)) = &claim.proof.funding {
+            match escrow::bring_in(isolate, &self.env, Purpose::TopUp(*topping_up), topping_up.signed.authorization.value).await {
+                Ok(added) => transaction = Some(added),
+                Err(problem) => return Ok(Err(problem)),
+            }
+            if let Err(problem) = self.inspect(isolate).await? {
+                return Ok(Err(problem));
+            }
+        }
+        if let Action::TopUp { transaction: Some((hash, addition)) } = claim.action {
+            let verified = escrow::verify_top_up(isolate, claim, hash, addition).await;
+            if let Err(problem) = verified {
+                return Ok(Err(problem));
+            }
+            if let Err(problem) = self.inspect(isolate).await? {
+                return Ok(Err(problem));
+            }
+            transaction = Some(hash);
+        }
+        let event = match (claim.action, claim.proof.presented) {
+            (Action::Close, Some(presented)) => return self.close(isolate, claim, Event::Close(presented)).await,
+            (_, Some(presented)) => Event::Voucher(presented, claim.order),
+            (_, None) => return self.topped_up(isolate, claim, transaction),
+        };
+        let outcome = self.step(isolate, event).await?;
+        if let Err(refusal) = outcome.answer {
+            return Ok(Err(refusal.problem()));
+        }
+        self.done(isolate, &outcome, claim.price, claim.reuse, transaction).map(Ok)
+    }
+
+    /// Takes the channel on, as the escrow shows it.
+    async fn adopt(&self, isolate: &Isolate, claim: &Claim) -> Result<Step<()>> {
+        let found = match escrow::find(isolate, claim).await {
+            Ok(found) => found,
+            Err(problem) => return Ok(Err(problem)),
+        };
+        let ledger = match Ledger::adopt(claim.channel_id, &found.on_chain, &found.facts, &claim.expected(isolate), now()) {
+            Ok(ledger) => ledger,
+            Err(unfit) => return Ok(Err(escrow::unfit(unfit, &found, claim))),
+        };
+        // Who cannot have signed for it does not bring it here either.
+        if claim.proof.presented.is_some_and(|presented| presented.signer != ledger.signer()) {
+            return Ok(Err(Refusal::SignerMismatch.problem()));
+        }
+        // Nothing is sold on a channel that nobody watches.
+        if let Err(problem) = isolate.watch_channel(&self.env, claim.escrow, claim.channel_id).await {
+            return Ok(Err(problem));
+        }
+        let opened = PayerMessage::Opened { method: claim.method, channel_id: claim.channel_id };
+        if isolate.ask_payer(&self.env, ledger.payer(), &opened).await.is_err() {
+            console_error!("channel: the payer's object could not be told of a channel; it is found by its id only");
+        }
+        // Another request may have taken it on meanwhile, and sold on it.
+        if self.ledger()?.is_none() {
+            self.store(ledger)?;
+        }
+        Ok(Ok(()))
+    }
+
+    /// Asks the escrow about the channel, and takes note.
+    async fn inspect(&self, isolate: &Isolate) -> Result<Step<()>> {
+        let Some(ledger) = self.ledger()? else { return Ok(Ok(())) };
+        match escrow::look(isolate, ledger.escrow(), ledger.id()).await {
+            Ok(on_chain) => {
+                self.step(isolate, Event::Observed(on_chain)).await?;
+                Ok(Ok(()))
+            }
+            Err(problem) => Ok(Err(problem)),
+        }
+    }
+
+    /// Closes the channel and waits for it.
+    async fn close(&self, isolate: &Isolate, claim: &Claim, event: Event) -> Result<Step<ChannelReply>> {
+        let mut outcome = self.step(isolate, event).await?;
+        while let Some(operation) = outcome.effects.iter().find_map(|effect| match effect {
+            Effect::Submit(operation) => Some(*operation),
+            _ => None,
+        }) {
+            let is_last = operation.payment == Payment::Close;
+            match self.submit(isolate, operation).await? {
+                Ok(concluded) => outcome.answer = concluded,
+                Err(problem) => return Ok(Err(problem)),
+            }
+            if is_last {
+                break;
+            }
+            // A settlement was on its way; now the end.
+            outcome = self.step(isolate, Event::Woken).await?;
+        }
+        match outcome.answer {
+            Err(refusal) => Ok(Err(refusal.problem())),
+            Ok(Answer::Closed(transaction)) => self.done(isolate, &outcome, claim.price, claim.reuse, Some(transaction)).map(Ok),
+            Ok(_) => Ok(Err(Problem::unavailable("the channel is not closed yet"))),
+        }
+    }
+
+    /// Has an operation brought onto the chain, and takes note of its end.
+    async fn submit(&self, isolate: &Isolate, operation: Operation) -> Result<Step<std::result::Result<Answer, Refusal>>> {
+        let verdict = match escrow::bring_about(isolate, &self.env, operation.purpose()).await {
+            Ok(verdict) => verdict,
+            Err(problem) => return Ok(Err(problem)),
+        };
+        let outcome = self.step(isolate, Event::Concluded(operation, verdict)).await?;
+        Ok(Ok(outcome.answer))
+    }
+
+    /// Draws units for a metered sale, and waits up to `wait` milliseconds for the balance to allow it.
+    async fn draw(&self, isolate: &Isolate, event: Event, price: Amount, wait: u64) -> Result<ChannelReply> {
+        let deadline = now().saturating_add(Duration::from_millis(wait));
+        loop {
+            let (sender, news) = oneshot::channel();
+            let outcome = self.step(isolate, event.clone()).await?;
+            let left = deadline.since(now());
+            if outcome.answer != Ok(Answer::Drawn(Drawn::Exhausted)) || left.is_zero() {
+                return self.done(isolate, &outcome, price, Reuse::DrawDown, None);
+            }
+            self.waiting.borrow_mut().push(sender);
+            let _ = within(left, news).await;
+        }
+    }
+
+    fn topped_up(&self, isolate: &Isolate, claim: &Claim, transaction: Option<B256>) -> Result<Step<ChannelReply>> {
+        let outcome = Outcome { answer: Ok(Answer::Noted), effects: Vec::new() };
+        self.done(isolate, &outcome, claim.price, claim.reuse, transaction).map(Ok)
+    }
+
+    fn done(&self, isolate: &Isolate, outcome: &Outcome, price: Amount, reuse: Reuse, transaction: Option<B256>) -> Result<ChannelReply> {
+        let ledger = self.ledger.borrow();
+        let ledger = ledger.as_ref().ok_or_else(|| worker::Error::RustError("the channel was not taken on".into()))?;
+        let balance = ledger.balance(price, reuse, &isolate.gateway.session.policy);
+        let (bought, drawn) = match outcome.answer {
+            Ok(Answer::Bought(bought)) => (Some(bought), None),
+            Ok(Answer::Drawn(drawn)) => (None, Some(drawn)),
+            // The sale is not known any more: it counts as delivered, and is over.
+            Err(Refusal::NoSale) => (None, Some(Drawn::Over)),
+            _ => (None, None),
+        };
+        Ok(ChannelReply::Done(Done { payer: ledger.payer(), bought, drawn, balance, transaction }))
+    }
+
+    fn snapshot(&self, isolate: &Isolate, price: Amount, reuse: Reuse) -> Result<Option<Snapshot>> {
+        let ledger = self.ledger()?;
+        let policy = &isolate.gateway.session.policy;
+        Ok(ledger.map(|ledger| Snapshot { channel_id: ledger.id(), balance: ledger.balance(price, reuse, policy) }))
+    }
+
+    fn show(&self, isolate: &Isolate, price: Amount, reuse: Reuse) -> Result<ChannelReply> {
+        let Some(ledger) = self.ledger()? else { return Ok(ChannelReply::Unknown) };
+        let balance = ledger.balance(price, reuse, &isolate.gateway.session.policy);
+        Ok(ChannelReply::Shown(Shown {
+            payer: ledger.payer(),
+            signer: ledger.signer(),
+            status: ledger.status(),
+            delivered: ledger.delivered(),
+            settled: ledger.settled(),
+            balance,
+        }))
+    }
+}

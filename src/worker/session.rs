@@ -1,0 +1,292 @@
+//! A request with a session credential: verify in the isolate, book in the channel's object, fetch, deliver.
+
+use super::clock::now;
+use super::config::load;
+use super::objects::{ChannelMessage, ChannelReply, Claim, Done};
+use super::origin::{self, PaidBy};
+use super::paid::{Purchase, discard};
+use super::respond::{Rejection, failed, internal};
+use super::stream::Metering;
+use super::watch::{Ending, WatchedPipe};
+use crate::channel::{Bought, Key, Kind, Order};
+use crate::evm::amount::Amount;
+use crate::evm::{Address, B256, keccak256};
+use crate::gateway::config::{Meter, Settle};
+use crate::gateway::offer::{Accepted, Offer, SessionOffer};
+use crate::method::Intent;
+use crate::method::session::{Action, Unverified};
+use crate::payment::{Disposition, disposition, has_receipt};
+use crate::protocol::credential::Credential;
+use crate::protocol::problem::{Problem, ProblemKind};
+use crate::protocol::receipt::{Receipt, SessionReceipt};
+use web_sys::{Headers, Response, ResponseInit};
+use worker::{Env, console_warn};
+
+/// Units that a stream reserves to begin with.
+pub(super) const FIRST_EVENTS: u64 = 8;
+
+/// Bytes that are reserved to begin with.
+pub(super) const FIRST_BYTES: u64 = 64 * 1024;
+
+/// The longest idempotency key, in bytes.
+const KEY_BYTES: usize = 255;
+
+/// A visit whose proof is right.
+pub(super) struct Visit<'a> {
+    pub(super) request: &'a Purchase<'a>,
+    pub(super) offer: &'a Offer,
+    pub(super) session: &'a SessionOffer,
+    pub(super) challenge_id: &'a str,
+    pub(super) claim: Claim,
+}
+
+/// What a visit has bought, on its way to be delivered.
+#[derive(Clone, Copy)]
+pub(super) struct Purchased {
+    pub(super) bought: Bought,
+    /// What a repetition costs.
+    cost: Amount,
+    voucher: Amount,
+}
+
+impl Purchase<'_> {
+    /// Everything that can be checked without state or network comes first, then the channel's object decides.
+    pub(super) async fn visit(
+        &self,
+        credential: &Credential,
+        accepted: &Accepted<'_>,
+        session: &SessionOffer,
+        body: Option<Vec<u8>>,
+    ) -> Result<Response, Rejection> {
+        let unverified = Unverified::read(credential, accepted.offer.method, &session.terms)?;
+        // What concerns the chain may have to be sent again until it is done, and must not be signed anew for that.
+        if unverified.action == Action::Voucher && now() >= accepted.expires {
+            return Err(Problem::new(ProblemKind::PaymentExpired, "the challenge has expired; a fresh one comes with this answer").into());
+        }
+        let token = if unverified.is_funded() { Some(self.isolate.confirm_token().await?) } else { None };
+        let proof = unverified.verify(&session.domain, token.as_ref())?;
+        let order = if self.is_management(unverified.action) { None } else { Some(self.order(credential, session)?) };
+        let claim = Claim {
+            method: accepted.offer.method,
+            escrow: session.terms.escrow,
+            channel_id: unverified.channel_id,
+            action: unverified.action,
+            proof,
+            order,
+            price: session.terms.price,
+            reuse: session.reuse,
+        };
+        let visit = Visit { request: self, offer: accepted.offer, session, challenge_id: &credential.challenge.id, claim };
+        visit.complete(body).await
+    }
+
+    /// Whether a request only manages its channel: it never reaches the origin, and buys nothing.
+    fn is_management(&self, action: Action) -> bool {
+        let method = self.incoming.request.method();
+        match action {
+            Action::TopUp { .. } | Action::Close => true,
+            Action::Open { .. } | Action::Voucher => method == "HEAD" || (method == "POST" && !self.incoming.has_body()),
+        }
+    }
+
+    fn order(&self, credential: &Credential, session: &SessionOffer) -> Result<Order, Problem> {
+        let (kind, least, most) = match self.route.meter {
+            Meter::Request => (Kind::Request, 1, 1),
+            Meter::Reported => (Kind::Metered, self.route.max_units, self.route.max_units),
+            Meter::Event => (Kind::Stream, 1, FIRST_EVENTS),
+            Meter::Byte => (Kind::Metered, 1, FIRST_BYTES),
+        };
+        let key = match self.incoming.header("idempotency-key") {
+            Some(key) if key.len() > KEY_BYTES => {
+                return Err(Problem::new(ProblemKind::BadRequest, format!("Idempotency-Key: exceeds {KEY_BYTES} bytes")));
+            }
+            Some(key) => Some(Key {
+                name: keccak256(format!("{}\n{key}", credential.challenge.id)),
+                target: keccak256(format!("{} {}", self.asked.method, self.asked.target)),
+            }),
+            None => None,
+        };
+        Ok(Order { price: session.terms.price, least, most, kind, reuse: session.reuse, key })
+    }
+}
+
+impl Visit<'_> {
+    async fn complete(self, body: Option<Vec<u8>>) -> Result<Response, Rejection> {
+        let Purchase { isolate, env, .. } = *self.request;
+        let message = ChannelMessage::Claim(Box::new(self.claim.clone()));
+        let done = match isolate.ask_channel(env, self.claim.escrow, self.claim.channel_id, &message).await? {
+            ChannelReply::Done(done) => done,
+            ChannelReply::Refused { refused, snapshot } => {
+                let snapshot = snapshot.map(|snapshot| (self.offer.method, snapshot));
+                return Err(Rejection { problem: refused.into(), snapshot });
+            }
+            reply => return Err(internal("channel", reply).into()),
+        };
+        let Some(bought) = done.bought else { return self.managed(&done).map_err(|error| internal("receipt", error).into()) };
+        let Some(order) = self.claim.order else { return Err(internal("channel", "bought without an order").into()) };
+        let voucher = self.claim.proof.presented.map_or(Amount::ZERO, |presented| presented.voucher.cumulative);
+        let purchased = Purchased { bought, cost: order.price.times(bought.units), voucher };
+        Ok(self.deliver(done, purchased, body).await?)
+    }
+
+    /// The answer to a management request: a receipt and nothing else.
+    fn managed(&self, done: &Done) -> worker::Result<Response> {
+        let headers = Headers::new()?;
+        headers.set("payment-receipt", &self.receipt_terms().receipt(done, None, |receipt| receipt.to_header()))?;
+        headers.set("cache-control", "no-store")?;
+        headers.set("access-control-allow-origin", "*")?;
+        headers.set("access-control-expose-headers", "Payment-Receipt")?;
+        let init = ResponseInit::new();
+        init.set_status(if self.request.incoming.request.method() == "HEAD" { 200 } else { 204 });
+        init.set_headers(&headers);
+        Ok(Response::new_with_opt_str_and_init(None, &init)?)
+    }
+
+    /// What its receipts have in common.
+    pub(super) fn receipt_terms(&self) -> ReceiptTerms {
+        ReceiptTerms {
+            method: self.offer.method.name(),
+            channel_id: self.claim.channel_id.to_string(),
+            challenge_id: self.challenge_id.to_string(),
+            chain_id: self.session.terms.chain_id,
+        }
+    }
+
+    async fn deliver(&self, mut done: Done, purchased: Purchased, body: Option<Vec<u8>>) -> Result<Response, Problem> {
+        let response = match self.call_origin(&done, body).await {
+            Ok(response) => response,
+            Err(problem) => {
+                self.give_back(purchased).await;
+                return Err(problem);
+            }
+        };
+        // Under `after-origin` no error is paid for.
+        match disposition(self.request.route.settle == Settle::First, response.status()) {
+            Disposition::Deliver => {}
+            Disposition::Withhold => {
+                discard(&response);
+                self.give_back(purchased).await;
+                return Err(Problem::new(ProblemKind::OriginFailed, "the origin asks for a payment of its own"));
+            }
+            Disposition::PassOn => {
+                self.give_back(purchased).await;
+                return self.request.pass_on(&response, response.body().as_ref()).map_err(failed("origin's response"));
+            }
+        }
+        let delivered = match self.request.route.meter {
+            Meter::Request => self.deliver_whole(&done, purchased, &response),
+            _ => Metering::of(self, purchased.bought, &response)
+                .and_then(|metering| metering.deliver(self, &mut done, purchased.bought, &response)),
+        };
+        match delivered {
+            Ok(delivered) => Ok(delivered),
+            Err(error) => {
+                discard(&response);
+                self.give_back(purchased).await;
+                Err(internal("paid response", error))
+            }
+        }
+    }
+
+    fn deliver_whole(&self, done: &Done, purchased: Purchased, response: &Response) -> worker::Result<Response> {
+        let pipe = WatchedPipe::new(response)?;
+        let prepared = self.prepare(done, purchased.bought, response, pipe.as_ref().map(WatchedPipe::readable).as_ref())?;
+        if let Some(pipe) = pipe {
+            let credit = self.credit(purchased);
+            let Purchase { env, context, incoming, .. } = *self.request;
+            let (env, escrow, channel_id) = (env.clone(), self.claim.escrow, self.claim.channel_id);
+            pipe.start(context, incoming.request.signal(), move |ending| async move {
+                if let (Ending::OriginBroke, Some(credit)) = (ending, credit) {
+                    tell(&env, escrow, channel_id, &credit).await;
+                }
+            });
+        }
+        Ok(prepared)
+    }
+
+    /// The origin's response with a receipt of what was booked by now.
+    pub(super) fn prepare(
+        &self,
+        done: &Done,
+        bought: Bought,
+        response: &Response,
+        body: Option<&web_sys::ReadableStream>,
+    ) -> worker::Result<Response> {
+        let prepared = self.request.pass_on(response, body)?;
+        if has_receipt(response.status()) {
+            let receipt = self.receipt_terms().receipt(done, Some(bought.units), |receipt| receipt.to_header());
+            prepared.headers().set("payment-receipt", &receipt)?;
+        }
+        if bought.replayed {
+            prepared.headers().set("idempotency-replayed", "true")?;
+        }
+        Ok(prepared)
+    }
+
+    async fn call_origin(&self, done: &Done, body: Option<Vec<u8>>) -> Result<Response, Problem> {
+        let request = self.request;
+        let gateway = &request.isolate.gateway;
+        let paid_by = PaidBy {
+            payer: &done.payer.to_checksum(None),
+            method: self.offer.method.name(),
+            intent: self.offer.intent.name(),
+            amount: &self.session.terms.price.to_string(),
+            reference: Some(&self.claim.channel_id.to_string()),
+        };
+        origin::send(request.env, &gateway.origin, request.incoming, request.others, Some(&paid_by), body, gateway.limits.origin_timeout)
+            .await
+    }
+
+    /// How to give back what was bought and not delivered. A repetition was not charged.
+    fn credit(&self, purchased: Purchased) -> Option<ChannelMessage> {
+        let Purchased { bought, cost, voucher } = purchased;
+        match self.request.route.meter {
+            _ if bought.replayed => None,
+            Meter::Request => Some(ChannelMessage::Credit { booking: bought.booking, amount: cost, voucher }),
+            _ => Some(ChannelMessage::End { sale: bought.booking, delivered: 0, price: self.session.terms.price }),
+        }
+    }
+
+    async fn give_back(&self, purchased: Purchased) {
+        if let Some(credit) = self.credit(purchased) {
+            tell(self.request.env, self.claim.escrow, self.claim.channel_id, &credit).await;
+        }
+    }
+}
+
+/// What receipts of one visit have in common.
+pub(super) struct ReceiptTerms {
+    method: &'static str,
+    channel_id: String,
+    challenge_id: String,
+    chain_id: u64,
+}
+
+impl ReceiptTerms {
+    pub(super) fn receipt<T>(&self, done: &Done, units: Option<u64>, write: impl FnOnce(&Receipt<'_>) -> T) -> T {
+        let mut receipt = Receipt::new(self.method, &self.channel_id, now());
+        receipt.challenge_id = Some(&self.challenge_id);
+        receipt.chain_id = Some(self.chain_id);
+        receipt.session = Some(SessionReceipt {
+            intent: Intent::Session.name(),
+            channel_id: self.channel_id.clone(),
+            accepted_cumulative: done.balance.accepted.to_string(),
+            spent: done.balance.spent.to_string(),
+            units,
+            tx_hash: done.transaction.map(|transaction| transaction.to_string()),
+        });
+        write(&receipt)
+    }
+}
+
+/// Tells the channel's object something that can be told again; what fails once is tried once more.
+pub(super) async fn tell(env: &Env, escrow: Address, channel_id: B256, message: &ChannelMessage) {
+    let loaded = load(env);
+    let Ok(isolate) = loaded.as_ref() else { return };
+    for _ in 0..2 {
+        match isolate.ask_channel(env, escrow, channel_id, message).await {
+            Ok(_) => return,
+            Err(problem) => console_warn!("channel {channel_id}: what was not delivered could not be given back: {}", problem.detail),
+        }
+    }
+}
