@@ -45,7 +45,9 @@ export class EventStream {
 
   /** The body without the gateway's own events. */
   get originText() {
-    return this.blocks.map(({ raw, ours }) => (ours ? "" : raw)).join("") + this.#pending;
+    // An empty line too many before one of ours is the origin's.
+    const theirs = ({ raw, ours }) => (ours ? /^[\r\n]*/.exec(raw)[0] : raw);
+    return this.blocks.map(theirs).join("") + this.#pending;
   }
 
   /** What the gateway itself said: {event, data} with the data parsed. */
