@@ -3,7 +3,13 @@
 use crate::evm::escrow::{OnChain, channel_call};
 use crate::evm::transaction::Call;
 use crate::evm::{Address, B256};
+use crate::time::Timestamp;
+use core::time::Duration;
 use serde::{Deserialize, Serialize};
+
+/// A channel that its keeper does not know may be about to be taken on: it is watched before anything is sold on
+/// it. After this it was not.
+const STRAY: Duration = Duration::from_secs(600);
 
 /// A channel, and what its keeper was told of it last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -12,6 +18,8 @@ pub struct Watched {
     escrow: Address,
     channel_id: B256,
     told: Option<Told>,
+    /// Since when its keeper says that it does not know it.
+    disowned_since: Option<Timestamp>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,7 +33,7 @@ struct Told {
 impl Watched {
     /// A channel of which nothing was told yet.
     pub const fn new(escrow: Address, channel_id: B256) -> Self {
-        Self { escrow, channel_id, told: None }
+        Self { escrow, channel_id, told: None, disowned_since: None }
     }
 
     /// The escrow's contract.
@@ -52,6 +60,12 @@ impl Watched {
     /// Its keeper was told.
     pub const fn tell(&mut self, on_chain: OnChain, block: u64) {
         self.told = Some(Told { on_chain, block });
+        self.disowned_since = None;
+    }
+
+    /// Its keeper was to be told, and does not know it. Returns whether it need not be watched any longer.
+    pub fn disown(&mut self, now: Timestamp) -> bool {
+        now.since(*self.disowned_since.get_or_insert(now)) >= STRAY
     }
 
     /// Whether its end was told, and is as deep as a settlement must be: nothing will change any more.
@@ -118,6 +132,18 @@ mod tests {
         assert!(!watched.is_over(9, 3));
         assert!(!watched.is_over(7, 2));
         assert!(watched.is_over(10, 3));
+    }
+
+    #[test]
+    fn a_channel_that_nobody_takes_on_is_watched_for_a_while() {
+        let mut watched = watched();
+        let at = |seconds: u64| Timestamp::from_millis((1_000 + seconds) * 1000);
+        assert!(!watched.disown(at(0)));
+        assert!(watched.is_news(&OPEN, 7), "it was not told");
+        assert!(!watched.disown(at(599)));
+        assert!(watched.disown(at(600)));
+        watched.tell(OPEN, 7);
+        assert!(!watched.disown(at(700)));
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! The account's object, one per settlement key and chain: the only writer on chain for its key. It runs
-//! the outbox: signs, persists, broadcasts, polls, driven by the requests that wait and by alarms.
+//! the outbox: signs, persists, broadcasts, polls, driven by the requests that wait and by alarms. And it makes
+//! rounds over the channels. There is one alarm for both: who wants it first gets it.
 
+use super::rounds::Rounds;
 use super::table::{Table, set_alarm};
-use super::{Errand, SettleMessage, SettleReply, receive, reply, unconfigured};
+use super::{AccountMessage, AccountReply, Errand, SettleMessage, SettleReply, receive, reply, unconfigured};
 use crate::evm::B256;
 use crate::evm::jsonrpc::{Answer, Block, Count, LoggedAt, NodeError, Receipt, Request as RpcRequest, decode, decode_u64, decode_u128};
 use crate::settlement::{AccountView, Effect, Ending, Operation, Outbox, Purpose, Receipts, Search, Verdict, poll_delay};
@@ -12,7 +14,7 @@ use crate::worker::config::{Isolate, load};
 use crate::worker::rpc::{Rpc, Unreachable};
 use alloy_primitives::Bytes;
 use futures_channel::oneshot;
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use std::cell::{Cell, OnceCell, RefCell};
 use std::time::Duration;
 use worker::{DurableObject, Env, Request, Response, Result, State, console_error, console_log, durable_object};
@@ -49,6 +51,8 @@ pub struct Account {
     hurry: Cell<Option<oneshot::Sender<()>>>,
     /// The account had no money for gas; nothing is taken on before this.
     dry_until: Cell<Option<Timestamp>>,
+    /// The channels that are watched.
+    rounds: Rounds,
 }
 
 impl DurableObject for Account {
@@ -62,15 +66,27 @@ impl DurableObject for Account {
             waiting: RefCell::default(),
             hurry: Cell::default(),
             dry_until: Cell::default(),
+            rounds: Rounds::default(),
         }
     }
 
     async fn fetch(&self, request: Request) -> Result<Response> {
-        let SettleMessage { purpose, errand } = receive(request).await?;
+        let message = receive(request).await?;
         let loaded = load(&self.env);
         let isolate = loaded.as_ref().as_ref().map_err(|_| unconfigured())?;
-        let deadline = now().saturating_add(isolate.gateway.limits.settlement_timeout);
-        reply(&self.settle(isolate, purpose, errand, deadline).await?)
+        let outbox = self.outbox(isolate)?;
+        reply(&match message {
+            AccountMessage::Settle(message) => {
+                let SettleMessage { purpose, errand } = *message;
+                let deadline = now().saturating_add(isolate.gateway.limits.settlement_timeout);
+                AccountReply::Settlement(self.settle(isolate, purpose, errand, deadline).await?)
+            }
+            AccountMessage::Watch { escrow, channel_id } => {
+                self.rounds.watch(&self.state, isolate, escrow, channel_id).await?;
+                self.set_alarm(outbox).await?;
+                AccountReply::Noted
+            }
+        })
     }
 
     async fn alarm(&self) -> Result<Response> {
@@ -88,21 +104,33 @@ impl Account {
     async fn work_on(&self) -> Result<()> {
         let loaded = load(&self.env);
         let isolate = loaded.as_ref().as_ref().map_err(|_| unconfigured())?;
-        let deadline = now().saturating_add(ALARM_SHIFT);
         let outbox = self.outbox(isolate)?;
-        self.watch().await?;
-        while !outbox.borrow().is_idle() && now() < deadline {
-            self.poll_or_wait(isolate, deadline).await?;
-        }
-        let next = self.operations()?.prune(now())?;
-        if outbox.borrow().is_idle() {
-            // The watchdog has nothing to watch; what is finished is pruned in due time.
-            match next {
-                Some(due) => set_alarm(&self.state, due).await?,
-                None => self.state.storage().delete_alarm().await?,
+        let round_is_due = self.rounds.begin(&self.state, isolate).await?;
+        self.stay_awake().await?;
+        let round = async { if round_is_due { self.rounds.make(&self.state, &self.env, isolate).await } else { Ok(()) } };
+        let shift = async {
+            let deadline = now().saturating_add(ALARM_SHIFT);
+            while !outbox.borrow().is_idle() && now() < deadline {
+                self.poll_or_wait(isolate, deadline).await?;
             }
+            Ok(())
+        };
+        // Neither is to suffer from the other.
+        let (round, shift): (Result<()>, Result<()>) = join(round, shift).await;
+        round.and(shift)?;
+        self.set_alarm(outbox).await
+    }
+
+    /// Sets the alarm for what comes first.
+    async fn set_alarm(&self, outbox: &RefCell<Outbox>) -> Result<()> {
+        let round = self.rounds.next(&self.state).await?;
+        // From here on there is no await: who has taken something on meanwhile has set the alarm for it.
+        let watchdog = (!outbox.borrow().is_idle()).then(|| now().saturating_add(WATCHDOG));
+        let prune = self.operations()?.prune(now())?;
+        match [round, watchdog, prune].into_iter().flatten().min() {
+            Some(at) => set_alarm(&self.state, at).await,
+            None => self.state.storage().delete_alarm().await,
         }
-        Ok(())
     }
 
     fn operations(&self) -> Result<&Table> {
@@ -129,8 +157,11 @@ impl Account {
     }
 
     /// Makes sure that the object goes on by itself if this call does not.
-    async fn watch(&self) -> Result<()> {
-        set_alarm(&self.state, now().saturating_add(WATCHDOG)).await
+    async fn stay_awake(&self) -> Result<()> {
+        let watchdog = now().saturating_add(WATCHDOG);
+        // Requests that follow each other put the watchdog off, but not the round.
+        let round = self.rounds.next(&self.state).await?;
+        set_alarm(&self.state, round.map_or(watchdog, |round| round.min(watchdog))).await
     }
 
     /// Runs an errand, unless it was run before, and waits for the verdict until `deadline`.
@@ -181,7 +212,7 @@ impl Account {
         let salted = gas_limit.map(|gas| salt().map(|salt| gas.saturating_add(salt))).transpose()?;
         let raw = outbox.borrow_mut().submit(purpose, salted, now());
         self.persist_all(outbox)?;
-        self.watch().await?;
+        self.stay_awake().await?;
         if let Some(raw) = raw {
             self.broadcast(isolate, Vec::from([(id, raw)])).await;
         }
@@ -229,7 +260,7 @@ impl Account {
 
     /// Looks at the chain once and does what every operation needs.
     async fn poll(&self, isolate: &Isolate, outbox: &RefCell<Outbox>) -> Result<()> {
-        self.watch().await?;
+        self.stay_awake().await?;
         let Ok(receipts) = self.look(isolate).await else { return Ok(()) };
         let effects = outbox.borrow_mut().review(&receipts, now());
         let mut broadcasts = Vec::new();

@@ -4,6 +4,7 @@
 mod account;
 mod channel;
 mod payer;
+mod rounds;
 mod table;
 
 use super::clock::within;
@@ -135,8 +136,26 @@ pub(super) struct Refused {
     retry_after: Option<u32>,
 }
 
-/// What the payer's object asks of the account's object about a purpose.
+/// What is asked of the account's object.
 #[derive(Debug, Serialize, Deserialize)]
+enum AccountMessage {
+    /// About a purpose.
+    Settle(Box<SettleMessage>),
+    /// Look at this channel on chain until it has ended, and tell its object what changes.
+    Watch { escrow: Address, channel_id: B256 },
+}
+
+/// What the account's object answers.
+#[derive(Debug, Serialize, Deserialize)]
+enum AccountReply {
+    /// What has become of the purpose.
+    Settlement(SettleReply),
+    /// Done.
+    Noted,
+}
+
+/// An errand for the settlement account.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct SettleMessage {
     pub(super) purpose: Purpose,
     pub(super) errand: Errand,
@@ -153,7 +172,7 @@ pub(super) enum Errand {
     Inquire,
 }
 
-/// What the account's object answers.
+/// What has become of an errand.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum SettleReply {
     /// It is over.
@@ -206,14 +225,22 @@ impl Isolate {
         call(env, "CHANNEL", &name, message, wait + CALL_MARGIN).await
     }
 
-    /// Sends a message to the object of the settlement account.
+    /// Gives the settlement account an errand.
     pub(super) async fn ask_account(&self, env: &Env, message: &SettleMessage) -> Result<SettleReply, Problem> {
-        call(env, "ACCOUNT", &self.account_name(), message, self.gateway.limits.settlement_timeout + CALL_MARGIN).await
+        let wait = self.gateway.limits.settlement_timeout;
+        match self.call_account(env, &AccountMessage::Settle(Box::new(*message)), wait).await? {
+            AccountReply::Settlement(reply) => Ok(reply),
+            AccountReply::Noted => Err(unknown()),
+        }
     }
 
-    // TEMP until the account's object watches channels.
-    pub(super) async fn watch_channel(&self, _env: &Env, _escrow: Address, _channel_id: B256) -> Result<(), Problem> {
-        Ok(())
+    /// Has a channel watched on chain from here on.
+    pub(super) async fn watch_channel(&self, env: &Env, escrow: Address, channel_id: B256) -> Result<(), Problem> {
+        self.call_account(env, &AccountMessage::Watch { escrow, channel_id }, Duration::ZERO).await.map(drop)
+    }
+
+    async fn call_account(&self, env: &Env, message: &AccountMessage, wait: Duration) -> Result<AccountReply, Problem> {
+        call(env, "ACCOUNT", &self.account_name(), message, wait + CALL_MARGIN).await
     }
 
     fn account_name(&self) -> String {
@@ -235,7 +262,6 @@ async fn call<A: DeserializeOwned>(
     message: &impl Serialize,
     limit: Duration,
 ) -> Result<A, Problem> {
-    let unknown = || Problem::unavailable("the payment's state is not known at the moment");
     match within(limit, send(env, namespace, name, message)).await {
         Some(Ok(answer)) => Ok(answer),
         Some(Err(error)) => {
@@ -247,6 +273,10 @@ async fn call<A: DeserializeOwned>(
             Err(unknown())
         }
     }
+}
+
+fn unknown() -> Problem {
+    Problem::unavailable("the payment's state is not known at the moment")
 }
 
 async fn send<A: DeserializeOwned>(env: &Env, namespace: &str, name: &str, message: &impl Serialize) -> worker::Result<A> {
