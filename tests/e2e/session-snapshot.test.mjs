@@ -24,6 +24,11 @@ const { chain } = stack;
 const PATH = "/s/item/1";
 const NUMBERS = ["acceptedCumulative", "channelId", "deposit", "requiredCumulative", "spent"];
 
+// Channels for those who look at books. Opened here, since tests begin as soon as there is one.
+const session = await openSession(stack, "evm", { signer: chain.accounts[7] });
+const { channel } = session;
+const other = await openSession(stack, "evm");
+
 /** The session challenge of `method` for a client that sends `Payment-Session: name`. */
 async function asked(method, name, path = PATH, options = {}) {
   const answer = await stack.send(path, { headers: name === undefined ? {} : { "Payment-Session": name }, ...options });
@@ -151,10 +156,6 @@ async function signed(channel, { account = channel.payer, until = inSeconds(120)
   const signature = await account.signMessage({ message: `mpp-edge channel ${of.toLowerCase()} until ${until}` });
   return `Channel until="${said}", signature="${signature}"`;
 }
-
-const session = await openSession(stack, "evm", { signer: chain.accounts[7] });
-const { channel } = session;
-const other = await openSession(stack, "evm");
 
 test("the books are shown to the operator, the payer and the signer, and are the same", async () => {
   await session.pay();

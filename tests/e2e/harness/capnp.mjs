@@ -41,7 +41,11 @@ const watched = (name) =>
       const dies = name === resets.name && ++calls % resets.every === 0;
       if (dies && resets.when === "before") this.#die();
       const answer = await this.#object.fetch(...given);
-      if (dies) this.#die();
+      if (dies) {
+        // What it has written is there; else it would be as if the call had never been.
+        await this.#state.storage.sync();
+        this.#die();
+      }
       return answer;
     }
     #die() {
