@@ -35,6 +35,8 @@ function answer(request, response) {
   } else if (request.method === "GET" && pathname === "/v1/quote") {
     const quote = QUOTES[Math.floor(Math.random() * QUOTES.length)];
     json(response, 200, { quote, paid: payment(request) });
+  } else if (request.method === "GET" && pathname === "/v1/ticker") {
+    tick(response);
   } else if (request.method === "POST" && pathname === "/v1/echo") {
     response.writeHead(200, { "content-type": request.headers["content-type"] ?? "application/octet-stream" });
     request.pipe(response);
@@ -46,6 +48,19 @@ function answer(request, response) {
   } else {
     json(response, 404, { error: `the demo origin has no ${request.method} ${pathname}` });
   }
+}
+
+/** Ten prices, ten a second. */
+function tick(response) {
+  let [left, price] = [10, 3000];
+  response.writeHead(200, { "content-type": "text/event-stream" });
+  const timer = setInterval(() => {
+    price += Math.round(Math.random() * 200 - 100) / 100;
+    response.write(`event: price\ndata: ${JSON.stringify({ pair: "ETH-USD", price: price.toFixed(2) })}\n\n`);
+    left -= 1;
+    if (left === 0) response.end();
+  }, 100);
+  response.once("close", () => clearInterval(timer));
 }
 
 /** Who paid what, as the gateway's headers say: payer, method, intent, amount, reference. */

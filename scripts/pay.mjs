@@ -1,6 +1,7 @@
 // A client that pays, with mppx as it comes from npm. `npm start` uses it; against the running devnet also
 //
 //   node scripts/pay.mjs [path] [body]     GET, or POST where there is a body
+//   node scripts/pay.mjs --session         the session of `npm start` again
 
 import { readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -10,7 +11,8 @@ import { createPublicClient, erc20Abi, formatUnits, http, parseEventLogs } from 
 import { privateKeyToAccount } from "viem/accounts";
 import { DECIMALS } from "./lib/devnet.mjs";
 import { at } from "./lib/project.mjs";
-import { runMain, Stop, say, underModernNode } from "./lib/run.mjs";
+import { row, runMain, Stop, say, underModernNode } from "./lib/run.mjs";
+import { paySession } from "./lib/session-demo.mjs";
 
 /** Pays for one request, says what happens, and fails unless exactly the price has moved on chain. */
 export async function pay(devnet, { path = "/v1/quote", body } = {}) {
@@ -56,7 +58,7 @@ export async function pay(devnet, { path = "/v1/quote", body } = {}) {
     paid.sent = performance.now();
   });
 
-  say(`\n1. The client asks: ${init.method} ${url}`);
+  say(`\nA charge: one call, one transaction\n\n1. The client asks: ${init.method} ${url}`);
   let response = await mppx.fetch(url, init);
   if (!paid) throw new Stop(`this costs nothing: ${response.status} ${await response.text()}`);
   // 503 means "not known yet": the same credential goes on with the same payment.
@@ -101,8 +103,6 @@ export async function pay(devnet, { path = "/v1/quote", body } = {}) {
 const balances = (chain, token, addresses) =>
   addresses.map((address) => chain.readContract({ ...token, functionName: "balanceOf", args: [address] }));
 
-const row = (name, value) => say(`   ${name.padEnd(12)} ${value}`);
-
 if (import.meta.url === pathToFileURL(process.argv[1]).href) {
   await runMain(async () => {
     await underModernNode();
@@ -113,6 +113,6 @@ if (import.meta.url === pathToFileURL(process.argv[1]).href) {
     } catch {
       throw new Stop("no devnet is running: `npm start` or `npm run dev` first");
     }
-    await pay(devnet, { path, body });
+    await (path === "--session" ? paySession(devnet) : pay(devnet, { path, body }));
   });
 }

@@ -1,6 +1,6 @@
-// `npm start`: sets up, builds, starts a chain, an origin and the gateway, pays once, and stays up.
+// `npm start`: sets up, builds, starts a chain, an origin and the gateway, pays for a call and for a session, and stays up.
 //
-//   npm start -- --once   ends after the payment; exit code 0 only if it succeeded
+//   npm start -- --once   ends after the payments; exit code 0 only if they succeeded
 //   npm run dev           stays up without paying
 //
 // Ports: ANVIL_PORT, GATEWAY_PORT, ORIGIN_PORT.
@@ -26,7 +26,9 @@ await runMain(async () => {
   const devnet = await startDevnet({ ports, onEnd: partEnded });
   if (!args.includes("--no-pay")) {
     const { pay } = await import("./pay.mjs");
+    const { paySession } = await import("./lib/session-demo.mjs");
     await pay(devnet);
+    await paySession(devnet);
   }
   if (args.includes("--once")) return 0;
   sayHow(devnet);
@@ -42,7 +44,7 @@ Everything is up; Ctrl-C ends it.
   chain    ${devnet.rpc}   (chain id ${devnet.chainId})
   all of it, with payers' keys: .dev/devnet.json
 
-Priced: ${devnet.routes.map(({ path, methods, price }) => `${methods.join(", ")} ${path} (${price})`).join(", ")}
+Priced: ${devnet.routes.map(({ path, methods, price, meter }) => `${methods.join(", ")} ${path} (${price}${meter ? ` per ${meter}` : ""})`).join(", ")}
 Free:   GET /free/… and everything else
 
 See a challenge:
@@ -51,6 +53,9 @@ See a challenge:
 Pay again, as \`npm start\` did, with mppx (any path; a body makes it a POST):
   node scripts/pay.mjs /v1/report/7
   node scripts/pay.mjs /v1/echo 'hello'
+
+Open a session again; its client, to be copied, is scripts/session.mjs:
+  node scripts/pay.mjs --session
 
 Pay from your own program:
   import { evm, Mppx } from "mppx/client";

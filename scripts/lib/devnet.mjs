@@ -16,9 +16,17 @@ export const DECIMALS = 6;
 const FUNDS = 1_000n * 10n ** BigInt(DECIMALS);
 
 const ROUTES = [
-  { path: "/v1/quote", methods: ["GET"], price: "0.01", description: "A quote", paymentMethods: ["abstract", "evm"] },
+  { path: "/v1/quote", methods: ["GET"], price: "0.01", description: "A quote", intents: ["charge", "session"] },
   { path: "/v1/echo", methods: ["POST"], price: "0.02", description: "Your own words, bound to the payment", digest: true },
   { path: "/v1/report/{id}", methods: ["GET"], price: "0.05", description: "A report, if there is one", settle: "after-origin" },
+  {
+    path: "/v1/ticker",
+    methods: ["GET"],
+    price: "0.001",
+    description: "Prices as they change",
+    intents: ["session"],
+    meter: "event",
+  },
 ];
 
 const PORTS = {
@@ -59,7 +67,7 @@ function taken(port) {
  */
 export async function startDevnet({ ports, onEnd }) {
   takeFolder();
-  const { rpc, pid, contracts, payers, settlement, recipient } = await step("chain: anvil with the token and the escrow", () =>
+  const { rpc, pid, contracts, payers, settlement } = await step("chain: anvil with the token and the escrows", () =>
     startChain(ports.ANVIL_PORT),
   );
   setInterval(() => alive(pid) || onEnd("the chain"), 1000).unref();
@@ -71,7 +79,9 @@ export async function startDevnet({ ports, onEnd }) {
     ADMIN_TOKEN: randomBytes(24).toString("base64url"),
   };
   const token = { address: contracts.token, name: contracts.tokenName, version: contracts.tokenVersion, decimals: DECIMALS };
-  const config = writeConfiguration({ token, recipient: recipient.address, origin: origin.url, secrets });
+  // Only the payee can settle and close a channel: who is paid has to be the account that sends.
+  const recipient = settlement.address;
+  const config = writeConfiguration({ token, recipient, evmEscrow: contracts.evmEscrow, origin: origin.url, secrets });
   const gateway = `http://127.0.0.1:${ports.GATEWAY_PORT}`;
   await step("gateway: the built worker in wrangler dev", () =>
     startGateway({ config, gateway, port: ports.GATEWAY_PORT, onEnd }),
@@ -86,7 +96,8 @@ export async function startDevnet({ ports, onEnd }) {
     tokenName: token.name,
     tokenVersion: token.version,
     escrow: contracts.escrow,
-    recipient: recipient.address,
+    evmEscrow: contracts.evmEscrow,
+    recipient,
     settlementAccount: settlement.address,
     adminToken: secrets.ADMIN_TOKEN,
     payers,
@@ -132,16 +143,27 @@ function alive(pid) {
 async function startChain(port) {
   const { rpc, pid } = await startAnvil({ port });
   const contracts = await placeContracts(rpc);
-  const [settlement, recipient, ...payers] = accounts(6);
+  const [settlement, ...payers] = accounts(5);
   await Promise.all(payers.map(({ address }) => mint(rpc, address, FUNDS)));
-  return { rpc, pid, contracts, settlement, recipient, payers };
+  return { rpc, pid, contracts, settlement, payers };
 }
 
 /** wrangler.toml as it is deployed, with this machine's chain, origin and routes; secrets go into a file of their own. */
-function writeConfiguration({ token, recipient, origin, secrets }) {
+function writeConfiguration({ token, recipient, evmEscrow, origin, secrets }) {
   const { build: _, main, vars, ...worker } = parse(readFileSync(at("wrangler.toml"), "utf8"));
   const { chainId: _1, rpcUrls: _2, escrow: _3, realm: _4, ...gateway } = vars?.gateway ?? {};
-  const local = { ...gateway, network: "abstract-testnet", recipient, token, origin: { url: origin }, routes: ROUTES };
+  // Many clients deposit what is suggested, and next to nothing where nothing is.
+  const session = { suggestedDeposit: "1", ...gateway.session };
+  const local = {
+    ...gateway,
+    network: "abstract-testnet",
+    recipient,
+    token,
+    evmEscrow,
+    session,
+    origin: { url: origin },
+    routes: ROUTES,
+  };
   const config = at(".dev/wrangler.json");
   const content = { ...worker, main: join("..", main), vars: { ...vars, gateway: local } };
   writeFileSync(config, `${JSON.stringify(content, null, 2)}\n`);

@@ -10,6 +10,9 @@ const seconds = (since) => ((performance.now() - since) / 1000).toFixed(1);
 
 export const say = (text = "") => process.stdout.write(`${text}\n`);
 
+/** A line of a step that is told: what it is about, and what is to be said. */
+export const row = (name, value = "") => say(`   ${name.padEnd(12)} ${value}`.trimEnd());
+
 /** An error whose message is all there is to say: no stack trace. */
 export class Stop extends Error {}
 
