@@ -118,7 +118,9 @@ impl Visit<'_> {
             ChannelReply::Done(done) => done,
             ChannelReply::Refused { refused, snapshot } => {
                 let snapshot = snapshot.map(|snapshot| (self.offer.method, snapshot));
-                return Err(Rejection { problem: refused.into(), snapshot });
+                let mut problem = Problem::from(refused);
+                problem.members.push(("channelId", self.claim.channel_id.to_string()));
+                return Err(Rejection { problem, snapshot });
             }
             reply => return Err(internal("channel", reply).into()),
         };

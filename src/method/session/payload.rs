@@ -16,74 +16,60 @@ use crate::time::UnixSeconds;
 use alloc::borrow::Cow;
 use alloc::format;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
-/// The members of all actions; which of them must be there depends on the action.
+/// The members of all actions, as they stand; which of them must be there depends on the action. Each is read by
+/// name, so that one of a wrong type is named.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Payload<'a> {
     #[serde(borrow)]
-    action: Cow<'a, str>,
+    action: Option<&'a RawValue>,
     #[serde(borrow, rename = "type")]
-    kind: Option<Cow<'a, str>>,
+    kind: Option<&'a RawValue>,
     #[serde(borrow)]
-    channel_id: Option<Cow<'a, str>>,
+    channel_id: Option<&'a RawValue>,
     #[serde(borrow)]
-    cumulative_amount: Option<Cow<'a, str>>,
+    cumulative_amount: Option<&'a RawValue>,
     #[serde(borrow)]
-    signature: Option<Cow<'a, str>>,
+    signature: Option<&'a RawValue>,
     #[serde(borrow)]
-    voucher_signature: Option<Cow<'a, str>>,
+    voucher_signature: Option<&'a RawValue>,
     /// The transaction in the method `abstract`…
     #[serde(borrow)]
-    tx_hash: Option<Cow<'a, str>>,
+    tx_hash: Option<&'a RawValue>,
     /// …and in the method `evm`.
     #[serde(borrow)]
-    hash: Option<Cow<'a, str>>,
+    hash: Option<&'a RawValue>,
     #[serde(borrow)]
-    additional_deposit: Option<Cow<'a, str>>,
+    additional_deposit: Option<&'a RawValue>,
     #[serde(borrow)]
-    authorized_signer: Option<Cow<'a, str>>,
+    authorized_signer: Option<&'a RawValue>,
     /// Of a topUp, older clients call it `topUpSalt`.
     #[serde(borrow, alias = "topUpSalt")]
-    salt: Option<Cow<'a, str>>,
+    salt: Option<&'a RawValue>,
     #[serde(borrow)]
-    authorization: Option<RawAuthorization<'a>>,
+    authorization: Option<&'a RawValue>,
     #[serde(borrow)]
-    deposit: Option<Deposit<'a>>,
+    deposit: Option<&'a RawValue>,
 }
 
+/// An ERC-3009 authorization, read by name likewise.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct RawAuthorization<'a> {
     #[serde(borrow)]
-    from: Cow<'a, str>,
+    from: Option<&'a RawValue>,
     #[serde(borrow)]
-    to: Cow<'a, str>,
+    to: Option<&'a RawValue>,
     #[serde(borrow)]
-    value: Cow<'a, str>,
+    value: Option<&'a RawValue>,
     #[serde(borrow)]
-    valid_after: Cow<'a, str>,
+    valid_after: Option<&'a RawValue>,
     #[serde(borrow)]
-    valid_before: Cow<'a, str>,
+    valid_before: Option<&'a RawValue>,
     #[serde(borrow)]
-    nonce: Cow<'a, str>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Deposit<'a> {
-    #[serde(borrow)]
-    action: Cow<'a, str>,
-    #[serde(borrow, rename = "type")]
-    kind: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    authorization: RawAuthorization<'a>,
-    #[serde(borrow)]
-    signature: Cow<'a, str>,
-    #[serde(borrow, alias = "topUpSalt")]
-    salt: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    authorized_signer: Option<Cow<'a, str>>,
+    nonce: Option<&'a RawValue>,
 }
 
 /// What a client wants of its channel.
@@ -147,25 +133,25 @@ impl Unverified {
     /// # Errors
     /// The problem to answer with; its detail names the field.
     pub fn read(credential: &Credential, method: Method, terms: &Terms) -> Result<Self, Problem> {
-        let payload: Payload<'_> =
-            serde_json::from_str(credential.payload.get()).map_err(|error| malformed("payload", describe(&error)))?;
+        let payload: Payload<'_> = object("payload", &credential.payload)?;
         let source = source(credential, terms)?;
-        let channel_id = hash("payload.channelId", required("payload.channelId", payload.channel_id.as_deref())?)?;
-        let by_gateway = payload.is_submitted_by_gateway(method)?;
-        let (action, funding) = match payload.action.as_ref() {
-            "open" if by_gateway => (Action::Open { transaction: None }, Some(payload.opening(terms, channel_id)?)),
+        let channel_id = hash("payload.channelId", payload.channel_id)?;
+        let action = required("payload.action", payload.action)?;
+        let by_gateway = payload.is_submitted_by_gateway(method, &action)?;
+        let (action, funding) = match action.as_ref() {
+            "open" if by_gateway => (Action::Open { transaction: None }, Some(payload.opening("payload", terms, channel_id)?)),
             "open" => (Action::Open { transaction: Some(payload.transaction(method)?) }, None),
-            "topUp" if by_gateway => (Action::TopUp { transaction: None }, Some(payload.topping_up(terms, channel_id)?)),
+            "topUp" if by_gateway => (Action::TopUp { transaction: None }, Some(payload.addition(terms, channel_id)?)),
             "topUp" => {
-                let addition = amount("payload.additionalDeposit", payload.additional_deposit.as_deref())?;
+                let addition = amount("payload.additionalDeposit", payload.additional_deposit)?;
                 (Action::TopUp { transaction: Some((payload.transaction(method)?, addition)) }, None)
             }
-            "voucher" => (Action::Voucher, payload.deposit(method, terms, channel_id)?),
+            "voucher" => (Action::Voucher, payload.merged_deposit(method, terms, channel_id)?),
             "close" => (Action::Close, None),
             _ => return Err(malformed("payload.action", "must be open, topUp, voucher or close")),
         };
-        if let Some(signer) = &payload.authorized_signer {
-            address("payload.authorizedSigner", signer)?;
+        if payload.authorized_signer.is_some() {
+            address("payload.authorizedSigner", payload.authorized_signer)?;
         }
         let voucher = match action {
             Action::TopUp { .. } => None,
@@ -217,52 +203,68 @@ impl Funding {
 
 impl Payload<'_> {
     /// Whether an open or a topUp is to be submitted by the gateway, by `type`.
-    fn is_submitted_by_gateway(&self, method: Method) -> Result<bool, Problem> {
-        let funds = matches!(self.action.as_ref(), "open" | "topUp");
-        match (method, self.kind.as_deref()) {
+    fn is_submitted_by_gateway(&self, method: Method, action: &str) -> Result<bool, Problem> {
+        let kind = text("payload.type", self.kind)?;
+        let funds = matches!(action, "open" | "topUp");
+        match (method, kind.as_deref()) {
             // Drafts before the last said `transaction`.
             (Method::Evm, Some("authorization" | "transaction")) if funds => Ok(true),
             (Method::Evm, Some("hash")) | (Method::Abstract, _) => Ok(false),
             (Method::Evm, _) if !funds => Ok(false),
-            (Method::Evm, Some("permit2")) => {
-                Err(Problem::new(ProblemKind::MethodUnsupported, "payload.type: only \"authorization\" and \"hash\" are accepted here"))
-            }
+            (Method::Evm, Some("permit2")) => Err(unsupported("payload.type")),
             (Method::Evm, None) if self.authorization.is_none() => Ok(false),
             (Method::Evm, _) => Err(malformed("payload.type", "must be \"authorization\" or \"hash\"")),
         }
     }
 
     fn transaction(&self, method: Method) -> Result<B256, Problem> {
-        let (field, value) = match method {
-            Method::Abstract => ("payload.txHash", self.tx_hash.as_deref()),
-            Method::Evm => ("payload.hash", self.hash.as_deref()),
-        };
-        hash(field, required(field, value)?)
+        match method {
+            Method::Abstract => hash("payload.txHash", self.tx_hash),
+            Method::Evm => hash("payload.hash", self.hash),
+        }
     }
 
     fn voucher(&self, by_gateway: bool) -> Result<SignedVoucher, Problem> {
-        let cumulative = amount("payload.cumulativeAmount", self.cumulative_amount.as_deref())?;
+        let cumulative = amount("payload.cumulativeAmount", self.cumulative_amount)?;
         // The signature of an opening by the gateway is the authorization's.
-        let (field, text) = if by_gateway {
-            ("payload.voucherSignature", self.voucher_signature.as_deref())
-        } else {
-            ("payload.signature", self.signature.as_deref())
-        };
-        let signature = Signature::parse(required(field, text)?).map_err(|error| invalid_signature(field, error))?;
+        let (field, value) =
+            if by_gateway { ("payload.voucherSignature", self.voucher_signature) } else { ("payload.signature", self.signature) };
+        let signature = Signature::parse(&required(field, value)?).map_err(|error| invalid_signature(field, error))?;
         Ok(SignedVoucher { cumulative, signature })
     }
 
-    fn opening(&self, terms: &Terms, id: B256) -> Result<Funding, Problem> {
-        let authorization = self.authorization.as_ref().ok_or_else(|| malformed("payload.authorization", "is missing"))?;
-        let signature = required("payload.signature", self.signature.as_deref())?;
-        opening(terms, id, authorization, signature, self.salt.as_deref(), self.authorized_signer.as_deref())
+    /// The opening that the members below `at` describe.
+    fn opening(&self, at: &str, terms: &Terms, id: B256) -> Result<Funding, Problem> {
+        let field = |name: &str| format!("{at}.{name}");
+        let opening = Opening {
+            escrow: terms.escrow,
+            token: terms.token,
+            payee: terms.recipient,
+            salt: hash(&field("salt"), self.salt)?,
+            authorized_signer: match self.authorized_signer {
+                Some(_) => address(&field("authorizedSigner"), self.authorized_signer)?,
+                None => Address::ZERO,
+            },
+            signed: self.signed(at, terms)?,
+        };
+        if channel_id(&opening, terms.chain_id) != id {
+            return Err(failed("payload.channelId: is not the id of a channel with these parameters"));
+        }
+        check_nonce(at, opening.nonce(), &opening.signed)?;
+        Ok(Funding::Open(opening))
     }
 
-    fn topping_up(&self, terms: &Terms, id: B256) -> Result<Funding, Problem> {
-        let authorization = self.authorization.as_ref().ok_or_else(|| malformed("payload.authorization", "is missing"))?;
-        let signature = required("payload.signature", self.signature.as_deref())?;
-        let addition = amount("payload.additionalDeposit", self.additional_deposit.as_deref())?;
-        let funding = topping_up(terms, id, authorization, signature, self.salt.as_deref())?;
+    /// The addition to the deposit that the members below `at` describe.
+    fn topping_up(&self, at: &str, terms: &Terms, channel_id: B256) -> Result<Funding, Problem> {
+        let salt = hash(&format!("{at}.salt"), self.salt)?;
+        let topping_up = ToppingUp { escrow: terms.escrow, token: terms.token, channel_id, salt, signed: self.signed(at, terms)? };
+        check_nonce(at, topping_up.nonce(), &topping_up.signed)?;
+        Ok(Funding::TopUp(topping_up))
+    }
+
+    fn addition(&self, terms: &Terms, channel_id: B256) -> Result<Funding, Problem> {
+        let addition = amount("payload.additionalDeposit", self.additional_deposit)?;
+        let funding = self.topping_up("payload", terms, channel_id)?;
         if funding.signed().authorization.value != addition {
             return Err(failed("payload.additionalDeposit: is not the authorization's value"));
         }
@@ -270,87 +272,51 @@ impl Payload<'_> {
     }
 
     /// What a voucher brings along.
-    fn deposit(&self, method: Method, terms: &Terms, id: B256) -> Result<Option<Funding>, Problem> {
-        let Some(deposit) = &self.deposit else { return Ok(None) };
+    fn merged_deposit(&self, method: Method, terms: &Terms, id: B256) -> Result<Option<Funding>, Problem> {
+        const AT: &str = "payload.deposit";
+        let Some(deposit) = self.deposit else { return Ok(None) };
         if method == Method::Abstract {
-            return Err(malformed("payload.deposit", "the method abstract has none"));
+            return Err(malformed(AT, "the method abstract has none"));
         }
-        if !matches!(deposit.kind.as_deref(), None | Some("authorization")) {
-            return Err(Problem::new(ProblemKind::MethodUnsupported, "payload.deposit.type: only \"authorization\" is accepted here"));
+        let deposit: Payload<'_> = object(AT, deposit)?;
+        if !matches!(text("payload.deposit.type", deposit.kind)?.as_deref(), None | Some("authorization")) {
+            return Err(unsupported("payload.deposit.type"));
         }
-        let Deposit { authorization, signature, salt, authorized_signer, .. } = deposit;
-        match deposit.action.as_ref() {
-            "open" => opening(terms, id, authorization, signature, salt.as_deref(), authorized_signer.as_deref()).map(Some),
-            "topUp" => topping_up(terms, id, authorization, signature, salt.as_deref()).map(Some),
+        match required("payload.deposit.action", deposit.action)?.as_ref() {
+            "open" => deposit.opening(AT, terms, id).map(Some),
+            "topUp" => deposit.topping_up(AT, terms, id).map(Some),
             _ => Err(malformed("payload.deposit.action", "must be open or topUp")),
         }
     }
-}
 
-fn opening(
-    terms: &Terms,
-    id: B256,
-    authorization: &RawAuthorization<'_>,
-    signature: &str,
-    salt: Option<&str>,
-    signer: Option<&str>,
-) -> Result<Funding, Problem> {
-    let opening = Opening {
-        escrow: terms.escrow,
-        token: terms.token,
-        payee: terms.recipient,
-        salt: hash("payload.salt", required("payload.salt", salt)?)?,
-        authorized_signer: signer.map_or(Ok(Address::ZERO), |signer| address("payload.authorizedSigner", signer))?,
-        signed: signed(terms, authorization, signature)?,
-    };
-    if channel_id(&opening, terms.chain_id) != id {
-        return Err(failed("payload.channelId: is not the id of a channel with these parameters"));
+    fn signed(&self, at: &str, terms: &Terms) -> Result<SignedAuthorization, Problem> {
+        let field = |name: &str| format!("{at}.authorization.{name}");
+        let raw = self.authorization.ok_or_else(|| malformed(&format!("{at}.authorization"), "is missing"))?;
+        let raw: RawAuthorization<'_> = object(&format!("{at}.authorization"), raw)?;
+        let to = address(&field("to"), raw.to)?;
+        if to != terms.escrow {
+            return Err(failed(format!("{}: must be the escrow", field("to"))));
+        }
+        let authorization = Authorization {
+            from: address(&field("from"), raw.from)?,
+            to,
+            value: amount(&field("value"), raw.value)?,
+            valid_after: seconds(&field("validAfter"), raw.valid_after)?,
+            valid_before: seconds(&field("validBefore"), raw.valid_before)?,
+            nonce: hash(&field("nonce"), raw.nonce)?,
+        };
+        let signature = required(&format!("{at}.signature"), self.signature)?;
+        let signature = Signature::parse(&signature).map_err(|error| failed(format!("{at}.signature: {error}")))?;
+        Ok(SignedAuthorization { authorization, signature })
     }
-    check_nonce(opening.nonce(), &opening.signed)?;
-    Ok(Funding::Open(opening))
-}
-
-fn topping_up(
-    terms: &Terms,
-    channel_id: B256,
-    authorization: &RawAuthorization<'_>,
-    signature: &str,
-    salt: Option<&str>,
-) -> Result<Funding, Problem> {
-    let topping_up = ToppingUp {
-        escrow: terms.escrow,
-        token: terms.token,
-        channel_id,
-        salt: hash("payload.salt", required("payload.salt", salt)?)?,
-        signed: signed(terms, authorization, signature)?,
-    };
-    check_nonce(topping_up.nonce(), &topping_up.signed)?;
-    Ok(Funding::TopUp(topping_up))
 }
 
 /// The nonce binds the authorization to what it pays for: another would revert on chain.
-fn check_nonce(derived: B256, signed: &SignedAuthorization) -> Result<(), Problem> {
+fn check_nonce(at: &str, derived: B256, signed: &SignedAuthorization) -> Result<(), Problem> {
     if signed.authorization.nonce == derived {
         return Ok(());
     }
-    Err(failed("payload.authorization.nonce: must be derived from the channel's parameters"))
-}
-
-fn signed(terms: &Terms, raw: &RawAuthorization<'_>, signature: &str) -> Result<SignedAuthorization, Problem> {
-    let to = address("payload.authorization.to", &raw.to)?;
-    if to != terms.escrow {
-        return Err(failed("payload.authorization.to: must be the escrow"));
-    }
-    let authorization = Authorization {
-        from: address("payload.authorization.from", &raw.from)?,
-        to,
-        value: amount("payload.authorization.value", Some(&raw.value))?,
-        valid_after: seconds("payload.authorization.validAfter", &raw.valid_after)?,
-        valid_before: seconds("payload.authorization.validBefore", &raw.valid_before)?,
-        nonce: hash("payload.authorization.nonce", &raw.nonce)?,
-    };
-    let signature = Signature::parse(signature).map_err(|error| failed(format!("payload.signature: {error}")))?;
-    Ok(SignedAuthorization { authorization, signature })
+    Err(failed(format!("{at}.authorization.nonce: must be derived from the channel's parameters")))
 }
 
 fn source(credential: &Credential, terms: &Terms) -> Result<Option<Address>, Problem> {
@@ -361,24 +327,44 @@ fn source(credential: &Credential, terms: &Terms) -> Result<Option<Address>, Pro
     }
 }
 
-fn required<'a>(field: &str, value: Option<&'a str>) -> Result<&'a str, Problem> {
-    value.ok_or_else(|| malformed(field, "is missing"))
+fn object<'a, T: Deserialize<'a>>(field: &str, raw: &'a RawValue) -> Result<T, Problem> {
+    serde_json::from_str(raw.get()).map_err(|error| malformed(field, describe(&error)))
 }
 
-fn hash(field: &str, text: &str) -> Result<B256, Problem> {
-    parse::hash(text).map_err(|error| malformed(field, error))
+/// A member that is a string, when it is there.
+fn text<'a>(field: &str, raw: Option<&'a RawValue>) -> Result<Option<Cow<'a, str>>, Problem> {
+    #[derive(Deserialize)]
+    struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+    match raw {
+        Some(raw) if raw.get().starts_with('"') => object::<Text<'_>>(field, raw).map(|Text(text)| Some(text)),
+        Some(_) => Err(malformed(field, "must be a string")),
+        None => Ok(None),
+    }
 }
 
-fn address(field: &str, text: &str) -> Result<Address, Problem> {
-    parse::address(text).map_err(|error| malformed(field, error))
+fn required<'a>(field: &str, raw: Option<&'a RawValue>) -> Result<Cow<'a, str>, Problem> {
+    text(field, raw)?.ok_or_else(|| malformed(field, "is missing"))
 }
 
-fn amount(field: &str, text: Option<&str>) -> Result<Amount, Problem> {
-    Amount::parse_base_units(required(field, text)?).map_err(|error| malformed(field, error))
+fn hash(field: &str, raw: Option<&RawValue>) -> Result<B256, Problem> {
+    parse::hash(&required(field, raw)?).map_err(|error| malformed(field, error))
 }
 
-fn seconds(field: &str, text: &str) -> Result<UnixSeconds, Problem> {
-    decimal_u64(text).map(UnixSeconds::new).ok_or_else(|| malformed(field, "must be a plain decimal number of seconds below 2^64"))
+fn address(field: &str, raw: Option<&RawValue>) -> Result<Address, Problem> {
+    parse::address(&required(field, raw)?).map_err(|error| malformed(field, error))
+}
+
+fn amount(field: &str, raw: Option<&RawValue>) -> Result<Amount, Problem> {
+    Amount::parse_base_units(&required(field, raw)?).map_err(|error| malformed(field, error))
+}
+
+fn seconds(field: &str, raw: Option<&RawValue>) -> Result<UnixSeconds, Problem> {
+    let seconds = decimal_u64(&required(field, raw)?).map(UnixSeconds::new);
+    seconds.ok_or_else(|| malformed(field, "must be a plain decimal number of seconds below 2^64"))
+}
+
+fn unsupported(field: &str) -> Problem {
+    Problem::new(ProblemKind::MethodUnsupported, format!("{field}: only \"authorization\" and \"hash\" are accepted here"))
 }
 
 fn invalid_signature(field: &str, error: impl core::fmt::Display) -> Problem {
