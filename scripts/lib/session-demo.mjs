@@ -86,7 +86,7 @@ export async function paySession(devnet) {
   say(
     `\nPaid: exactly ${money(spent)} moved for ${CALLS} calls and ${events} events, in two transactions on chain, open and close.`,
   );
-  if (approve > 0) say("Not counted: the approve, by which the payer let the escrow take the deposit.");
+  if (approve > 0) say("Not counted: a third before them, the approve by which the payer let the escrow take the deposit.");
 }
 
 const ms = (time) => `${Math.round(time)} ms`;
