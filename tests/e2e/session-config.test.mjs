@@ -162,11 +162,12 @@ async function expectUnfit(method, escrow, channelEscrow = escrow) {
   const offered = unpaid.status === 402 && unpaid.challenges.some((one) => one.method === method && one.intent === "session");
   if (offered) {
     const own = new Session(stack, channel);
-    for (const payload of [await payloads.open(channel, PRICE), await payloads.voucher(channel, PRICE)]) {
-      const answer = await own.send(payload);
-      assert.ok(answer.status >= 500, `${answer.status} ${answer.text}`);
-      assert.equal(answer.headers["payment-receipt"], undefined);
-    }
+    const adopted = await own.send(payloads.voucher(channel, PRICE));
+    assert.ok(adopted.status >= 500, `${adopted.status} ${adopted.text}`);
+    // Where its transaction went to another contract, that may be said first.
+    const opened = await own.send(payloads.open(channel, PRICE));
+    assert.ok(opened.status >= 500 || channelEscrow !== escrow, `${opened.status} ${opened.text}`);
+    for (const answer of [adopted, opened]) assert.equal(answer.headers["payment-receipt"], undefined);
   }
   await mark.nothing();
   const health = await stack.send("/__mpp/health");

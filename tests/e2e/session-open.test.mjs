@@ -112,8 +112,7 @@ for (const method of METHODS) {
     const channel = new Channel(chain, { method, payer: stack.payers[0], payee: stack.recipient });
     const session = new Session(stack, channel);
     const mark = await stack.mark();
-    const problem = expectProblem(await session.pay(), 410, "session/channel-not-found");
-    assert.equal(problem.channelId, channel.id);
+    expectProblem(await session.pay(), 410, "session/channel-not-found");
     expectProblem(await session.manage(payloads.voucher(channel, PRICE)), 410, "session/channel-not-found");
     expectProblem(await session.manage(payloads.close(channel, PRICE)), 410, "session/channel-not-found");
     await mark.nothing();

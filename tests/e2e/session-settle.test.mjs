@@ -26,6 +26,9 @@ afterEach(async () => {
   await chain.resumeMining();
 });
 
+/** One session of each method, made by `make`; of payers of their own, who can open at the same time. */
+const ofBoth = (make) => Promise.all(METHODS.map((method, i) => make(method, { payer: stack.payers[i] })));
+
 /** A session that has bought `times`, each with a voucher of its own. */
 async function bought(method, times, options = {}) {
   const session = await openSession(stack, method, options);
@@ -55,7 +58,7 @@ const delivered = ({ channel }, amount) =>
 
 test("by amount: what reaches the threshold is settled, what does not is left", async () => {
   await configured(BY_AMOUNT);
-  const enough = await Promise.all(METHODS.map((method) => bought(method, 3)));
+  const enough = await ofBoth((method, options) => bought(method, 3, options));
   const short = await bought("evm", 2);
   const mark = await stack.mark();
   for (const session of enough) await settledTo(session, 3n * PRICE);
@@ -75,7 +78,7 @@ test("by amount: what reaches the threshold is settled, what does not is left", 
 
 test("never more than was delivered: a voucher for more waits, the largest one below is taken", async () => {
   await configured(BY_AMOUNT);
-  const sessions = await Promise.all(METHODS.map((method) => bought(method, 3, { path: "/s/draw" })));
+  const sessions = await ofBoth((method, options) => bought(method, 3, { path: "/s/draw", ...options }));
   for (const session of sessions) {
     const large = await payloads.voucher(session.channel, 50n * PRICE);
     for (let i = 4n; i <= 5n; i++) expectReceipt(await session.send(large), session, { accepted: 50n * PRICE, spent: i * PRICE });
@@ -106,7 +109,7 @@ test("what the origin failed to deliver is never settled", async () => {
 
 test("by age: a single unit that is outstanding for long is settled, with nobody calling", async () => {
   await configured(BY_AGE);
-  const sessions = await Promise.all(METHODS.map((method) => bought(method, 1)));
+  const sessions = await ofBoth((method, options) => bought(method, 1, options));
   const unused = await openSession(stack, "evm");
   for (const session of sessions) {
     await settledTo(session, PRICE);
@@ -173,7 +176,7 @@ test("a settled channel takes no voucher at or below what is settled, and goes o
 test("idle: a quiet channel is closed with no more than was spent, and the payer has the rest back", async () => {
   await configured(WHEN_IDLE);
   const unused = await openSession(stack, "evm");
-  const sessions = await Promise.all(METHODS.map((method) => openSession(stack, method)));
+  const sessions = await ofBoth((method, options) => openSession(stack, method, options));
   for (const session of sessions) {
     const first = await session.send(payloads.voucher(session.channel, 3n * PRICE));
     expectReceipt(first, session, { accepted: 3n * PRICE, spent: PRICE });
