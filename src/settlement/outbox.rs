@@ -77,6 +77,11 @@ impl Outbox {
         self.key.address()
     }
 
+    /// The chain.
+    pub const fn chain_id(&self) -> ChainId {
+        self.chain_id
+    }
+
     /// An operation that is not finished, or finished and not yet dropped.
     pub fn get(&self, id: &B256) -> Option<&Operation> {
         self.operations.get(id)

@@ -2,7 +2,7 @@
 
 use super::operation::Ending;
 use crate::evm::erc3009::SignedAuthorization;
-use crate::evm::escrow::{OnChain, Opening, Payout, ToppingUp, channel_call};
+use crate::evm::escrow::{OnChain, Opening, Payout, ToppingUp, channel_call, channel_id};
 use crate::evm::jsonrpc::{LogFilter, Receipt};
 use crate::evm::transaction::Call;
 use crate::evm::{Address, B256, ChainId, U256, keccak256};
@@ -118,6 +118,16 @@ impl Purpose {
                 OnChain::decode(answer).map(|channel| channel.finalized || channel.settled >= payout.voucher.cumulative)
             }
             Self::Close(_) => OnChain::decode(answer).map(|channel| channel.finalized),
+        }
+    }
+
+    /// The channel that it is about.
+    pub fn channel_id(&self, chain_id: ChainId) -> Option<B256> {
+        match self {
+            Self::Transfer(_) => None,
+            Self::Open(opening) => Some(channel_id(opening, chain_id)),
+            Self::TopUp(topping_up) => Some(topping_up.channel_id),
+            Self::Settle(payout) | Self::Close(payout) => Some(payout.channel_id),
         }
     }
 

@@ -18,6 +18,8 @@ pub struct Watched {
     escrow: Address,
     channel_id: B256,
     told: Option<Told>,
+    /// How often the keeper has learned something by itself.
+    turn: u32,
     /// Since when its keeper says that it does not know it.
     disowned_since: Option<Timestamp>,
 }
@@ -33,7 +35,7 @@ struct Told {
 impl Watched {
     /// A channel of which nothing was told yet.
     pub const fn new(escrow: Address, channel_id: B256) -> Self {
-        Self { escrow, channel_id, told: None, disowned_since: None }
+        Self { escrow, channel_id, told: None, turn: 0, disowned_since: None }
     }
 
     /// The escrow's contract.
@@ -57,10 +59,19 @@ impl Watched {
         self.told.is_none_or(|told| told.on_chain != *on_chain && block >= told.block)
     }
 
-    /// Its keeper was told.
-    pub const fn tell(&mut self, on_chain: OnChain, block: u64) {
-        self.told = Some(Told { on_chain, block });
+    /// The keeper has learned something by itself, so that what it was told says nothing about what it believes:
+    /// it must be told again, even what it was told before.
+    pub const fn forget(&mut self) {
+        self.told = None;
+        self.turn = self.turn.wrapping_add(1);
+    }
+
+    /// Its keeper was told what `read`, an earlier reading of this, was found to be.
+    pub const fn tell(&mut self, read: &Self, on_chain: OnChain, block: u64) {
         self.disowned_since = None;
+        if self.turn == read.turn {
+            self.told = Some(Told { on_chain, block });
+        }
     }
 
     /// Its keeper was to be told, and does not know it. Returns whether it need not be watched any longer.
@@ -97,11 +108,16 @@ mod tests {
         Watched::new(Address::repeat_byte(4), B256::repeat_byte(5))
     }
 
+    fn told(watched: &mut Watched, on_chain: OnChain, block: u64) {
+        let read = *watched;
+        watched.tell(&read, on_chain, block);
+    }
+
     #[test]
     fn what_was_not_told_is_news() {
         let mut watched = watched();
         assert!(watched.is_news(&OPEN, 7));
-        watched.tell(OPEN, 7);
+        told(&mut watched, OPEN, 7);
         assert!(!watched.is_news(&OPEN, 8));
         for change in [
             OnChain { finalized: true, ..OPEN },
@@ -116,18 +132,34 @@ mod tests {
     #[test]
     fn a_node_that_lags_has_no_news_and_a_reorganisation_has() {
         let mut watched = watched();
-        watched.tell(OnChain { settled: Amount::from_base_units(1), ..OPEN }, 7);
+        told(&mut watched, OnChain { settled: Amount::from_base_units(1), ..OPEN }, 7);
         assert!(!watched.is_news(&OPEN, 6));
         assert!(watched.is_news(&OPEN, 7));
+    }
+
+    /// Its own settlement is known to the keeper before a round sees it. If a reorganisation takes it back by then, the
+    /// chain shows what it has shown before.
+    #[test]
+    fn what_the_keeper_learned_by_itself_makes_the_old_news_again() {
+        let mut watched = watched();
+        told(&mut watched, OPEN, 7);
+        let read = watched;
+        watched.forget();
+        assert!(watched.is_news(&OPEN, 8));
+        // What was on its way to the keeper then says nothing about what it believes now.
+        watched.tell(&read, OPEN, 8);
+        assert!(watched.is_news(&OPEN, 8));
+        told(&mut watched, OPEN, 8);
+        assert!(!watched.is_news(&OPEN, 9));
     }
 
     #[test]
     fn the_end_is_watched_until_it_is_deep() {
         let mut watched = watched();
         assert!(!watched.is_over(9, 1));
-        watched.tell(OPEN, 7);
+        told(&mut watched, OPEN, 7);
         assert!(!watched.is_over(9, 1));
-        watched.tell(OnChain { finalized: true, ..OPEN }, 8);
+        told(&mut watched, OnChain { finalized: true, ..OPEN }, 8);
         assert!(watched.is_over(8, 1));
         assert!(!watched.is_over(9, 3));
         assert!(!watched.is_over(7, 2));
@@ -142,7 +174,7 @@ mod tests {
         assert!(watched.is_news(&OPEN, 7), "it was not told");
         assert!(!watched.disown(at(599)));
         assert!(watched.disown(at(600)));
-        watched.tell(OPEN, 7);
+        told(&mut watched, OPEN, 7);
         assert!(!watched.disown(at(700)));
     }
 

@@ -338,10 +338,16 @@ impl Account {
     /// Writes every operation that changed, and forgets in memory what is finished.
     fn persist_all(&self, outbox: &RefCell<Outbox>) -> Result<()> {
         let operations = self.operations()?;
-        for (id, operation) in outbox.borrow_mut().take_changed() {
+        let mut outbox = outbox.borrow_mut();
+        for (id, operation) in outbox.take_changed() {
             save(operations, &id, &operation)?;
+            if operation.verdict().is_some()
+                && let Some(channel_id) = operation.purpose.channel_id(outbox.chain_id())
+            {
+                self.rounds.forget(&self.state, channel_id)?;
+            }
         }
-        outbox.borrow_mut().drop_finished();
+        outbox.drop_finished();
         Ok(())
     }
 }

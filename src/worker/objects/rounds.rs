@@ -58,16 +58,25 @@ impl Rounds {
         Ok(self.next.get())
     }
 
-    /// Takes a channel in, unless it is there.
+    /// Takes a channel in. If it is there, its object is told again.
     pub(super) async fn watch(&self, state: &State, isolate: &Isolate, escrow: Address, channel_id: B256) -> Result<()> {
         let soon = now().saturating_add(isolate.gateway.session.watch);
         let next = self.next(state).await?.map_or(soon, |next| next.min(soon));
         self.next.set(Some(next));
-        let table = self.table(state)?;
-        if table.get::<Watched>(&channel_id)?.is_none_or(|watched| watched.escrow() != escrow) {
-            table.put(&channel_id, &Watched::new(escrow, channel_id), true, None)?;
+        if !self.forget(state, channel_id)? {
+            self.table(state)?.put(&channel_id, &Watched::new(escrow, channel_id), true, None)?;
         }
         Ok(())
+    }
+
+    /// The channel's object learns something by itself: what it was told is no measure any more. Returns whether
+    /// the channel is watched.
+    pub(super) fn forget(&self, state: &State, channel_id: B256) -> Result<bool> {
+        let table = self.table(state)?;
+        let Some(mut watched) = table.get::<Watched>(&channel_id)? else { return Ok(false) };
+        watched.forget();
+        table.put(&channel_id, &watched, true, None)?;
+        Ok(true)
     }
 
     /// Whether a round is due. If so the caller makes it, and the next is due in its time.
@@ -112,7 +121,7 @@ impl Rounds {
             for (watched, answer) in part.iter().zip(answers) {
                 match read(answer) {
                     Some(on_chain) if watched.is_news(&on_chain, block) => news.push((watched, on_chain)),
-                    Some(_) => self.forget_if_over(state, isolate, watched, block)?,
+                    Some(_) => self.drop_if_over(state, isolate, watched, block)?,
                     None => console_error!("account: the escrow does not answer about channel {}", watched.channel_id()),
                 }
             }
@@ -132,23 +141,23 @@ impl Rounds {
             return Ok(false);
         };
         let table = self.table(state)?;
-        // It may have been taken in anew meanwhile; what is written must not be what was read before the call.
-        let Some(mut watched) = table.get::<Watched>(&id)? else { return Ok(true) };
+        // It may have changed during the call.
+        let Some(mut current) = table.get::<Watched>(&id)? else { return Ok(true) };
         if let ChannelReply::Unknown = reply {
-            if watched.disown(now()) {
+            if current.disown(now()) {
                 table.remove(&id)?
             } else {
-                table.put(&id, &watched, true, None)?
+                table.put(&id, &current, true, None)?
             }
             return Ok(true);
         }
-        watched.tell(on_chain, block);
-        table.put(&id, &watched, true, None)?;
-        self.forget_if_over(state, isolate, &watched, block)?;
+        current.tell(watched, on_chain, block);
+        table.put(&id, &current, true, None)?;
+        self.drop_if_over(state, isolate, &current, block)?;
         Ok(true)
     }
 
-    fn forget_if_over(&self, state: &State, isolate: &Isolate, watched: &Watched, block: u64) -> Result<()> {
+    fn drop_if_over(&self, state: &State, isolate: &Isolate, watched: &Watched, block: u64) -> Result<()> {
         if watched.is_over(block, isolate.gateway.confirmations) {
             self.table(state)?.remove(&watched.channel_id())?;
         }
