@@ -23,7 +23,8 @@ export class SteadyClient {
     const end = Date.now() + PATIENCE_MS;
     for (let attempts = 1; ; attempts++) {
       const url = this.#stack.gateway.urls[(via + attempts - 1) % 2];
-      const answer = await this.#ask(url, path, method, { authorization, "idempotency-key": key }).catch(() => undefined);
+      const headers = { authorization, ...(key && { "idempotency-key": key }) };
+      const answer = await this.#ask(url, path, method, headers).catch(() => undefined);
       if (answer && answer.status < 500 && answer.status !== 429) return { ...answer, attempts };
       if (attempts === 1) this.retried += 1;
       if (Date.now() > end) throw new Error(`${path}: ${attempts} attempts, at last ${answer?.status} ${answer?.text}`);
