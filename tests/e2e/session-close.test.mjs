@@ -75,15 +75,17 @@ for (const method of METHODS) {
     await mark.moved(ONE(3n * PRICE));
   });
 
-  test(`${method}: twenty closes at once are one transaction and one answer`, async () => {
-    const session = await used(method);
-    const close = await payloads.close(session.channel, 3n * PRICE);
-    await session.challenge();
-    const mark = await stack.mark();
-    const answers = await Promise.all(Array.from({ length: 20 }, (_, i) => session.managed(close, { via: i % 2 })));
-    for (const answer of answers) expectReceipt(answer, session, { status: 204 });
-    assert.equal(new Set(answers.map(({ receipt }) => receipt.txHash)).size, 1);
-    await mark.moved(ONE(3n * PRICE));
+  test(`${method}: twenty closes at once are one transaction and one answer, time and again`, async () => {
+    for (let round = 0; round < 5; round++) {
+      const session = await used(method);
+      const close = await payloads.close(session.channel, 3n * PRICE);
+      await session.challenge();
+      const mark = await stack.mark();
+      const answers = await Promise.all(Array.from({ length: 20 }, (_, i) => session.managed(close, { via: i % 2 })));
+      for (const answer of answers) expectReceipt(answer, session, { status: 204 });
+      assert.equal(new Set(answers.map(({ receipt }) => receipt.txHash)).size, 1);
+      await mark.moved(ONE(3n * PRICE));
+    }
   });
 
   for (const [name, cumulative, settled] of [
