@@ -18,9 +18,9 @@ use mpp_edge::gateway::config::{Meter, Settle};
 use mpp_edge::gateway::offer::{Asked, Circumstances, Offer};
 use mpp_edge::gateway::path::readings;
 use mpp_edge::gateway::route::{Methods, Pattern, Route, Router, is_priced};
-use mpp_edge::gateway::{headers, validate};
-use mpp_edge::method::Method;
+use mpp_edge::gateway::{admin, headers, validate};
 use mpp_edge::method::charge::{Terms, Unverified};
+use mpp_edge::method::{Method, session};
 use mpp_edge::protocol::accept::preferred;
 use mpp_edge::protocol::challenge::BindingKeys;
 use mpp_edge::protocol::credential::{Credential, split_authorization};
@@ -75,6 +75,13 @@ fn any_json() -> impl Strategy<Value = Value> {
                 "value",
                 "nonce",
                 "signature",
+                "action",
+                "channelId",
+                "cumulativeAmount",
+                "authorization",
+                "deposit",
+                "salt",
+                "session",
                 "result",
                 "error",
                 "code",
@@ -128,6 +135,7 @@ proptest! {
         let _ = headers::is_hop_by_hop(&text, Some(&other));
         let _ = headers::below(&text, &other);
         let _ = headers::without_payment_challenges(&text);
+        let _ = admin::caller(&text, Some(&other), B256::ZERO, Timestamp::from_millis(0));
         let _ = validate(Some(&text), &mpp_edge::gateway::Secrets::default(), |_| true);
     }
 
@@ -138,8 +146,13 @@ proptest! {
             let terms = Terms {
                 amount: Amount::from_base_units(1), chain_id: 1, token: Address::ZERO, decimals: 6, recipient: Address::ZERO,
             };
+            let channel = session::Terms {
+                price: terms.amount, unit_type: "request".into(), chain_id: 1, token: Address::ZERO, recipient: Address::ZERO,
+                escrow: Address::ZERO, suggested_deposit: None, min_delta: Amount::ZERO,
+            };
             for method in Method::ALL {
                 let _ = Unverified::read(&credential, method, &terms);
+                let _ = session::Unverified::read(&credential, method, &channel);
             }
         }
         let _ = jsonrpc::parse(&text, count);

@@ -5,14 +5,19 @@ import { writeFileSync } from "node:fs";
 import {
   concat,
   domainSeparator,
+  encodeAbiParameters,
+  encodeEventTopics,
   encodeFunctionData,
+  encodeFunctionResult,
   hashTypedData,
   keccak256,
   numberToHex,
   parseAbi,
+  parseAbiParameters,
   parseTransaction,
   recoverAddress,
   toBytes,
+  zeroAddress,
 } from "viem";
 import { privateKeyToAccount } from "viem/accounts";
 
@@ -149,6 +154,166 @@ const keys = [1n, 2n, half, ORDER - 1n].map((scalar) => {
   return { privateKey, address: privateKeyToAccount(privateKey).address.toLowerCase() };
 });
 
+// Channels: what identifies one, what is signed for it, what is sent to its escrow, and what that answers and logs.
+const escrowAbi = parseAbi([
+  "struct Channel { bool finalized; uint64 closeRequestedAt; address payer; address payee; address token; address authorizedSigner; uint128 deposit; uint128 settled; }",
+  "function getChannel(bytes32 channelId) view returns (Channel)",
+  "function CLOSE_GRACE_PERIOD() view returns (uint64)",
+  "function domainSeparator() view returns (bytes32)",
+  "function settle(bytes32 channelId, uint128 cumulativeAmount, bytes signature)",
+  "function close(bytes32 channelId, uint128 cumulativeAmount, bytes signature)",
+  "function openWithAuthorization(address payee, address token, uint128 deposit, bytes32 salt, address authorizedSigner, address from, uint256 validAfter, uint256 validBefore, bytes32 nonce, bytes signature) returns (bytes32)",
+  "function topUpWithAuthorization(bytes32 channelId, uint128 additionalDeposit, address from, bytes32 topUpSalt, uint256 validAfter, uint256 validBefore, bytes32 nonce, bytes signature)",
+  "event ChannelOpened(bytes32 indexed channelId, address indexed payer, address indexed payee, address token, address authorizedSigner, bytes32 salt, uint256 deposit)",
+  "event Settled(bytes32 indexed channelId, address indexed payer, address indexed payee, uint256 cumulativeAmount, uint256 deltaPaid, uint256 newSettled)",
+  "event TopUp(bytes32 indexed channelId, address indexed payer, address indexed payee, uint256 additionalDeposit, uint256 newDeposit)",
+  "event ChannelClosed(bytes32 indexed channelId, address indexed payer, address indexed payee, uint256 settledToPayee, uint256 refundedToPayer)",
+]);
+const voucherTypes = {
+  Voucher: [
+    { name: "channelId", type: "bytes32" },
+    { name: "cumulativeAmount", type: "uint128" },
+  ],
+};
+const receiveTypes = { ReceiveWithAuthorization: types.TransferWithAuthorization };
+const hashOf = (parameters, values) => keccak256(encodeAbiParameters(parseAbiParameters(parameters), values));
+const call = (functionName, args = []) => encodeFunctionData({ abi: escrowAbi, functionName, args });
+const result = (functionName, value) => encodeFunctionResult({ abi: escrowAbi, functionName, result: value });
+const log = (eventName, channelId, payer, payee, parameters, values) => ({
+  topics: encodeEventTopics({ abi: escrowAbi, eventName, args: { channelId, payer, payee } }),
+  data: encodeAbiParameters(parseAbiParameters(parameters), values),
+});
+
+const channels = [];
+for (let i = 0; i < CASES / 2; i += 1) {
+  const [payer, adder] = [account(), account()];
+  const signer = pick([payer, account()]);
+  const authorizedSigner = signer === payer ? zeroAddress : signer.address;
+  const chainId = Number(1n + integer(52));
+  const [escrow, token, payee, salt, topUpSalt] = [bytes(20), bytes(20), bytes(20), word(), word()];
+  const [deposit, addition, cumulative, settled] = [integer(128), integer(128), integer(128), integer(128)];
+  const channelId = hashOf("address, address, address, bytes32, address, address, uint256", [
+    payer.address,
+    payee,
+    token,
+    salt,
+    authorizedSigner,
+    escrow,
+    BigInt(chainId),
+  ]);
+
+  const voucher = { channelId, cumulativeAmount: cumulative };
+  const vouchers = [];
+  for (const [method, name] of [
+    ["abstract", "Abstract Stream Channel"],
+    ["evm", "EVM Payment Channel"],
+  ]) {
+    const domain = { name, version: "1", chainId, verifyingContract: escrow };
+    const typed = { domain, types: voucherTypes, primaryType: "Voucher", message: voucher };
+    const signature = await signer.signTypedData(typed);
+    vouchers.push({
+      method,
+      separator: domainSeparator({ domain }),
+      digest: hashTypedData(typed),
+      signature,
+      settleCall: call("settle", [channelId, cumulative, signature]),
+      closeCall: call("close", [channelId, cumulative, signature]),
+    });
+  }
+
+  // Of whatever token: its domain has nothing to do with the escrow's.
+  const domain = { name: "USD Coin", version: "2", chainId, verifyingContract: token };
+  const authorize = async (from, value, nonce) => {
+    const message = { from: from.address, to: escrow, value, validAfter: integer(64), validBefore: integer(64), nonce };
+    const typed = { domain, types: receiveTypes, primaryType: "ReceiveWithAuthorization", message };
+    const { validAfter, validBefore } = message;
+    const window = { validAfter: decimal(validAfter), validBefore: decimal(validBefore) };
+    const authorization = { from: from.address.toLowerCase(), to: escrow, value: decimal(value), ...window, nonce };
+    return { authorization, validAfter, validBefore, digest: hashTypedData(typed), signature: await from.signTypedData(typed) };
+  };
+  const openNonce = hashOf("address, address, address, bytes32, address", [payer.address, payee, token, salt, authorizedSigner]);
+  const topUpNonce = hashOf("bytes32, uint128, address, bytes32", [channelId, addition, adder.address, topUpSalt]);
+  const [opened, added] = [await authorize(payer, deposit, openNonce), await authorize(adder, addition, topUpNonce)];
+  const brought = ({ authorization, digest, signature }, calldata) => ({ authorization, digest, signature, call: calldata });
+  const open = brought(
+    opened,
+    call("openWithAuthorization", [
+      payee,
+      token,
+      deposit,
+      salt,
+      authorizedSigner,
+      payer.address,
+      opened.validAfter,
+      opened.validBefore,
+      openNonce,
+      opened.signature,
+    ]),
+  );
+  const topUp = brought(
+    added,
+    call("topUpWithAuthorization", [
+      channelId,
+      addition,
+      adder.address,
+      topUpSalt,
+      added.validAfter,
+      added.validBefore,
+      topUpNonce,
+      added.signature,
+    ]),
+  );
+
+  const onChain = {
+    finalized: pick([true, false]),
+    closeRequestedAt: integer(64),
+    payer: payer.address,
+    payee,
+    token,
+    authorizedSigner,
+    deposit,
+    settled,
+  };
+  const [grace, separator, until] = [integer(64), word(), Number(integer(40))];
+  // Some of what the events hold is beyond any amount of ours.
+  const [wide, other] = [integer(256), integer(256)];
+  const party = [channelId, payer.address, payee];
+  channels.push({
+    chainId,
+    escrow,
+    token,
+    payer: payer.address.toLowerCase(),
+    payee,
+    salt,
+    topUpSalt,
+    authorizedSigner,
+    channelId,
+    cumulative: decimal(cumulative),
+    vouchers,
+    open,
+    topUp,
+    channelCall: call("getChannel", [channelId]),
+    factsCalls: [call("CLOSE_GRACE_PERIOD"), call("domainSeparator")],
+    onChain: result("getChannel", onChain),
+    finalized: onChain.finalized,
+    closeRequestedAt: decimal(onChain.closeRequestedAt),
+    deposit: decimal(deposit),
+    settled: decimal(settled),
+    facts: [result("CLOSE_GRACE_PERIOD", grace), result("domainSeparator", separator)],
+    gracePeriod: decimal(grace),
+    separator,
+    openedLog: log("ChannelOpened", ...party, "address, address, bytes32, uint256", [token, authorizedSigner, salt, deposit]),
+    openedWideLog: log("ChannelOpened", ...party, "address, address, bytes32, uint256", [token, authorizedSigner, salt, wide]),
+    toppedUpLog: log("TopUp", ...party, "uint256, uint256", [addition, wide]),
+    settledLog: log("Settled", ...party, "uint256, uint256, uint256", [wide, other, cumulative]),
+    closedLog: log("ChannelClosed", ...party, "uint256, uint256", [cumulative, wide]),
+    wide: decimal(wide),
+    // Who asks the gateway about the channel.
+    until: decimal(until),
+    inquiry: await signer.signMessage({ message: `mpp-edge channel ${channelId} until ${until}` }),
+  });
+}
+
 const file = new URL("viem.json", import.meta.url);
-writeFileSync(file, `${JSON.stringify({ authorizations, transactions, recoveries, keys }, null, 1)}\n`);
+writeFileSync(file, `${JSON.stringify({ authorizations, transactions, recoveries, keys, channels }, null, 1)}\n`);
 console.log(`${recoveries.filter((one) => one.signer).length} of ${recoveries.length} signatures have a signer`);

@@ -2,6 +2,8 @@
 //! that no finding ever holds a secret.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests may panic")]
 
+mod sessions;
+
 use alloy_primitives::{Address, address};
 use mpp_edge::gateway::config::{Gateway, Origin, Settle};
 use mpp_edge::gateway::route::is_priced;
@@ -145,7 +147,12 @@ fn rule_6_endpoints_are_urls() {
 
 #[test]
 fn rule_7_the_escrow_is_an_address() {
-    breaks(7, "escrow", &with(minimal(), "/escrow", json!("none")));
+    for field in ["escrow", "evmEscrow"] {
+        for text in ["none", "0x29635C384f451a72ED2e2a312BCeb8b0bDC0923", "0x29635C384f451a72ED2e2a312BCeb8b0bDC0923C"] {
+            breaks(7, field, &with(minimal(), &format!("/{field}"), json!(text)));
+        }
+        breaks(7, field, &with(minimal(), &format!("/{field}"), json!(Address::ZERO)));
+    }
 }
 
 #[test]
@@ -284,7 +291,7 @@ fn defaults_and_the_testnet_s_preset() {
     assert_eq!(gateway.chain_id, 11124);
     assert_eq!(gateway.token.address, address!("0xbd28Bd5A3Ef540d1582828CE2A1a657353008C61"));
     assert_eq!((gateway.token.decimals, gateway.token.domain.clone()), (6, None));
-    assert_eq!(gateway.escrow, Some(address!("0x29635C384f451a72ED2e2a312BCeb8b0bDC0923c")));
+    assert_eq!((gateway.escrow, gateway.evm_escrow), (Some(address!("0x29635C384f451a72ED2e2a312BCeb8b0bDC0923c")), None));
     assert_eq!(gateway.rpc_urls, ["https://api.testnet.abs.xyz"]);
     assert_eq!((gateway.realm.clone(), gateway.confirmations, gateway.challenge_lifetime), (None, 1, Duration::from_secs(300)));
     let limits = gateway.limits;
