@@ -16,7 +16,7 @@ import {
   startSessions,
 } from "./harness/session.mjs";
 import { SteadyClient } from "./harness/steady.mjs";
-import { buyStream, METERED_ROUTES, UNIT } from "./harness/stream.mjs";
+import { buyStream, EventStream, METERED_ROUTES, UNIT } from "./harness/stream.mjs";
 
 const stack = await startSessions({ routes: [...SESSION_ROUTES, ...METERED_ROUTES], watch: {} });
 const { gateway, origin } = stack;
@@ -166,6 +166,31 @@ for (const when of ["before", "after"]) {
     assert.ok(gateway.objects("Channel", "reset") > seen, "the stream has met a reset");
     await gateway.restart({ watch: {} });
     await expectLedger(stack, session.channel, { spent: units(count), delivered: units(count) });
+  });
+
+  test(`objects die ${when} every third call: a stream says what it needs, and goes on`, { timeout: 120_000 }, async () => {
+    await gateway.restart({ watch: {} });
+    const session = await openSession(stack, "evm", { path: EVENTS });
+    await session.challenge();
+    await resets(3);
+    const steps = [10, 300, 310, 2_000];
+    origin.always(faults.pieces({ count: steps.at(-1) }));
+    const authorization = await session.authorization(await payloads.voucher(session.channel, units(steps[0])));
+    const client = new SteadyClient(stack);
+    const stream = new EventStream(await stack.open(EVENTS, { headers: { authorization } }));
+    assert.equal(stream.status, 200);
+    for (const [i, paid] of steps.entries()) {
+      if (i === 0) continue;
+      const need = await stream.need(i, 30_000);
+      assert.equal(need.requiredCumulative, String(units(steps[i - 1] + 1)));
+      const voucher = await session.authorization(await payloads.voucher(session.channel, units(paid)));
+      assert.equal((await client.get(EVENTS, voucher, undefined, { method: "HEAD" })).status, 200);
+    }
+    client.close();
+    await stream.over();
+    assert.ok(stream.originText === eventsTo(steps.at(-1)));
+    await gateway.restart({ watch: {} });
+    await expectLedger(stack, session.channel, { spent: units(steps.at(-1)), delivered: units(steps.at(-1)) });
   });
 
   test(`objects die ${when} every second call: a channel is closed once`, { timeout: 120_000 }, async () => {
