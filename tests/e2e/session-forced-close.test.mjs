@@ -9,7 +9,7 @@ import { until } from "./harness/processes.mjs";
 import { faulty } from "./harness/rpc-proxy.mjs";
 import { expectReceipt, openSession, PRICE, payloads, startSessions } from "./harness/session.mjs";
 
-const stack = await startSessions({ session: { watchSeconds: 1 } });
+const stack = await startSessions({ session: { watchSeconds: 1, feePayer: true, minDeposit: "0.000001" } });
 const { chain, gateway, rpc, settlement } = stack;
 const LONG = 60_000;
 
@@ -193,4 +193,23 @@ test("ten channels asked to close at once are ten closes with the best voucher o
     await expectClosedByUs(session, BigInt(3 + i) * PRICE);
   }
   await mark.moved({ transactions: 10, transfers: 10, amount: 75n * PRICE });
+});
+
+test("no gas is spent on adding to a channel that is being closed", async () => {
+  const session = await busy("evm");
+  rpc.fail("eth_sendRawTransaction", faulty.error("overloaded", -32005));
+  await session.channel.requestClose();
+  await refused(session);
+  const mark = await stack.mark();
+  const deposit = await payloads.toppingUp(session.channel, 10n * PRICE);
+  for (const payload of [
+    await payloads.topUpFor(session.channel, 10n * PRICE),
+    await payloads.voucher(session.channel, 6n * PRICE, { deposit }),
+  ]) {
+    expectProblem(await session.manage(payload), 410, "session/channel-finalized");
+  }
+  rpc.heal();
+  await closed(session);
+  await expectClosedByUs(session, 5n * PRICE);
+  await mark.moved({ transactions: 1, transfers: 1, amount: 5n * PRICE });
 });

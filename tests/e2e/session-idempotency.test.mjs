@@ -68,6 +68,23 @@ for (const method of METHODS) {
     await mark.nothing();
   });
 
+  test(`${method}: a key does not make another body free: four questions are not answered for the price of one`, async () => {
+    const session = await openSession(stack, method, { path: "/s/draw" });
+    const voucher = await payloads.voucher(session.channel, 9n * PRICE);
+    const ask = (body) => session.send(voucher, keyed("k-body", { method: "POST", body }));
+    expectReceipt(await ask("first question"), session, { spent: PRICE, units: 1 });
+    const mark = await stack.mark();
+    let charged = 0n;
+    for (const body of ["second question", "third question", "fourth question"]) {
+      const answer = await ask(body);
+      if (answer.status === 200) charged += BigInt(answer.receipt.units) * PRICE;
+      else expectProblem(answer, 400, "bad-request");
+    }
+    const { origin: passedOn } = await mark.difference();
+    assert.equal(charged, BigInt(passedOn) * PRICE, `${passedOn} other questions were passed on`);
+    await expectLedger(stack, session.channel, { spent: PRICE + charged });
+  });
+
   test(`${method}: the signature is looked at before the key`, async () => {
     const { session, voucher } = await boughtOnce(method, "k-2");
     const mark = await stack.mark();

@@ -2,6 +2,7 @@
 // channel that went deeper than that is frozen as soon as it is seen.
 import assert from "node:assert/strict";
 import { afterEach, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { Channel, METHODS } from "./harness/channels.mjs";
 import { expectPaid, expectProblem, expectTryAgain } from "./harness/expect.mjs";
 import { until } from "./harness/processes.mjs";
@@ -131,6 +132,23 @@ for (const method of METHODS) {
     expectProblem(beyond, 402, "session/amount-exceeds-deposit");
     await expectLedger(stack, session.channel, { deposit: PRICE });
     await mark.nothing();
+  });
+
+  test(`${method}: a topUp that nobody told of is no money before its depth either`, async () => {
+    const session = await settled(method, { deposit: PRICE });
+    await session.channel.topUp(9n * PRICE);
+    const mark = await stack.mark();
+    // Several looks at the chain later.
+    await sleep(4_000);
+    const answer = await session.send(payloads.voucher(session.channel, 2n * PRICE));
+    expectProblem(answer, 402, "session/amount-exceeds-deposit");
+    await mark.nothing();
+    await chain.mine(CONFIRMATIONS - 1);
+    await until(
+      async () => (await session.send(payloads.voucher(session.channel, 2n * PRICE))).status === 200,
+      "the addition to count",
+      LONG,
+    );
   });
 
   test(`${method}: a channel that goes although it was deep enough is frozen as soon as that is seen`, async () => {

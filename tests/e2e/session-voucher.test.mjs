@@ -9,9 +9,11 @@ import {
   expectLedger,
   expectNumbers,
   expectReceipt,
+  openChannel,
   openSession,
   PRICE,
   payloads,
+  Session,
   sessionChallenge,
   startSessions,
 } from "./harness/session.mjs";
@@ -179,6 +181,21 @@ for (const method of METHODS) {
     });
     assert.ok([400, 402].includes(mixed.status), mixed.text);
     await mark.moved({ origin: 2, transactions: 1, transfers: 1, amount: 10n * PRICE });
+  });
+
+  test(`${method}: what was settled before the gateway heard of the channel was sold before, and buys nothing here`, async () => {
+    const session = new Session(stack, await openChannel(stack, method, { deposit: 6n * PRICE }));
+    const { channel } = session;
+    await channel.send("settle", [channel.id, 3n * PRICE, await channel.voucher(3n * PRICE)], stack.settlement);
+    const mark = await stack.mark();
+    for (const total of [PRICE, 3n * PRICE]) {
+      const problem = expectProblem(await session.send(payloads.voucher(channel, total)), 402, "session/insufficient-balance");
+      expectNumbers(problem, session, { accepted: 3n * PRICE, spent: 3n * PRICE, required: 4n * PRICE });
+    }
+    await mark.nothing();
+    const next = await session.send(payloads.voucher(channel, 4n * PRICE));
+    expectReceipt(next, session, { accepted: 4n * PRICE, spent: 4n * PRICE, units: 1 });
+    await expectLedger(stack, channel, { settled: 3n * PRICE });
   });
 
   test(`${method}: a source is the payer or the signer, or the voucher buys nothing`, async () => {
