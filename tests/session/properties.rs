@@ -46,14 +46,14 @@ fn replacement() -> impl Strategy<Value = Value> {
     ]
 }
 
-/// All members at any depth, by their pointers.
+/// All members at any depth, by their pointers; but not those whose names a pointer would have to escape.
 fn leaves(value: &Value) -> Vec<(String, Value)> {
     let Value::Object(map) = value else { return vec![] };
     let below = |(name, value): (&String, &Value)| {
         let inner = leaves(value).into_iter().map(|(pointer, value)| (format!("/{name}{pointer}"), value)).collect::<Vec<_>>();
         [vec![(format!("/{name}"), value.clone())], inner].concat()
     };
-    map.iter().flat_map(below).collect()
+    map.iter().filter(|(name, _)| !name.contains(['/', '~'])).flat_map(below).collect()
 }
 
 #[derive(Clone, Debug)]
@@ -127,7 +127,7 @@ fn any_terms() -> impl Strategy<Value = (Method, Terms, Option<String>)> {
     let address = || any::<[u8; 20]>().prop_map(Address::from);
     let terms =
         (any::<bool>(), amount(), "[a-zA-Z0-9_-]{1,40}", 1u64.., address(), address(), address(), prop::option::of(amount()), amount());
-    (terms, prop::option::of("[ !#-\\[\\]-~]{0,60}")).prop_map(|(terms, description)| {
+    (terms, prop::option::of("[a-z][ !#-\\[\\]-~]{0,60}")).prop_map(|(terms, description)| {
         let (evm, price, unit_type, chain_id, token, recipient, escrow, suggested_deposit, min_delta) = terms;
         let method = Method::ALL[usize::from(evm)];
         (method, Terms { price, unit_type, chain_id, token, recipient, escrow, suggested_deposit, min_delta }, description)
