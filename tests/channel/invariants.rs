@@ -1,0 +1,161 @@
+//! What must hold after every step, whoever drives the ledger: see the module `mpp_edge::channel`.
+
+use mpp_edge::channel::{Answer, Channel, Effect, Event, Outcome, Payment, Policy, Reason, Reuse, Status};
+use mpp_edge::evm::amount::Amount;
+use mpp_edge::time::Timestamp;
+
+/// The counters, as everybody can read them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Counters {
+    pub(crate) settled: Amount,
+    pub(crate) delivered: Amount,
+    pub(crate) spent: Amount,
+    pub(crate) accepted: Amount,
+    pub(crate) deposit: Amount,
+}
+
+impl Counters {
+    pub(crate) fn of(channel: &Channel, policy: &Policy) -> Self {
+        let balance = channel.balance(Amount::ZERO, Reuse::Once, policy);
+        Self {
+            settled: channel.settled(),
+            delivered: channel.delivered(),
+            spent: balance.spent,
+            accepted: balance.accepted,
+            deposit: balance.deposit,
+        }
+    }
+}
+
+macro_rules! holds {
+    ($condition:expr, $($rule:tt)+) => {
+        if !$condition {
+            return Err(format!($($rule)+));
+        }
+    };
+}
+
+const fn is_closed(channel: &Channel) -> bool {
+    matches!(channel.status(), Status::Closed { .. })
+}
+
+/// What holds of every state.
+pub(crate) fn of_state(channel: &Channel, policy: &Policy) -> Result<(), String> {
+    let Counters { settled, delivered, spent, accepted, deposit } = Counters::of(channel, policy);
+    let best = channel.best().map_or(Amount::ZERO, |voucher| voucher.cumulative);
+    holds!(best <= accepted, "the best voucher {best} exceeds what was accepted, {accepted}");
+    if is_closed(channel) {
+        holds!(channel.operation().is_none(), "a closed channel has something to do");
+        return Ok(());
+    }
+    holds!(settled <= delivered, "settled {settled} exceeds delivered {delivered}");
+    holds!(delivered <= spent, "delivered {delivered} exceeds spent {spent}");
+    holds!(spent <= accepted, "spent {spent} exceeds accepted {accepted}");
+    if channel.status() == Status::Open {
+        holds!(accepted <= deposit, "accepted {accepted} exceeds the deposit {deposit} of an open channel");
+    }
+    Ok(())
+}
+
+/// What holds of every step.
+pub(crate) fn of_step(
+    before: &Channel,
+    event: &Event,
+    after: &Channel,
+    outcome: &Outcome,
+    policy: &Policy,
+    now: Timestamp,
+) -> Result<(), String> {
+    of_state(after, policy)?;
+    counters(before, event, after, policy)?;
+    status(before, event, after)?;
+    sold(after, outcome)?;
+    operation(before, event, after, outcome)?;
+    let idles = !outcome.effects.iter().any(|effect| matches!(effect, Effect::Submit(_) | Effect::Inspect));
+    for effect in &outcome.effects {
+        if let Effect::WakeAt(at) = effect {
+            holds!(!is_closed(after), "a closed channel wants to be woken");
+            holds!(*at > now || !idles || *event != Event::Woken, "woken for nothing, it wants to be woken at once");
+        }
+    }
+    Ok(())
+}
+
+fn counters(before: &Channel, event: &Event, after: &Channel, policy: &Policy) -> Result<(), String> {
+    let (old, new) = (Counters::of(before, policy), Counters::of(after, policy));
+    holds!(new.accepted >= old.accepted, "accepted fell from {} to {}", old.accepted, new.accepted);
+    holds!(new.delivered >= old.delivered, "delivered fell from {} to {}", old.delivered, new.delivered);
+    let gives_back = matches!(event, Event::Credit { .. } | Event::End { .. });
+    holds!(new.spent >= old.spent || gives_back, "spent fell from {} to {}", old.spent, new.spent);
+    let shown = match event {
+        Event::Observed(on_chain) => Some(on_chain),
+        _ => None,
+    };
+    let taken_back = shown.is_some_and(|on_chain| on_chain.settled == new.settled);
+    holds!(new.settled >= old.settled || taken_back, "settled fell from {} to {}", old.settled, new.settled);
+    holds!(new.deposit == old.deposit || shown.is_some_and(|on_chain| on_chain.deposit == new.deposit), "the deposit was made up");
+    holds!(before.best().map(|best| best.cumulative) <= after.best().map(|best| best.cumulative), "the best voucher was lost");
+    Ok(())
+}
+
+fn status(before: &Channel, event: &Event, after: &Channel) -> Result<(), String> {
+    let observed = matches!(event, Event::Observed(_));
+    let allowed = match (before.status(), after.status()) {
+        (old, new) if old == new => true,
+        (Status::Closed { .. }, _) => false,
+        (_, Status::Closed { transaction: Some(_) }) => matches!(event, Event::Concluded(..)),
+        (_, Status::Closed { transaction: None }) => matches!(event, Event::Observed(_) | Event::Concluded(..)),
+        (Status::Open | Status::Suspended | Status::Closing(Reason::Requested), Status::Open | Status::Suspended) => observed,
+        (Status::Closing(_), Status::Open | Status::Suspended) => false,
+        (Status::Suspended, Status::Closing(reason)) => reason == Reason::Requested && observed,
+        (_, Status::Closing(Reason::Asked)) => matches!(event, Event::Close(_)),
+        (_, Status::Closing(Reason::Requested)) => observed,
+        (_, Status::Closing(Reason::Idle)) => matches!(event, Event::Woken | Event::Close(_)),
+    };
+    holds!(allowed, "{:?} became {:?} by {event:?}", before.status(), after.status());
+    Ok(())
+}
+
+/// Nothing is sold on a channel that is not open.
+fn sold(after: &Channel, outcome: &Outcome) -> Result<(), String> {
+    let units = match outcome.answer {
+        Ok(Answer::Bought(bought)) if !bought.replayed => bought.units,
+        Ok(Answer::Drawn(mpp_edge::channel::Drawn::Units(units))) => units,
+        _ => 0,
+    };
+    holds!(units == 0 || after.status() == Status::Open, "{units} units were sold on a channel that is {:?}", after.status());
+    Ok(())
+}
+
+fn operation(before: &Channel, event: &Event, after: &Channel, outcome: &Outcome) -> Result<(), String> {
+    let submitted = outcome.effects.iter().find_map(|effect| match effect {
+        Effect::Submit(operation) => Some(*operation),
+        _ => None,
+    });
+    holds!(submitted.is_none() || submitted == after.operation(), "what is submitted is not what is stored");
+    match (before.operation(), after.operation()) {
+        (Some(old), Some(new)) => holds!(old == new, "an operation was replaced before its end was known"),
+        (Some(old), None) => {
+            let concluded = matches!(event, Event::Concluded(operation, _) if *operation == old);
+            holds!(concluded || is_closed(after), "an operation was forgotten");
+        }
+        (None, Some(new)) => {
+            holds!(matches!(event, Event::Woken | Event::Close(_)), "an operation was begun by {event:?}");
+            holds!(submitted == Some(new), "an operation was begun and not submitted");
+            let (taken, best) = (new.payout.voucher.cumulative, after.best().map(|best| best.cumulative));
+            match (new.payment, after.status()) {
+                (Payment::Settle, Status::Open) => {
+                    holds!(taken <= after.delivered(), "a settlement of {taken} takes more than {} delivered", after.delivered());
+                    holds!(taken > after.settled(), "a settlement of {taken} takes nothing");
+                }
+                (Payment::Close, Status::Closing(Reason::Idle)) => {
+                    holds!(best.is_some_and(|best| taken <= best), "what is closed with was never signed");
+                }
+                (Payment::Close, Status::Closing(_)) => {}
+                (payment, status) => return Err(format!("{payment:?} was begun on a channel that is {status:?}")),
+            }
+        }
+        (None, None) => {}
+    }
+    Ok(())
+}

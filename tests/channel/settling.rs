@@ -1,0 +1,336 @@
+//! When money is brought onto the chain, with which voucher, and what comes of it.
+
+use super::fixture::*;
+use mpp_edge::channel::{Answer, Drawn, Effect, Event, Operation, Payment, Presented, Reason, Refusal, Status};
+use mpp_edge::settlement::{Failure, Verdict};
+use std::time::Duration;
+
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(86_400);
+
+fn what(operation: Operation) -> (Payment, u128, u32) {
+    (operation.payment, operation.payout.voucher.cumulative.base_units(), operation.payout.epoch)
+}
+
+fn later(ledger: &Ledger, duration: Duration) -> mpp_edge::time::Timestamp {
+    ledger.now.saturating_add(duration)
+}
+
+#[test]
+fn nothing_bought_nothing_to_do() {
+    let mut ledger = Ledger::new(1000);
+    assert_eq!(ledger.alarm, None);
+    ledger.voucher(500).unwrap();
+    assert_eq!(ledger.alarm, None);
+    ledger.pass(10 * DAY);
+    ledger.step(Event::Woken).unwrap();
+    assert_eq!((ledger.status(), ledger.channel.operation()), (Status::Open, None));
+}
+
+#[test]
+fn by_amount_as_soon_as_it_counts_as_delivered() {
+    let mut ledger = Ledger::new(10_000);
+    for index in 1..=10 {
+        assert_eq!(ledger.submitted(), None);
+        ledger.bought(index * 100, once(100));
+    }
+    let operation = ledger.wake().unwrap();
+    assert!(ledger.now.since(mpp_edge::time::Timestamp::from_millis(START * 1000)) >= POLICY.delivery_window);
+    assert!(ledger.now.since(mpp_edge::time::Timestamp::from_millis(START * 1000)) <= MATURITY);
+    assert_eq!(what(operation), (Payment::Settle, 1000, 0));
+    assert_eq!((operation.payout.escrow, operation.payout.channel_id, operation.payout.voucher), (ESCROW, ID, voucher(1000)));
+    assert_eq!(ledger.conclude(operation, DONE), Answer::Noted);
+    assert_eq!((ledger.settled(), ledger.status()), (1000, Status::Open));
+}
+
+#[test]
+fn below_the_amount_by_age() {
+    let mut ledger = Ledger::new(10_000);
+    ledger.bought(100, once(100));
+    ledger.pass(HOUR / 2);
+    ledger.bought(200, once(100));
+    let until = later(&ledger, HOUR / 2 - Duration::from_secs(1));
+    assert_eq!(ledger.run(until), []);
+    let operation = ledger.wake().unwrap();
+    assert_eq!((what(operation), ledger.now.millis()), ((Payment::Settle, 200, 0), (START + 3600) * 1000));
+}
+
+#[test]
+fn what_was_given_back_does_not_age() {
+    let mut ledger = Ledger::new(10_000);
+    let booking = ledger.bought(100, once(100));
+    ledger.credit(booking, 100, 100);
+    ledger.pass(HOUR - Duration::from_secs(60));
+    ledger.bought(200, once(100));
+    let until = later(&ledger, HOUR - Duration::from_secs(60));
+    assert_eq!(ledger.run(until), []);
+    assert_eq!(ledger.run(later(&ledger, HOUR)).len(), 1);
+}
+
+#[test]
+fn never_more_than_was_delivered() {
+    let mut ledger = Ledger::new(10_000);
+    // One large voucher, drawn down: nothing can be settled before all of it is delivered.
+    for _ in 0..9 {
+        ledger.bought(1000, draw_down(100));
+    }
+    let until = later(&ledger, DAY / 2);
+    assert_eq!(ledger.run(until), []);
+    ledger.bought(1000, draw_down(100));
+    let until = later(&ledger, DAY / 2);
+    assert_eq!(ledger.run(until).into_iter().map(what).collect::<Vec<_>>(), [(Payment::Settle, 1000, 0)]);
+}
+
+#[test]
+fn what_may_still_be_given_back_is_left_out() {
+    let mut ledger = Ledger::new(10_000);
+    ledger.bought(1500, once(1500));
+    ledger.pass(MATURITY);
+    ledger.bought(1600, once(100));
+    assert_eq!(what(ledger.wake().unwrap()), (Payment::Settle, 1500, 0));
+}
+
+#[test]
+fn what_a_stream_reserves_is_left_out() {
+    let mut ledger = Ledger::new(10_000);
+    ledger.bought(1500, once(1500));
+    let sale = ledger.bought(1580, stream(10, 8));
+    ledger.pass(MATURITY);
+    assert_eq!(ledger.draw(sale, 7, 0), Ok(Drawn::Units(0)));
+    let operation = ledger.wake().unwrap();
+    assert_eq!(what(operation), (Payment::Settle, 1500, 0));
+    ledger.conclude(operation, DONE);
+    ledger.end(sale, 8);
+    let until = later(&ledger, HOUR);
+    assert_eq!(ledger.run(until).into_iter().map(what).collect::<Vec<_>>(), [(Payment::Settle, 1580, 0)]);
+}
+
+#[test]
+fn it_is_submitted_again_until_its_end_is_known() {
+    let mut ledger = Ledger::new(10_000);
+    ledger.bought(1000, once(1000));
+    let operation = ledger.wake().unwrap();
+    // Whoever submitted it died, or asks twice.
+    for _ in 0..3 {
+        let before = ledger.now;
+        assert_eq!(ledger.wake(), Some(operation));
+        assert_eq!(ledger.now.since(before), RETRY);
+    }
+    ledger.step(Event::Woken).unwrap();
+    assert_eq!(ledger.submitted(), Some(operation));
+    // Meanwhile it goes on selling.
+    ledger.bought(3000, once(1000));
+    assert_eq!(ledger.channel.operation(), Some(operation));
+    ledger.conclude(operation, DONE);
+    assert_eq!(ledger.channel.operation(), None);
+    assert_eq!(ledger.settled(), 1000);
+}
+
+#[test]
+fn one_that_failed_is_another_when_it_is_tried_again() {
+    for failure in [Failure::Reverted, Failure::UsedElsewhere, Failure::Expired] {
+        let mut ledger = Ledger::new(10_000);
+        ledger.bought(1000, once(1000));
+        let first = ledger.wake().unwrap();
+        assert_eq!(ledger.conclude(first, Verdict::Failed(failure)), Answer::Noted);
+        assert_eq!((ledger.settled(), ledger.channel.operation()), (0, None));
+        let failed = ledger.now;
+        // Not at once, and after a look at the chain.
+        ledger.step(Event::Woken).unwrap();
+        assert_eq!(ledger.submitted(), None);
+        let mut looked = false;
+        let second = loop {
+            let submitted = ledger.wake();
+            if ledger.effects.contains(&Effect::Inspect) {
+                looked = true;
+                ledger.observe(on_chain(10_000, 0));
+            }
+            if let Some(second) = submitted {
+                break second;
+            }
+        };
+        assert!(looked);
+        assert!(ledger.now.since(failed) >= RETRY && ledger.now.since(failed) <= 2 * RETRY);
+        assert_eq!(what(second), (Payment::Settle, 1000, 1));
+        // The end of the first is no news.
+        ledger.again(Event::Concluded(first, DONE));
+        ledger.again(Event::Concluded(first, REVERTED));
+        ledger.conclude(second, DONE);
+        ledger.again(Event::Concluded(second, DONE));
+        assert_eq!(ledger.settled(), 1000);
+    }
+}
+
+#[test]
+fn a_channel_that_is_not_used_is_closed_with_what_was_spent() {
+    // The price of the second purchase, and the smallest voucher that covers both.
+    for (price, covering) in [(50, 200), (100, 200), (101, 700)] {
+        let mut ledger = Ledger::new(10_000);
+        ledger.bought(100, once(100));
+        ledger.voucher(200).unwrap();
+        ledger.voucher(700).unwrap();
+        ledger.bought(700, once(price));
+        let until = later(&ledger, DAY - Duration::from_secs(1));
+        assert_eq!(ledger.run(until).last().copied().map(what), Some((Payment::Settle, if price == 50 { 100 } else { 200 }, 0)));
+        let close = ledger.wake().unwrap();
+        assert_eq!((what(close), ledger.status()), ((Payment::Close, covering, 0), Status::Closing(Reason::Idle)));
+        assert_eq!(ledger.conclude(close, DONE), Answer::Closed(TRANSACTION));
+        assert_eq!(ledger.status(), Status::Closed { transaction: Some(TRANSACTION) });
+        assert_eq!((ledger.wake(), ledger.alarm), (None, None));
+    }
+}
+
+#[test]
+fn use_keeps_it_open() {
+    let mut ledger = Ledger::new(10_000);
+    ledger.bought(100, once(100));
+    for cumulative in 101..110 {
+        let until = later(&ledger, DAY - Duration::from_secs(1));
+        ledger.run(until);
+        ledger.voucher(cumulative).unwrap();
+    }
+    assert_eq!(ledger.status(), Status::Open);
+    let sale = ledger.bought(120, stream(1, 1));
+    for delivered in 0..300 {
+        ledger.run(later(&ledger, Duration::from_secs(500)));
+        ledger.draw(sale, delivered, 0).unwrap();
+    }
+    assert_eq!(ledger.status(), Status::Open);
+    ledger.end(sale, 1);
+    ledger.run(later(&ledger, DAY));
+    assert!(matches!(ledger.status(), Status::Closed { .. }));
+}
+
+/// Whoever served it died, and nobody ever calls again.
+#[test]
+fn a_sale_that_never_ends_does_not_keep_it_open() {
+    for cumulative in [80, 200] {
+        let mut ledger = Ledger::new(10_000);
+        ledger.bought(cumulative, stream(10, 8));
+        ledger.run(later(&ledger, 2 * DAY));
+        assert_eq!((ledger.status(), ledger.settled()), (Status::Closed { transaction: Some(TRANSACTION) }, cumulative));
+    }
+}
+
+#[test]
+fn the_payer_asks_for_the_end() {
+    for (last, taken) in [(100, 100), (50, 100), (0, 100), (130, 130)] {
+        let mut ledger = Ledger::new(1000);
+        ledger.bought(100, once(10));
+        assert_eq!(ledger.step(Event::Close(presented(last))), Ok(Answer::Closing));
+        let close = ledger.submitted().unwrap();
+        assert_eq!((what(close), ledger.status()), ((Payment::Close, taken, 0), Status::Closing(Reason::Asked)));
+        // Asked again, it is the same.
+        ledger.again(Event::Close(presented(last)));
+        assert_eq!(ledger.submitted(), Some(close));
+        assert_eq!(ledger.conclude(close, DONE), Answer::Closed(TRANSACTION));
+        for last in [last, 0, 100] {
+            assert_eq!(ledger.step(Event::Close(presented(last))), Ok(Answer::Closed(TRANSACTION)));
+            assert_eq!(ledger.effects, []);
+        }
+        assert_eq!(ledger.step(Event::Concluded(close, DONE)), Ok(Answer::Closed(TRANSACTION)));
+        ledger.refuses(Event::Voucher(presented(200), None), Refusal::Closed);
+    }
+}
+
+#[test]
+fn the_end_of_a_channel_that_bought_nothing() {
+    let mut ledger = Ledger::new(1000);
+    assert_eq!(ledger.step(Event::Close(presented(0))), Ok(Answer::Closing));
+    assert_eq!(what(ledger.submitted().unwrap()), (Payment::Close, 0, 0));
+}
+
+#[test]
+fn the_end_waits_for_a_settlement_that_is_on_its_way() {
+    let mut ledger = Ledger::new(10_000);
+    ledger.bought(1000, once(1000));
+    let settle = ledger.wake().unwrap();
+    assert_eq!(ledger.step(Event::Close(presented(1500))), Ok(Answer::Closing));
+    assert_eq!(ledger.submitted(), Some(settle));
+    ledger.conclude(settle, DONE);
+    ledger.step(Event::Woken).unwrap();
+    assert_eq!(what(ledger.submitted().unwrap()), (Payment::Close, 1500, 0));
+}
+
+#[test]
+fn a_close_that_is_refused_begins_nothing() {
+    let mut ledger = Ledger::new(10_000);
+    ledger.bought(1000, once(1000));
+    ledger.pass(MATURITY);
+    let foreign = Presented { source: Some(STRANGER), ..presented(1000) };
+    for (close, refusal) in [(foreign, Refusal::ForeignSource), (presented(10_001), Refusal::ExceedsDeposit)] {
+        assert_eq!(ledger.step(Event::Close(close)), Err(refusal));
+        assert_eq!(ledger.submitted(), None);
+    }
+    ledger.observe(ABSENT);
+    assert_eq!(ledger.step(Event::Close(presented(1000))), Err(Refusal::Suspended));
+    assert_eq!(ledger.submitted(), None);
+}
+
+#[test]
+fn a_failed_close_is_tried_again_and_may_be_asked_for_at_once() {
+    let mut ledger = Ledger::new(1000);
+    ledger.bought(100, once(10));
+    ledger.step(Event::Close(presented(100))).unwrap();
+    let first = ledger.submitted().unwrap();
+    ledger.conclude(first, REVERTED);
+    assert_eq!(ledger.status(), Status::Closing(Reason::Asked));
+    let mut asked = ledger.clone();
+    let second = loop {
+        if let Some(second) = ledger.wake() {
+            break second;
+        }
+    };
+    assert_eq!(what(second), (Payment::Close, 100, 1));
+    asked.step(Event::Close(presented(120))).unwrap();
+    assert_eq!(asked.submitted().map(what), Some((Payment::Close, 120, 1)));
+}
+
+#[test]
+fn a_closed_channel_rests() {
+    let mut ledger = Ledger::new(10_000);
+    let booking = ledger.bought(1000, once(100));
+    let sale = ledger.bought(1100, stream(10, 8));
+    ledger.step(Event::Close(presented(1500))).unwrap();
+    let close = ledger.submitted().unwrap();
+    ledger.conclude(close, DONE);
+    ledger.step(Event::Woken).unwrap();
+    let closed = ledger.channel.clone();
+    for event in [
+        Event::Woken,
+        credit(booking, 100, 1000),
+        Event::End { sale, delivered: 0 },
+        Event::Observed(on_chain(1000, 0)),
+        Event::Observed(requested(on_chain(1000, 0))),
+        Event::Observed(FINALIZED),
+        Event::Observed(ABSENT),
+        Event::Concluded(close, REVERTED),
+        Event::Close(presented(2000)),
+    ] {
+        let _ = ledger.step(event);
+        assert_eq!(ledger.effects, []);
+    }
+    assert_eq!(ledger.channel, closed);
+    ledger.pass(10 * DAY);
+    ledger.step(Event::Woken).unwrap();
+    assert_eq!(ledger.effects, []);
+}
+
+/// However fast vouchers come, settlements keep up with what is delivered.
+#[test]
+fn a_busy_channel_is_settled_all_the_time() {
+    let mut ledger = Ledger::new(1_000_000_000);
+    let mut settlements = 0;
+    for index in 1..=10_000_u128 {
+        ledger.bought(index * 10, once(10));
+        ledger.pass(Duration::from_millis(100));
+        if ledger.alarm.is_some_and(|at| at <= ledger.now) {
+            let now = ledger.now;
+            settlements += ledger.run(now).len();
+        }
+        // What was booked a window and two buckets ago could be settled, but for the least amount and what lies between vouchers.
+        let booked = index.saturating_sub(500) * 10;
+        assert!(ledger.settled() + 2 * 1000 + 2500 >= booked, "{} of {booked} after {index}", ledger.settled());
+    }
+    assert!((40..=110).contains(&settlements), "{settlements}");
+}

@@ -1,0 +1,61 @@
+//! The state of a channel is bounded, however many vouchers pass.
+
+use super::fixture::*;
+use super::properties::MOST_BYTES;
+use mpp_edge::channel::{Event, Kind, Order};
+use std::time::Duration;
+
+fn bytes(ledger: &Ledger) -> usize {
+    serde_json::to_string(&ledger.channel).unwrap().len()
+}
+
+/// What is stored after so many purchases, each with its own voucher, ten per second.
+fn after(vouchers: u128, order: Order) -> usize {
+    let mut ledger = Ledger::new(1_000_000_000_000);
+    for index in 1..=vouchers {
+        ledger.bought(index * 10_000, order);
+        ledger.pass(Duration::from_millis(100));
+        if ledger.alarm.is_some_and(|at| at <= ledger.now) {
+            let now = ledger.now;
+            ledger.run(now);
+        }
+    }
+    bytes(&ledger)
+}
+
+#[test]
+fn ten_thousand_vouchers_take_little_more_than_ten() {
+    for (name, order, most) in [("draw-down", draw_down(10_000), 3_500), ("once", once(10_000), 4_500)] {
+        let [ten, thousand, ten_thousand] = [10, 1_000, 10_000].map(|vouchers| after(vouchers, order));
+        println!("{name}: {ten} bytes after 10 vouchers, {thousand} after 1 000, {ten_thousand} after 10 000");
+        assert!(ten_thousand <= most, "{ten_thousand}");
+        assert!(ten_thousand - thousand <= 200, "digits only");
+    }
+}
+
+/// Everything that is remembered, as much of it as there can be, with the largest numbers.
+#[test]
+fn at_its_worst() {
+    let mut ledger = Ledger::new(u128::MAX);
+    let base = u128::MAX / 2;
+    // Vouchers that come out of order, with keys; every other one fails.
+    let bookings: Vec<u64> = (0..1100_u128)
+        .map(|index| {
+            let name = u8::try_from(index % 251).unwrap();
+            let booking = ledger.bought(base + index, Order { key: Some(key(name, 1)), ..once(base / 2048) });
+            ledger.pass(Duration::from_millis(36));
+            booking
+        })
+        .collect();
+    for (booking, index) in bookings.iter().zip(0..).filter(|(_, index)| index % 2 == 0) {
+        ledger.credit(*booking, base / 2048, index);
+    }
+    for index in 0..40 {
+        ledger.bought(base + 2000 + index, Order { most: 1_000_000, kind: Kind::Metered, ..once(base / 1_000_000_000) });
+    }
+    ledger.pass(Duration::from_secs(2));
+    ledger.step(Event::Woken).unwrap();
+    let worst = bytes(&ledger);
+    println!("{worst} bytes at its worst");
+    assert!((15_000..MOST_BYTES).contains(&worst), "{worst}");
+}

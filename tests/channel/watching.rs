@@ -1,0 +1,399 @@
+//! What the chain shows: taking channels on, settlements and ends by others, requests to close, reorganisations.
+
+use super::fixture::*;
+use mpp_edge::channel::{Answer, Channel, Effect, Event, Expected, Operation, Payment, Reason, Refusal, Status, Unfit};
+use mpp_edge::evm::Address;
+use mpp_edge::evm::escrow::{EscrowFacts, OnChain};
+use mpp_edge::settlement::{Failure, Verdict};
+use mpp_edge::time::{Timestamp, UnixSeconds};
+use std::time::Duration;
+
+fn taken(operation: Operation) -> (Payment, u128) {
+    (operation.payment, operation.payout.voucher.cumulative.base_units())
+}
+
+/// The alarm goes off, whatever is asked of the chain is answered so, until something is submitted.
+fn wake_until_submitted(ledger: &mut Ledger, shown: OnChain) -> Option<Operation> {
+    for _ in 0..5 {
+        ledger.alarm?;
+        let submitted = ledger.wake();
+        if ledger.effects.contains(&Effect::Inspect) {
+            ledger.observe(shown);
+        }
+        if submitted.is_some() {
+            return submitted;
+        }
+    }
+    None
+}
+
+#[test]
+fn what_is_not_taken_on() {
+    let fit = on_chain(1000, 0);
+    let adopt = |on_chain: OnChain, facts: EscrowFacts| {
+        Channel::adopt(ID, &on_chain, &facts, &EXPECTED, Timestamp::from_millis(START * 1000)).map(|channel| channel.status())
+    };
+    assert_eq!(adopt(fit, FACTS), Ok(Status::Open));
+    for (unfit, why) in [
+        (ABSENT, Unfit::Absent),
+        (FINALIZED, Unfit::Finalized),
+        (OnChain { finalized: true, ..fit }, Unfit::Finalized),
+        (OnChain { payee: STRANGER, ..fit }, Unfit::OtherPayee),
+        (OnChain { token: STRANGER, ..fit }, Unfit::OtherToken),
+        (requested(fit), Unfit::CloseRequested),
+        (on_chain(9, 0), Unfit::TooSmall),
+        (on_chain(1000, 991), Unfit::TooSmall),
+        (on_chain(1000, 1000), Unfit::TooSmall),
+        (on_chain(1000, 1001), Unfit::TooSmall),
+    ] {
+        assert_eq!(adopt(unfit, FACTS), Err(why));
+    }
+    assert_eq!(adopt(on_chain(1000, 990), FACTS), Ok(Status::Open));
+    let short = EscrowFacts { grace_period: Duration::from_secs(599), ..FACTS };
+    assert_eq!(adopt(fit, short), Err(Unfit::GracePeriod));
+    let just = EscrowFacts { grace_period: Duration::from_secs(600), ..FACTS };
+    assert_eq!(adopt(fit, just), Ok(Status::Open));
+    let other = EscrowFacts { separator: ID, ..FACTS };
+    assert_eq!(adopt(fit, other), Err(Unfit::OtherDomain));
+    let expected = Expected { escrow: STRANGER, ..EXPECTED };
+    let channel = Channel::adopt(ID, &fit, &FACTS, &expected, Timestamp::from_millis(0)).unwrap();
+    assert_eq!((channel.escrow(), channel.payer(), channel.signer(), channel.id()), (STRANGER, PAYER, SIGNER, ID));
+}
+
+#[test]
+fn only_a_wrong_configuration_has_no_answer_for_the_client() {
+    for (unfit, status) in [
+        (Unfit::Absent, Some(410)),
+        (Unfit::Finalized, Some(410)),
+        (Unfit::CloseRequested, Some(410)),
+        (Unfit::OtherPayee, Some(402)),
+        (Unfit::OtherToken, Some(402)),
+        (Unfit::TooSmall, Some(402)),
+        (Unfit::GracePeriod, None),
+        (Unfit::OtherDomain, None),
+    ] {
+        assert_eq!(unfit.problem().map(|problem| problem.kind.status()), status, "{unfit:?}");
+    }
+}
+
+#[test]
+fn what_is_settled_was_sold_before() {
+    let mut ledger = Ledger::adopted(&on_chain(1000, 300));
+    assert_eq!((ledger.counters(), ledger.settled()), ((300, 300, 300), 300));
+    for cumulative in [300, 100] {
+        assert_eq!(ledger.buy(cumulative, once(0)), Err(Refusal::Insufficient));
+    }
+    assert_eq!(ledger.counters(), (300, 300, 300));
+    assert_eq!(ledger.buy(305, once(10)), Err(Refusal::Insufficient));
+    ledger.bought(310, once(10));
+    let until = ledger.now.saturating_add(2 * POLICY.settle_after);
+    assert_eq!(ledger.run(until).into_iter().map(taken).collect::<Vec<_>>(), [(Payment::Settle, 310)]);
+}
+
+#[test]
+fn another_gateway_of_the_payee_has_settled() {
+    // (settled, then: accepted, spent, delivered), where 500 is accepted, 200 spent and 100 delivered.
+    for (settled, counters) in
+        [(50, (500, 200, 100)), (100, (500, 200, 100)), (150, (500, 200, 200)), (300, (500, 300, 300)), (900, (900, 900, 900))]
+    {
+        let mut ledger = Ledger::new(1000);
+        ledger.bought(100, once(100));
+        ledger.pass(MATURITY);
+        let booking = ledger.bought(500, once(100));
+        ledger.observe(on_chain(1000, settled));
+        assert_eq!((ledger.counters(), ledger.settled()), (counters, settled));
+        ledger.again(Event::Observed(on_chain(1000, settled)));
+        // What is settled cannot be given back.
+        ledger.credit(booking, 100, 500);
+        assert_eq!(ledger.counters().1, if settled <= 100 { 100 } else { counters.1 });
+        ledger.bought(1000, once(100));
+    }
+}
+
+#[test]
+fn somebody_has_ended_it() {
+    let mut ledger = Ledger::new(1000);
+    ledger.bought(500, once(500));
+    ledger.observe(FINALIZED);
+    assert_eq!(ledger.status(), Status::Closed { transaction: None });
+    ledger.refuses(Event::Close(presented(500)), Refusal::Closed);
+    ledger.again(Event::Observed(FINALIZED));
+    // An alarm that was set before finds nothing to do.
+    assert_eq!((ledger.wake(), ledger.alarm), (None, None));
+}
+
+#[test]
+fn our_own_end_is_seen_before_it_is_told() {
+    let mut ledger = Ledger::new(1000);
+    ledger.bought(500, once(500));
+    ledger.step(Event::Close(presented(500))).unwrap();
+    let close = ledger.submitted().unwrap();
+    ledger.observe(FINALIZED);
+    assert_eq!(ledger.status(), Status::Closing(Reason::Asked));
+    assert_eq!(ledger.conclude(close, DONE), Answer::Closed(TRANSACTION));
+    assert_eq!(ledger.status(), Status::Closed { transaction: Some(TRANSACTION) });
+}
+
+#[test]
+fn a_settlement_on_its_way_ends_with_the_channel() {
+    let mut ledger = Ledger::new(1000);
+    ledger.bought(1000, once(1000));
+    let settle = ledger.wake().unwrap();
+    ledger.observe(FINALIZED);
+    assert_eq!((ledger.status(), ledger.channel.operation()), (Status::Closed { transaction: None }, None));
+    ledger.again(Event::Concluded(settle, REVERTED));
+}
+
+/// Whoever was faster: our close can only fail from then on.
+#[test]
+fn somebody_has_ended_it_while_our_end_was_on_its_way() {
+    for (first_shown, verdict) in [
+        (true, Verdict::Failed(Failure::UsedElsewhere)),
+        (true, REVERTED),
+        (false, Verdict::Failed(Failure::UsedElsewhere)),
+        (false, REVERTED),
+    ] {
+        let mut ledger = Ledger::new(1000);
+        ledger.bought(500, once(500));
+        ledger.observe(requested(on_chain(1000, 0)));
+        let close = ledger.wake().unwrap();
+        if first_shown {
+            ledger.observe(FINALIZED);
+        }
+        ledger.conclude(close, verdict);
+        let mut tries = 0;
+        while let Some(again) = wake_until_submitted(&mut ledger, FINALIZED) {
+            tries += 1;
+            assert!(tries < 3, "it never ends");
+            if ledger.channel.operation() == Some(again) {
+                ledger.conclude(again, REVERTED);
+            }
+        }
+        assert_eq!((ledger.status(), ledger.alarm), (Status::Closed { transaction: None }, None));
+    }
+}
+
+#[test]
+fn a11_a_request_to_close_freezes_and_brings_the_best_voucher() {
+    let mut ledger = Ledger::new(1000);
+    ledger.bought(100, once(100));
+    ledger.voucher(400).unwrap();
+    let sale = ledger.bought(500, stream(10, 8));
+    ledger.observe(requested(on_chain(1000, 0)));
+    assert_eq!(ledger.status(), Status::Closing(Reason::Requested));
+    assert_eq!(ledger.alarm, Some(ledger.now), "at once");
+    ledger.refuses(Event::Voucher(presented(600), Some(once(10))), Refusal::Closing);
+    ledger.end(sale, 3);
+    let close = ledger.wake().unwrap();
+    assert_eq!(taken(close), (Payment::Close, 500));
+    ledger.again(Event::Observed(requested(on_chain(1000, 0))));
+    ledger.conclude(close, DONE);
+    assert_eq!(ledger.status(), Status::Closed { transaction: Some(TRANSACTION) });
+}
+
+#[test]
+fn a_request_while_a_settlement_is_on_its_way() {
+    for verdict in [DONE, REVERTED] {
+        let mut ledger = Ledger::new(10_000);
+        ledger.bought(1000, once(1000));
+        let settle = ledger.wake().unwrap();
+        ledger.bought(1200, once(100));
+        ledger.observe(requested(on_chain(10_000, 0)));
+        ledger.conclude(settle, verdict);
+        let (since, settled) = (ledger.now, ledger.settled());
+        let close = wake_until_submitted(&mut ledger, requested(on_chain(10_000, settled))).unwrap();
+        assert_eq!(taken(close), (Payment::Close, 1200));
+        assert!(ledger.now.since(since) <= 2 * RETRY);
+    }
+}
+
+#[test]
+fn where_nothing_is_at_risk_the_payer_withdraws_by_itself() {
+    let mut unused = Ledger::new(1000);
+    let mut settled = Ledger::new(1000);
+    settled.bought(1000, once(1000));
+    let until = settled.now.saturating_add(2 * MATURITY);
+    assert_eq!(settled.run(until).len(), 1);
+    settled.alarm = None;
+    unused.observe(requested(on_chain(1000, 0)));
+    settled.observe(requested(on_chain(1000, 1000)));
+    for mut ledger in [unused, settled] {
+        assert_eq!((ledger.status(), ledger.alarm), (Status::Closing(Reason::Requested), None));
+        ledger.step(Event::Woken).unwrap();
+        assert_eq!(ledger.effects, []);
+        ledger.observe(FINALIZED);
+        assert_eq!(ledger.status(), Status::Closed { transaction: None });
+    }
+}
+
+#[test]
+fn a_request_is_taken_back_by_a_top_up() {
+    let mut ledger = Ledger::new(1000);
+    ledger.bought(500, once(500));
+    ledger.observe(requested(on_chain(1000, 0)));
+    let mut begun = ledger.clone();
+    ledger.observe(on_chain(2000, 0));
+    assert_eq!(ledger.status(), Status::Open);
+    ledger.bought(1500, once(500));
+    // What was begun ends.
+    let close = begun.wake().unwrap();
+    begun.observe(on_chain(2000, 0));
+    assert_eq!((begun.status(), begun.channel.operation()), (Status::Closing(Reason::Requested), Some(close)));
+    begun.conclude(close, DONE);
+    assert_eq!(begun.status(), Status::Closed { transaction: Some(TRANSACTION) });
+}
+
+#[test]
+fn what_the_payer_asked_us_is_not_taken_back_by_a_top_up() {
+    let mut ledger = Ledger::new(1000);
+    ledger.bought(500, once(500));
+    ledger.step(Event::Close(presented(500))).unwrap();
+    ledger.conclude(ledger.channel.operation().unwrap(), REVERTED);
+    ledger.observe(requested(on_chain(1000, 0)));
+    ledger.observe(on_chain(2000, 0));
+    assert_eq!(ledger.status(), Status::Closing(Reason::Asked));
+    assert_eq!(wake_until_submitted(&mut ledger, on_chain(2000, 0)).map(taken), Some((Payment::Close, 500)));
+}
+
+#[test]
+fn a18_a_settlement_that_is_taken_back_is_made_again() {
+    let mut ledger = Ledger::new(10_000);
+    ledger.bought(1000, once(1000));
+    let first = ledger.wake().unwrap();
+    ledger.conclude(first, DONE);
+    ledger.observe(on_chain(10_000, 1000));
+    ledger.bought(1100, once(100));
+    ledger.observe(on_chain(10_000, 0));
+    assert_eq!((ledger.settled(), ledger.counters()), (0, (1100, 1100, 1000)));
+    ledger.again(Event::Observed(on_chain(10_000, 0)));
+    let second = ledger.wake().unwrap();
+    assert_eq!(taken(second), (Payment::Settle, 1000));
+    assert_ne!(first, second);
+    // The chain brings the first back meanwhile: both ends are the same.
+    ledger.observe(on_chain(10_000, 1000));
+    ledger.again(Event::Concluded(first, DONE));
+    ledger.conclude(second, DONE);
+    assert_eq!(ledger.settled(), 1000);
+}
+
+#[test]
+fn a_settlement_on_its_way_is_not_begun_again_by_a_reorganisation() {
+    let mut ledger = Ledger::new(10_000);
+    ledger.bought(1000, once(1000));
+    let settle = ledger.wake().unwrap();
+    ledger.observe(on_chain(10_000, 1000));
+    ledger.observe(on_chain(10_000, 0));
+    assert_eq!(ledger.channel.operation(), Some(settle));
+    assert_eq!(ledger.wake(), Some(settle));
+    ledger.conclude(settle, DONE);
+    assert_eq!(ledger.settled(), 1000);
+}
+
+#[test]
+fn a18_an_opening_that_is_taken_back_suspends() {
+    let mut ledger = Ledger::new(1000);
+    ledger.bought(500, once(100));
+    ledger.observe(ABSENT);
+    assert_eq!(ledger.status(), Status::Suspended);
+    ledger.refuses(Event::Voucher(presented(600), Some(once(10))), Refusal::Suspended);
+    ledger.refuses(Event::Close(presented(600)), Refusal::Suspended);
+    ledger.observe(on_chain(1000, 0));
+    assert_eq!((ledger.status(), ledger.counters()), (Status::Open, (500, 100, 0)));
+    ledger.bought(600, once(100));
+}
+
+#[test]
+fn an_addition_that_is_taken_back_suspends_when_it_was_relied_on() {
+    let mut ledger = Ledger::new(1000);
+    ledger.bought(500, once(100));
+    ledger.observe(on_chain(2000, 0));
+    let mut relied_on = ledger.clone();
+    relied_on.bought(1500, once(100));
+    for (mut ledger, status) in [(ledger, Status::Open), (relied_on, Status::Suspended)] {
+        ledger.observe(on_chain(1000, 0));
+        assert_eq!(ledger.status(), status);
+        ledger.observe(on_chain(2000, 0));
+        assert_eq!(ledger.status(), Status::Open);
+    }
+}
+
+#[test]
+fn a_suspended_channel_whose_payer_asks_for_the_end_is_closing() {
+    let mut ledger = Ledger::new(1000);
+    ledger.bought(500, once(100));
+    ledger.observe(ABSENT);
+    ledger.observe(requested(on_chain(1000, 0)));
+    assert_eq!(ledger.status(), Status::Closing(Reason::Requested));
+    assert_eq!(ledger.wake().map(taken), Some((Payment::Close, 500)));
+}
+
+#[test]
+fn an_opening_that_is_taken_back_during_a_request_suspends() {
+    let mut ledger = Ledger::new(1000);
+    ledger.bought(500, once(100));
+    ledger.observe(requested(on_chain(1000, 0)));
+    ledger.observe(ABSENT);
+    assert_eq!(ledger.status(), Status::Suspended);
+
+    // One reorganisation takes an addition and a request back.
+    let mut ledger = Ledger::new(1000);
+    ledger.observe(on_chain(2000, 0));
+    ledger.bought(1500, once(100));
+    ledger.observe(requested(on_chain(2000, 0)));
+    ledger.observe(on_chain(1000, 0));
+    assert_eq!(ledger.status(), Status::Suspended);
+}
+
+/// The escrow takes no voucher above the deposit; a smaller one is better than none.
+#[test]
+fn the_end_takes_no_more_than_the_deposit() {
+    let relied_on = || {
+        let mut ledger = Ledger::new(1000);
+        ledger.bought(500, once(100));
+        ledger.observe(on_chain(2000, 0));
+        ledger.bought(1500, once(100));
+        ledger
+    };
+    let mut requesting = relied_on();
+    requesting.observe(requested(on_chain(1000, 0)));
+    let mut suspended = relied_on();
+    suspended.observe(on_chain(1000, 0));
+    suspended.observe(requested(on_chain(1000, 0)));
+    let mut asked = relied_on();
+    asked.step(Event::Close(presented(1500))).unwrap();
+    asked.conclude(asked.channel.operation().unwrap(), REVERTED);
+    asked.observe(on_chain(1000, 0));
+    for mut ledger in [requesting, suspended, asked] {
+        let shown = OnChain { close_requested_at: UnixSeconds::new(START), ..on_chain(1000, 0) };
+        assert_eq!(wake_until_submitted(&mut ledger, shown).map(taken), Some((Payment::Close, 500)), "{:?}", ledger.status());
+    }
+}
+
+#[test]
+fn an_end_for_which_no_voucher_is_good_waits_for_the_chain() {
+    // Taken back is everything that was deposited, or all but less than the smallest voucher.
+    for shown in [ABSENT, on_chain(400, 0)] {
+        let mut ledger = Ledger::new(1000);
+        ledger.bought(500, once(100));
+        ledger.step(Event::Close(presented(500))).unwrap();
+        ledger.conclude(ledger.channel.operation().unwrap(), REVERTED);
+        ledger.observe(shown);
+        let mut wakes = 0;
+        while ledger.alarm.is_some_and(|at| at <= Timestamp::from_millis((START + 600) * 1000)) {
+            assert_eq!(ledger.wake().map(taken), None);
+            if ledger.effects.contains(&Effect::Inspect) {
+                ledger.observe(shown);
+            }
+            wakes += 1;
+            assert!(wakes <= 40, "woken all the time");
+        }
+        ledger.observe(on_chain(1000, 0));
+        assert_eq!(wake_until_submitted(&mut ledger, on_chain(1000, 0)).map(taken), Some((Payment::Close, 500)));
+    }
+}
+
+#[test]
+fn the_signer_of_the_chain_is_the_payer_or_the_authorized() {
+    assert_eq!(on_chain(1, 0).signer(), SIGNER);
+    assert_eq!(OnChain { authorized_signer: Address::ZERO, ..on_chain(1, 0) }.signer(), PAYER);
+}
