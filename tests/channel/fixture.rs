@@ -185,6 +185,21 @@ impl Ledger {
         self.submitted()
     }
 
+    /// The alarm goes off until something is submitted. Who asks what the chain shows is told `shown`.
+    pub(crate) fn submits(&mut self, shown: OnChain) -> Option<Operation> {
+        for _ in 0..5 {
+            self.alarm?;
+            let submitted = self.wake();
+            if self.effects.contains(&Effect::Inspect) {
+                self.observe(shown);
+            }
+            if submitted.is_some() {
+                return submitted;
+            }
+        }
+        None
+    }
+
     /// The alarm goes off until nothing is left to be done before `until`. What is submitted is done.
     pub(crate) fn run(&mut self, until: Timestamp) -> Vec<Operation> {
         let mut done = Vec::new();

@@ -236,12 +236,9 @@ impl World {
     fn repeat(&self, event: &Event, answer: Result<Answer, Refusal>) -> Result<(), String> {
         let Ledger { channel, policy, now, .. } = &self.ledger;
         let (after, outcome) = channel.clone().step(event.clone(), policy, *now);
-        match answer {
-            // Work goes on when it is woken, and replays are counted.
-            _ if *event == Event::Woken => return Ok(()),
-            Ok(Answer::Bought(Bought { replayed: true, .. })) => return Ok(()),
-            // A key that was looked for in vain stands for something now: not in a repetition.
-            _ => {}
+        // Work goes on when it is woken, and replays are counted.
+        if *event == Event::Woken || matches!(answer, Ok(Answer::Bought(Bought { replayed: true, .. }))) {
+            return Ok(());
         }
         let closed = matches!(after.status(), Status::Closed { .. });
         if after != *channel {
@@ -260,11 +257,13 @@ pub(crate) const MOST_BYTES: usize = 40 * 1024;
 fn reads_back(channel: &Channel) -> Result<(), String> {
     let json = serde_json::to_string(channel).unwrap();
     let read: Channel = serde_json::from_str(&json).map_err(|error| error.to_string())?;
-    match () {
-        () if read != *channel => Err("stored and read, it is another".into()),
-        () if json.len() > MOST_BYTES => Err(format!("it takes {} bytes", json.len())),
-        () => Ok(()),
+    if read != *channel {
+        return Err("stored and read, it is another".into());
     }
+    if json.len() > MOST_BYTES {
+        return Err(format!("it takes {} bytes", json.len()));
+    }
+    Ok(())
 }
 
 proptest! {

@@ -138,18 +138,11 @@ fn one_that_failed_is_another_when_it_is_tried_again() {
         // Not at once, and after a look at the chain.
         ledger.step(Event::Woken).unwrap();
         assert_eq!(ledger.submitted(), None);
-        let mut looked = false;
-        let second = loop {
-            let submitted = ledger.wake();
-            if ledger.effects.contains(&Effect::Inspect) {
-                looked = true;
-                ledger.observe(on_chain(10_000, 0));
-            }
-            if let Some(second) = submitted {
-                break second;
-            }
-        };
-        assert!(looked);
+        while ledger.alarm.is_some() && !ledger.effects.contains(&Effect::Inspect) {
+            assert_eq!(ledger.wake(), None, "it looks first");
+        }
+        ledger.observe(on_chain(10_000, 0));
+        let second = ledger.submits(on_chain(10_000, 0)).unwrap();
         assert!(ledger.now.since(failed) >= RETRY && ledger.now.since(failed) <= 2 * RETRY);
         assert_eq!(what(second), (Payment::Settle, 1000, 1));
         // The end of the first is no news.
@@ -276,11 +269,7 @@ fn a_failed_close_is_tried_again_and_may_be_asked_for_at_once() {
     ledger.conclude(first, REVERTED);
     assert_eq!(ledger.status(), Status::Closing(Reason::Asked));
     let mut asked = ledger.clone();
-    let second = loop {
-        if let Some(second) = ledger.wake() {
-            break second;
-        }
-    };
+    let second = ledger.submits(on_chain(1000, 0)).unwrap();
     assert_eq!(what(second), (Payment::Close, 100, 1));
     asked.step(Event::Close(presented(120))).unwrap();
     assert_eq!(asked.submitted().map(what), Some((Payment::Close, 120, 1)));

@@ -12,21 +12,6 @@ fn taken(operation: Operation) -> (Payment, u128) {
     (operation.payment, operation.payout.voucher.cumulative.base_units())
 }
 
-/// The alarm goes off, whatever is asked of the chain is answered so, until something is submitted.
-fn wake_until_submitted(ledger: &mut Ledger, shown: OnChain) -> Option<Operation> {
-    for _ in 0..5 {
-        ledger.alarm?;
-        let submitted = ledger.wake();
-        if ledger.effects.contains(&Effect::Inspect) {
-            ledger.observe(shown);
-        }
-        if submitted.is_some() {
-            return submitted;
-        }
-    }
-    None
-}
-
 #[test]
 fn what_is_not_taken_on() {
     let fit = on_chain(1000, 0);
@@ -162,7 +147,7 @@ fn somebody_has_ended_it_while_our_end_was_on_its_way() {
         }
         ledger.conclude(close, verdict);
         let mut tries = 0;
-        while let Some(again) = wake_until_submitted(&mut ledger, FINALIZED) {
+        while let Some(again) = ledger.submits(FINALIZED) {
             tries += 1;
             assert!(tries < 3, "it never ends");
             if ledger.channel.operation() == Some(again) {
@@ -201,7 +186,7 @@ fn a_request_while_a_settlement_is_on_its_way() {
         ledger.observe(requested(on_chain(10_000, 0)));
         ledger.conclude(settle, verdict);
         let (since, settled) = (ledger.now, ledger.settled());
-        let close = wake_until_submitted(&mut ledger, requested(on_chain(10_000, settled))).unwrap();
+        let close = ledger.submits(requested(on_chain(10_000, settled))).unwrap();
         assert_eq!(taken(close), (Payment::Close, 1200));
         assert!(ledger.now.since(since) <= 2 * RETRY);
     }
@@ -252,7 +237,7 @@ fn what_the_payer_asked_us_is_not_taken_back_by_a_top_up() {
     ledger.observe(requested(on_chain(1000, 0)));
     ledger.observe(on_chain(2000, 0));
     assert_eq!(ledger.status(), Status::Closing(Reason::Asked));
-    assert_eq!(wake_until_submitted(&mut ledger, on_chain(2000, 0)).map(taken), Some((Payment::Close, 500)));
+    assert_eq!(ledger.submits(on_chain(2000, 0)).map(taken), Some((Payment::Close, 500)));
 }
 
 #[test]
@@ -365,7 +350,7 @@ fn the_end_takes_no_more_than_the_deposit() {
     asked.observe(on_chain(1000, 0));
     for mut ledger in [requesting, suspended, asked] {
         let shown = OnChain { close_requested_at: UnixSeconds::new(START), ..on_chain(1000, 0) };
-        assert_eq!(wake_until_submitted(&mut ledger, shown).map(taken), Some((Payment::Close, 500)), "{:?}", ledger.status());
+        assert_eq!(ledger.submits(shown).map(taken), Some((Payment::Close, 500)), "{:?}", ledger.status());
     }
 }
 
@@ -388,7 +373,7 @@ fn an_end_for_which_no_voucher_is_good_waits_for_the_chain() {
             assert!(wakes <= 40, "woken all the time");
         }
         ledger.observe(on_chain(1000, 0));
-        assert_eq!(wake_until_submitted(&mut ledger, on_chain(1000, 0)).map(taken), Some((Payment::Close, 500)));
+        assert_eq!(ledger.submits(on_chain(1000, 0)).map(taken), Some((Payment::Close, 500)));
     }
 }
 
