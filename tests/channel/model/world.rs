@@ -107,7 +107,7 @@ pub(super) struct World {
     pub(super) ledger: Channel,
     pub(super) alarm: Option<Timestamp>,
     pub(super) chain: Chain,
-    /// What the watch has told last.
+    /// What the watch has told last, unless the ledger has learned something by itself since.
     pub(super) seen: Option<OnChain>,
     pub(super) bookings: Vec<Booking>,
     pub(super) sales: Vec<Sale>,
@@ -217,7 +217,10 @@ impl World {
     pub(super) fn perform(&mut self, effects: &[Effect]) -> Checked {
         for effect in effects {
             match effect {
-                Effect::Inspect => self.note(&Event::Observed(self.shown()))?,
+                Effect::Inspect => {
+                    self.note(&Event::Observed(self.shown()))?;
+                    self.seen = None;
+                }
                 Effect::Submit(operation) => self.submit(*operation)?,
                 Effect::WakeAt(_) => {}
             }
@@ -248,7 +251,6 @@ impl World {
 
     /// Tells the ledger how an operation ended.
     pub(super) fn conclude(&mut self, operation: Operation, good: bool) -> Checked {
-        // It has learned something by itself: what the watch has told it does not count any more.
         self.seen = None;
         self.note(&Event::Concluded(operation, Entry::verdict(good)))
     }
