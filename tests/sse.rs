@@ -60,10 +60,10 @@ fn split<'c>(chunks: impl IntoIterator<Item = &'c [u8]>, limit: usize) -> (Vec<C
             assert!(!too_long, "a block after one that was too long");
             match cuts.last_mut() {
                 Some((bytes, ..)) if *block.bytes == *b"\n" && bytes.ends_with(b"\r") => {
-                    assert!(!block.billable && block.reported_units().is_none());
+                    assert!(!block.billable && block.report().flatten().is_none());
                     bytes.push(b'\n');
                 }
-                _ => cuts.push((block.bytes.to_vec(), block.billable, block.reported_units())),
+                _ => cuts.push((block.bytes.to_vec(), block.billable, block.report().flatten())),
             }
         }
     }

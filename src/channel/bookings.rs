@@ -10,8 +10,9 @@ use serde::{Deserialize, Serialize};
 /// Buckets per delivery window.
 const BUCKETS: u32 = 8;
 
-/// Ranges of credited bookings remembered at the most. Those of an outage follow each other, and are one.
-const MAX_RANGES: usize = 64;
+/// Ranges of credited bookings remembered at the most; neighbours are one. More than that many scattered failures
+/// within one delivery window are not credited.
+const MAX_RANGES: usize = 512;
 
 /// See the module.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,7 +21,7 @@ pub(super) struct Bookings {
     next: u64,
     /// Oldest first.
     open: Vec<Bucket>,
-    /// Ids that were credited, as inclusive ranges.
+    /// Ids that were credited, as inclusive ranges in order.
     credited: Vec<(u64, u64)>,
 }
 
@@ -86,6 +87,11 @@ impl Bookings {
         self.credited.retain(|(_, last)| *last >= oldest);
     }
 
+    /// Something of a booking was delivered: it is not taken back any more.
+    pub(super) fn seal(&mut self, id: u64) {
+        let _ = insert(&mut self.credited, id);
+    }
+
     /// Takes a booking of `amount` back, unless it was already, or counts as delivered. Returns whether it was
     /// taken back now.
     pub(super) fn credit(&mut self, id: u64, amount: Amount) -> bool {
@@ -101,22 +107,21 @@ impl Bookings {
     }
 }
 
-/// Adds `id` to the ranges; `false` when it is there already, or there is no room.
+/// Adds `id` to ranges in order; `false` when it is there already, or there is no room.
 fn insert(ranges: &mut Vec<(u64, u64)>, id: u64) -> bool {
-    if ranges.iter().any(|(first, last)| (*first..=*last).contains(&id)) {
+    let after = ranges.partition_point(|(first, _)| *first <= id);
+    let before = after.checked_sub(1).and_then(|index| ranges.get(index)).copied();
+    let next = ranges.get(after).copied();
+    if before.is_some_and(|(_, last)| id <= last) {
         return false;
     }
-    if let Some((_, last)) = ranges.iter_mut().find(|(_, last)| last.checked_add(1) == Some(id)) {
-        *last = id;
-        return true;
+    let follows = before.filter(|(_, last)| last.checked_add(1) == Some(id));
+    let precedes = next.filter(|(first, _)| id.checked_add(1) == Some(*first));
+    let joined = (follows.map_or(id, |(first, _)| first), precedes.map_or(id, |(_, last)| last));
+    let replaced = after.saturating_sub(usize::from(follows.is_some()))..after.saturating_add(usize::from(precedes.is_some()));
+    if replaced.is_empty() && ranges.len() >= MAX_RANGES {
+        return false;
     }
-    if let Some((first, _)) = ranges.iter_mut().find(|(first, _)| id.checked_add(1) == Some(*first)) {
-        *first = id;
-        return true;
-    }
-    let room = ranges.len() < MAX_RANGES;
-    if room {
-        ranges.push((id, id));
-    }
-    room
+    ranges.splice(replaced, [joined]);
+    true
 }

@@ -2,7 +2,7 @@
 
 use super::bookings::Bookings;
 use super::held::Held;
-use super::idempotency::Keys;
+use super::idempotency::{Attempts, Keys};
 use super::sales::Sales;
 use super::used::Used;
 use super::{Answer, Channel, Reason, Refusal, Status};
@@ -124,6 +124,7 @@ impl Channel {
             bookings: Bookings::default(),
             sales: Sales::default(),
             keys: Keys::default(),
+            attempts: Attempts::default(),
             operation: None,
             epoch: 0,
             retry_at: None,
@@ -157,11 +158,15 @@ impl Channel {
         match self.status {
             Status::Open | Status::Suspended if requested => self.begin_closing(Reason::Requested, now),
             // The payer has added to the deposit, which takes the request back.
-            Status::Closing(Reason::Requested) if !requested && self.operation.is_none() => self.status = Status::Open,
-            Status::Open | Status::Suspended => self.status = if shown { Status::Open } else { Status::Suspended },
+            Status::Closing(Reason::Requested) if !requested && self.operation.is_none() => self.show(shown),
+            Status::Open | Status::Suspended => self.show(shown),
             Status::Closing(_) | Status::Closed { .. } => {}
         }
         Ok(Answer::Noted)
+    }
+
+    const fn show(&mut self, shown: bool) {
+        self.status = if shown { Status::Open } else { Status::Suspended };
     }
 
     /// The chain shows this much as settled. What exceeds our own count was sold elsewhere with the payer's voucher.
@@ -187,5 +192,6 @@ impl Channel {
         self.bookings.mature_all();
         self.sales.mature_all();
         self.keys.clear();
+        self.attempts.clear();
     }
 }

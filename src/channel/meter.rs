@@ -39,6 +39,11 @@ impl Meter {
         self.reserved.saturating_sub(self.delivered)
     }
 
+    /// All units reserved so far.
+    pub const fn reserved(&self) -> u64 {
+        self.reserved
+    }
+
     /// All units delivered so far.
     pub const fn delivered(&self) -> u64 {
         self.delivered

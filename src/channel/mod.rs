@@ -3,10 +3,10 @@
 //!
 //! What holds in every state that is not closed, and what the tests try to break:
 //!
-//! * `settled ≤ delivered ≤ spent ≤ accepted`, and `accepted ≤ deposit` unless the channel is suspended;
+//! * `settled ≤ delivered ≤ spent ≤ accepted`, and `accepted ≤ deposit` unless the channel is suspended or being closed;
 //! * `accepted` and `settled` never fall while the chain does not take back what it showed, `delivered` never
 //!   falls, and `spent` falls only by what was booked and is known not to have been delivered;
-//! * an event that is repeated changes nothing the second time;
+//! * an event that is repeated changes nothing the second time (a purchase is the same by its attempt);
 //! * the state is bounded, however many vouchers pass.
 //!
 //! `spent` is what was booked, before it is delivered. What was booked counts as delivered after the
@@ -43,7 +43,7 @@ use alloc::vec::Vec;
 use bookings::Bookings;
 use core::time::Duration;
 use held::Held;
-use idempotency::Keys;
+use idempotency::{Attempts, Keys};
 use sales::Sales;
 use serde::{Deserialize, Serialize};
 use used::Used;
@@ -111,6 +111,7 @@ pub struct Channel {
     bookings: Bookings,
     sales: Sales,
     keys: Keys,
+    attempts: Attempts,
     operation: Option<Operation>,
     epoch: u32,
     /// Not before this is a failed operation tried again.
@@ -144,7 +145,9 @@ pub enum Event {
         sale: u64,
         /// All units delivered so far.
         delivered: u64,
-        /// Units wanted besides those reserved.
+        /// All units it knows to be reserved.
+        reserved: u64,
+        /// Units wanted besides those; none only reports.
         wanted: u64,
     },
     /// A metered sale is over.
@@ -216,13 +219,13 @@ impl Channel {
     pub fn step(mut self, event: Event, policy: &Policy, now: Timestamp) -> (Self, Outcome) {
         self.bookings.mature(now);
         self.sales.mature(now);
-        let awake = matches!(event, Event::Woken | Event::Close(_));
+        let asks = matches!(event, Event::Woken | Event::Close(_));
         let mut effects = Vec::new();
         let answer = match event {
             Event::Voucher(presented, order) => self.present(&presented, order.as_ref(), policy, now),
             Event::Close(presented) => self.ask_to_close(&presented, now),
             Event::Credit { booking, amount, voucher } => self.credit(booking, amount, voucher),
-            Event::Draw { sale, delivered, wanted } => self.draw(sale, delivered, wanted, now),
+            Event::Draw { sale, delivered, reserved, wanted } => self.draw(sale, delivered, reserved, wanted, now),
             Event::End { sale, delivered } => self.end(sale, delivered),
             Event::Observed(on_chain) => self.observe(&on_chain, now),
             Event::Woken => {
@@ -231,7 +234,8 @@ impl Channel {
             }
             Event::Concluded(operation, verdict) => self.conclude(&operation, verdict, now),
         };
-        self.decide(policy, now, awake, &mut effects);
+        // Who is refused moves nothing.
+        self.decide(policy, now, asks && answer.is_ok(), &mut effects);
         (self, Outcome { answer, effects })
     }
 

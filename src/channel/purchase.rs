@@ -57,6 +57,8 @@ pub struct Order {
     pub reuse: Reuse,
     /// The request's idempotency key.
     pub key: Option<Key>,
+    /// Chosen at random by whoever asks: asking again with it, when the answer was lost, is asking once.
+    pub attempt: u64,
 }
 
 /// What was bought.
@@ -91,12 +93,7 @@ impl Channel {
         now: Timestamp,
     ) -> Result<Answer, Refusal> {
         self.check_signer(presented)?;
-        match self.status {
-            Status::Open => {}
-            Status::Suspended => return Err(Refusal::Suspended),
-            Status::Closing(_) => return Err(Refusal::Closing),
-            Status::Closed { .. } => return Err(Refusal::Closed),
-        }
+        self.check_usable()?;
         self.accept(presented.voucher, policy.min_delta)?;
         self.last_used = now;
         match order {
@@ -120,10 +117,15 @@ impl Channel {
     }
 
     fn buy(&mut self, voucher: Amount, order: &Order, policy: &Policy, now: Timestamp) -> Result<Bought, Refusal> {
+        if let Some(bought) = self.attempts.find(order.attempt) {
+            return Ok(bought);
+        }
         let cost = order.price.times(order.least);
         if let Some(key) = &order.key
             && let Some(booking) = self.keys.replay(key, cost)?
         {
+            // Else the first request, held back until it fails, would give the price back for what its repetition got.
+            self.bookings.seal(booking);
             return Ok(Bought { booking, units: 0, replayed: true });
         }
         let is_used = order.reuse == Reuse::Once && self.used.contains(voucher);
@@ -131,12 +133,18 @@ impl Channel {
         if is_used || available < cost {
             return Err(Refusal::Insufficient);
         }
+        if order.kind != Kind::Request && self.sales.is_full() {
+            return Err(Refusal::Busy);
+        }
         let units = order.most.min(available.units_at(order.price)).max(order.least);
         let booked = order.price.times(units);
         let booking = match order.kind {
             Kind::Request => self.bookings.book(booked, policy.delivery_window, now),
-            Kind::Metered | Kind::Stream => self.sales.begin(&mut self.bookings, order.price, units, order.kind == Kind::Stream, now),
+            Kind::Metered | Kind::Stream => self.bookings.next_id(),
         };
+        if order.kind != Kind::Request {
+            self.sales.begin(booking, order, voucher, units, now);
+        }
         self.spent = self.spent.saturating_add(booked);
         self.unsettled_since.get_or_insert(now);
         if order.reuse == Reuse::Once {
@@ -145,16 +153,43 @@ impl Channel {
         if let Some(key) = order.key {
             self.keys.remember(key, cost, booking, order.kind == Kind::Request);
         }
-        Ok(Bought { booking, units, replayed: false })
+        let bought = Bought { booking, units, replayed: false };
+        self.attempts.remember(order.attempt, bought);
+        Ok(bought)
     }
 
     pub(super) fn credit(&mut self, booking: u64, amount: Amount, voucher: Amount) -> Result<Answer, Refusal> {
         if self.bookings.credit(booking, amount) {
-            self.spent = self.spent.saturating_sub(amount);
-            self.used.remove(voucher);
-            self.keys.forget(booking);
+            self.take_back(amount);
+            self.free(booking, Some(voucher));
         }
         Ok(Answer::Noted)
+    }
+
+    /// What was booked and not delivered is the payer's again.
+    pub(super) fn take_back(&mut self, amount: Amount) {
+        self.spent = self.spent.saturating_sub(amount);
+        if self.spent <= self.settled {
+            self.unsettled_since = None;
+        }
+    }
+
+    /// Nothing of a purchase was delivered: its voucher and its key may buy anew.
+    pub(super) fn free(&mut self, booking: u64, voucher: Option<Amount>) {
+        if let Some(voucher) = voucher {
+            self.used.remove(voucher);
+        }
+        self.keys.forget(booking);
+    }
+
+    /// Whether anything can be bought or added.
+    pub const fn check_usable(&self) -> Result<(), Refusal> {
+        match self.status {
+            Status::Open => Ok(()),
+            Status::Suspended => Err(Refusal::Suspended),
+            Status::Closing(_) => Err(Refusal::Closing),
+            Status::Closed { .. } => Err(Refusal::Closed),
+        }
     }
 
     /// The least total that a next voucher must allow to buy for `price`.

@@ -25,6 +25,8 @@ pub enum Refusal {
     KeyOfAnother,
     /// The idempotency key was repeated too often, or stands for a metered sale.
     KeySpent,
+    /// As many metered sales are under way as there can be.
+    Busy,
     /// There is no such sale any more.
     NoSale,
 }
@@ -39,6 +41,7 @@ impl Refusal {
             Self::ForeignSource => (ProblemKind::VerificationFailed, "source: must be the channel's payer or its authorized signer"),
             Self::Closed => (ProblemKind::ChannelFinalized, "the channel is closed; open another"),
             Self::Closing => (ProblemKind::ChannelFinalized, "the channel is being closed; open another"),
+            Self::Busy => return Problem::unavailable("too many metered answers are under way on the channel"),
             Self::Suspended => return Problem::unavailable("the chain does not show the channel's deposit at the moment"),
             Self::ExceedsDeposit => {
                 (ProblemKind::AmountExceedsDeposit, "payload.cumulativeAmount: exceeds the channel's deposit; top it up first")

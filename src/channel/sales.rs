@@ -1,14 +1,13 @@
 //! Metered sales under way: units are reserved, reported as delivered, and what is left at the end goes back.
 
-use super::bookings::Bookings;
-use super::{Answer, Channel, Refusal, Status};
+use super::{Answer, Channel, Kind, Order, Refusal, Reuse, Status};
 use crate::evm::amount::Amount;
 use crate::time::Timestamp;
 use alloc::vec::Vec;
 use core::time::Duration;
 use serde::{Deserialize, Serialize};
 
-/// Sales under way at the most; of more, the oldest counts as delivered in full.
+/// Sales under way at the most; more are refused until one has ended.
 const MAX_SALES: usize = 32;
 
 /// A sale that has not reported for this long counts as delivered in full: whoever served it died.
@@ -40,6 +39,8 @@ struct Sale {
     reserved: u64,
     /// Of these, units delivered.
     delivered: u64,
+    /// The voucher that bought it, where each buys once.
+    voucher: Option<Amount>,
     /// Whether a later stream ends it.
     stream: bool,
     superseded: bool,
@@ -58,16 +59,18 @@ impl Sale {
 }
 
 impl Sales {
-    pub(super) fn begin(&mut self, bookings: &mut Bookings, price: Amount, units: u64, stream: bool, now: Timestamp) -> u64 {
+    /// Begins a sale for an order that a voucher has paid for.
+    pub(super) fn begin(&mut self, id: u64, order: &Order, voucher: Amount, units: u64, now: Timestamp) {
+        let stream = order.kind == Kind::Stream;
         if stream {
             self.0.iter_mut().filter(|sale| sale.stream).for_each(|sale| sale.superseded = true);
         }
-        if self.0.len() >= MAX_SALES {
-            self.0.remove(0);
-        }
-        let id = bookings.next_id();
-        self.0.push(Sale { id, price, reserved: units, delivered: 0, stream, superseded: false, heard_at: now });
-        id
+        let voucher = (order.reuse == Reuse::Once).then_some(voucher);
+        self.0.push(Sale { id, price: order.price, reserved: units, delivered: 0, voucher, stream, superseded: false, heard_at: now });
+    }
+
+    pub(super) const fn is_full(&self) -> bool {
+        self.0.len() >= MAX_SALES
     }
 
     /// What is reserved and not reported as delivered.
@@ -77,6 +80,11 @@ impl Sales {
 
     pub(super) const fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// When the next sale counts as delivered for its silence.
+    pub(super) fn matures(&self) -> Option<Timestamp> {
+        self.0.iter().map(|sale| sale.heard_at.saturating_add(SILENCE)).min()
     }
 
     pub(super) fn mature(&mut self, now: Timestamp) {
@@ -93,7 +101,8 @@ impl Sales {
 }
 
 impl Channel {
-    pub(super) fn draw(&mut self, id: u64, delivered: u64, wanted: u64, now: Timestamp) -> Result<Answer, Refusal> {
+    /// Reserves `wanted` more units for a sale that knows of `reserved`. Units of an answer that was lost are told again.
+    pub(super) fn draw(&mut self, id: u64, delivered: u64, reserved: u64, wanted: u64, now: Timestamp) -> Result<Answer, Refusal> {
         let available = self.available();
         let open = self.status == Status::Open;
         let sale = self.sales.get(id).ok_or(Refusal::NoSale)?;
@@ -101,19 +110,32 @@ impl Channel {
         if sale.superseded || !open {
             return Ok(Answer::Drawn(Drawn::Over));
         }
+        let untold = sale.reserved.saturating_sub(reserved);
+        if untold > 0 || wanted == 0 {
+            return Ok(Answer::Drawn(Drawn::Units(untold)));
+        }
         let units = wanted.min(available.units_at(sale.price));
+        if units == 0 {
+            return Ok(Answer::Drawn(Drawn::Exhausted));
+        }
         sale.reserved = sale.reserved.saturating_add(units);
         self.spent = self.spent.saturating_add(sale.price.times(units));
+        self.unsettled_since.get_or_insert(now);
         self.last_used = now;
-        Ok(Answer::Drawn(if units == 0 && wanted > 0 { Drawn::Exhausted } else { Drawn::Units(units) }))
+        Ok(Answer::Drawn(Drawn::Units(units)))
     }
 
     /// Ends a sale; one that has ended already is left alone.
     pub(super) fn end(&mut self, id: u64, delivered: u64) -> Result<Answer, Refusal> {
         if let Some(sale) = self.sales.get(id) {
             sale.report(delivered, sale.heard_at);
-            self.spent = self.spent.saturating_sub(sale.pending());
+            let Sale { voucher, delivered, .. } = *sale;
+            let undelivered = sale.pending();
             self.sales.0.retain(|sale| sale.id != id);
+            self.take_back(undelivered);
+            if delivered == 0 {
+                self.free(id, voucher);
+            }
         }
         Ok(Answer::Noted)
     }

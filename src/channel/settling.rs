@@ -90,11 +90,15 @@ impl Channel {
     /// with what was begun.
     pub(super) fn decide(&mut self, policy: &Policy, now: Timestamp, awake: bool, effects: &mut Vec<Effect>) {
         if awake {
-            if self.operation.is_none() && self.retry_at.is_none_or(|at| at <= now) {
-                if self.retry_at.take().is_some() {
+            match self.retry_at {
+                // What stood in the way is looked at before it is tried again.
+                Some(at) if at <= now => {
+                    self.retry_at = None;
                     effects.push(Effect::Inspect);
                 }
-                self.operation = self.due(policy, now);
+                Some(_) => {}
+                None if self.operation.is_none() => self.operation = self.due(policy, now),
+                None => {}
             }
             effects.extend(self.operation.map(Effect::Submit));
         }
@@ -118,8 +122,11 @@ impl Channel {
             }
             // Nothing would be taken: the payer withdraws by itself.
             Status::Closing(Reason::Requested) if !self.is_at_risk() => None,
-            Status::Closing(Reason::Requested | Reason::Asked) => self.best().map(|best| self.begin(Payment::Close, best)),
-            Status::Closing(Reason::Idle) => self.held.covering(self.spent).map(|voucher| self.begin(Payment::Close, voucher)),
+            Status::Closing(Reason::Requested | Reason::Asked) => self.redeemable().map(|best| self.begin(Payment::Close, best)),
+            Status::Closing(Reason::Idle) => {
+                let covering = self.held.covering(self.spent).filter(|voucher| voucher.cumulative <= self.deposit);
+                covering.or_else(|| self.redeemable()).map(|voucher| self.begin(Payment::Close, voucher))
+            }
             Status::Suspended | Status::Closed { .. } => None,
         }
     }
@@ -144,9 +151,14 @@ impl Channel {
         })
     }
 
+    /// The best voucher that the escrow takes: a reorganisation may have left less than the best allows.
+    fn redeemable(&self) -> Option<SignedVoucher> {
+        self.held.within(self.deposit).filter(|_| self.deposit > Amount::ZERO)
+    }
+
     /// Whether more could be taken than is settled.
     fn is_at_risk(&self) -> bool {
-        self.best().is_some_and(|best| best.cumulative > self.settled)
+        self.redeemable().is_some_and(|best| best.cumulative > self.settled)
     }
 
     /// When an unused channel is closed. One on which nothing was bought is left to its payer.
@@ -164,10 +176,12 @@ impl Channel {
             Status::Open => {
                 let settle = self.settle_at(policy, now);
                 let idle = self.idle_at(policy);
-                let next = [settle, idle].into_iter().flatten().min();
+                let next = [settle, idle, self.sales.matures()].into_iter().flatten().min();
                 self.retry_at.map_or(next, |retry| next.map(|next| next.max(retry)))
             }
             Status::Closing(Reason::Requested) if !self.is_at_risk() => None,
+            // Until the chain shows enough of a deposit again there is nothing to close with.
+            Status::Closing(_) if self.redeemable().is_none() => self.retry_at,
             Status::Closing(_) => Some(self.retry_at.unwrap_or(now)),
             Status::Suspended | Status::Closed { .. } => None,
         }

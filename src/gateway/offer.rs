@@ -204,7 +204,10 @@ impl Asked<'_> {
             .and_then(|text| from_base64(text).ok())
             .and_then(|json| serde_json::from_slice::<Opaque>(&json).ok());
         if bound.is_none_or(|opaque| opaque.t != offer.binding(self)) {
-            return Err(invalid("the challenge was issued for another method, path or query"));
+            return Err(invalid(match offer.session {
+                Some(_) => "the challenge was issued for another route, or its terms have changed; a fresh one comes with this answer",
+                None => "the challenge was issued for another method, path or query",
+            }));
         }
         let digest = self.digest.filter(|_| offer.session.is_none());
         if challenge.digest.as_deref().map(BodyDigest::parse) != digest.map(Some) {

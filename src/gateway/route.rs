@@ -1,8 +1,9 @@
 //! Which requests are priced.
 
 use super::config::{Meter, Settle};
-use super::offer::Offer;
+use super::offer::{Offer, SessionOffer};
 use super::path;
+use crate::evm::amount::Amount;
 use crate::method::charge::Terms;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -68,7 +69,7 @@ pub struct Route {
     pub digest: bool,
     /// What a session pays for.
     pub meter: Meter,
-    /// Units reserved before the origin reports how many it were.
+    /// Units reserved before the origin reports how many it were; 1 where it does not.
     pub max_units: u64,
 }
 
@@ -157,6 +158,13 @@ impl Methods {
     }
 }
 
+impl Route {
+    /// What the least that a session can buy here costs.
+    pub fn least_cost(&self, session: &SessionOffer) -> Amount {
+        session.terms.price.times(self.max_units)
+    }
+}
+
 impl Router {
     /// Takes routes of which no two stand for the same paths and methods.
     pub const fn new(routes: Vec<Route>) -> Self {
@@ -218,7 +226,6 @@ impl fmt::Display for InvalidPattern {
 mod tests {
     use super::*;
     use crate::evm::Address;
-    use crate::evm::amount::Amount;
     use alloc::vec;
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;

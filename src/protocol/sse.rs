@@ -183,19 +183,24 @@ impl<'c> Iterator for Blocks<'_, 'c> {
 }
 
 impl Block<'_> {
-    /// The number of an event named `payment-units`, if its data is a plain decimal number and nothing else.
-    pub fn reported_units(&self) -> Option<u64> {
-        let text = if self.bom { self.bytes.strip_prefix(BOM)? } else { &self.bytes };
-        let (mut name, mut data) = (&b""[..], None);
+    /// Whether it is an event named `payment-units`, and the number in it if its data is a plain decimal number and
+    /// nothing else.
+    pub fn report(&self) -> Option<Option<u64>> {
+        let text = if self.bom { self.bytes.strip_prefix(BOM).unwrap_or(&self.bytes) } else { &self.bytes };
+        let (mut name, mut data, mut lines) = (&b""[..], None, 0_u32);
         for line in text.split(is_line_end) {
             match field(line) {
                 (b"event", value) => name = value,
-                // Several data fields are lines of one text, which is no number.
-                (b"data", value) if data.replace(value).is_some() => return None,
+                (b"data", value) => {
+                    data = Some(value);
+                    lines = lines.saturating_add(1);
+                }
                 _ => {}
             }
         }
-        if name == UNITS_EVENT { decimal_u64(core::str::from_utf8(data?).ok()?) } else { None }
+        // Several data fields are lines of one text, which is no number.
+        let number = || data.filter(|_| lines == 1).and_then(|data| core::str::from_utf8(data).ok()).and_then(decimal_u64);
+        (name == UNITS_EVENT).then(number)
     }
 }
 
@@ -362,7 +367,7 @@ mod tests {
             let mut splitter = Splitter::new(100);
             let blocks: Vec<_> = splitter.push(text.as_bytes()).map(Result::unwrap).collect();
             assert_eq!(blocks.len(), 1, "{text}");
-            assert_eq!(blocks[0].reported_units(), units, "{text}");
+            assert_eq!(blocks[0].report().flatten(), units, "{text}");
         }
     }
 
@@ -370,7 +375,7 @@ mod tests {
     fn a_mark_in_the_middle_hides_the_name_of_an_event() {
         let mut splitter = Splitter::new(100);
         let blocks: Vec<_> = splitter.push("\n\u{feff}event: payment-units\ndata: 42\n\n".as_bytes()).map(Result::unwrap).collect();
-        assert_eq!((blocks[1].billable, blocks[1].reported_units()), (true, None));
+        assert_eq!((blocks[1].billable, blocks[1].report().flatten()), (true, None));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use super::config::Isolate;
 use super::objects::{ChannelMessage, ChannelReply, Shown};
 use super::origin::Incoming;
 use super::respond::{json, problem};
-use crate::channel::{Reuse, Status};
+use crate::channel::{Reason, Reuse, Status};
 use crate::evm::amount::Amount;
 use crate::evm::{B256, parse};
 use crate::gateway::admin::{Caller, caller};
@@ -22,7 +22,11 @@ struct View {
     method: Method,
     escrow: String,
     chain_id: u64,
-    status: Status,
+    status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<Reason>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tx_hash: Option<B256>,
     payer: String,
     signer: String,
     deposit: Amount,
@@ -66,12 +70,20 @@ async fn find(isolate: &Isolate, env: &Env, channel_id: B256) -> std::result::Re
         let Some(escrow) = gateway.escrow_of(method) else { continue };
         let show = ChannelMessage::Show { price: Amount::from_base_units(1), reuse: Reuse::DrawDown };
         let ChannelReply::Shown(shown) = isolate.ask_channel(env, escrow, channel_id, &show).await? else { continue };
+        let (name, reason, tx_hash) = match shown.status {
+            Status::Open => ("open", None, None),
+            Status::Suspended => ("suspended", None, None),
+            Status::Closing(reason) => ("closing", Some(reason), None),
+            Status::Closed { transaction } => ("closed", None, transaction),
+        };
         let view = View {
             channel_id,
             method,
             escrow: escrow.to_checksum(None),
             chain_id: gateway.chain_id,
-            status: shown.status,
+            status: name,
+            reason,
+            tx_hash,
             payer: shown.payer.to_checksum(None),
             signer: shown.signer.to_checksum(None),
             deposit: shown.balance.deposit,

@@ -5,6 +5,7 @@ use super::objects::{ChannelMessage, ChannelReply, PayerMessage, PayerReply};
 use super::origin::{Incoming, finish, send};
 use super::respond::{Rejection, challenge, internal, misconfigured, problem};
 use super::{body, paid, status};
+use crate::channel::Status;
 use crate::evm::parse;
 use crate::gateway::Broken;
 use crate::gateway::config::{Gateway, Origin, Surface};
@@ -143,9 +144,11 @@ async fn known_channel(isolate: &Isolate, env: &Env, incoming: &Incoming, route:
     };
     for offer in route.offers.iter().filter(|offer| method.is_none_or(|method| method == offer.method)) {
         let Some(session) = &offer.session else { continue };
-        let show = ChannelMessage::Show { price: session.terms.price, reuse: session.reuse };
+        let show = ChannelMessage::Show { price: route.least_cost(session), reuse: session.reuse };
         let reply = isolate.ask_channel(env, session.terms.escrow, channel_id, &show).await;
-        if let Ok(ChannelReply::Shown(shown)) = reply {
+        if let Ok(ChannelReply::Shown(shown)) = reply
+            && shown.status == Status::Open
+        {
             return Some((offer.method, Snapshot { channel_id, balance: shown.balance }));
         }
     }

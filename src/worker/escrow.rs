@@ -1,14 +1,16 @@
 //! The escrow as the chain shows it, and what is brought about there.
 
+use super::clock::now;
 use super::config::Isolate;
 use super::objects::{Claim, Errand, SettleMessage, SettleReply};
 use super::respond::misconfigured;
 use crate::channel::{Expected, Refusal, Unfit, check_transaction};
 use crate::evm::amount::Amount;
+use crate::evm::erc3009::{Authorization, balance_call};
 use crate::evm::escrow::{EscrowFacts, OnChain, Opening, channel_call, facts_calls, opened, takes_authorizations, topped_up};
 use crate::evm::jsonrpc::{Answer, Block, NodeError, Receipt, Request, decode, decode_u64};
 use crate::evm::transaction::Call;
-use crate::evm::{Address, B256};
+use crate::evm::{Address, B256, U256};
 use crate::gateway::escrow_misfit;
 use crate::method::Method;
 use crate::method::session::{Action, domain};
@@ -172,38 +174,71 @@ async fn head_and_receipt(isolate: &Isolate, transaction: Option<B256>) -> Resul
     Ok((block.number(), receipt))
 }
 
-/// Brings `value` of the payer's into a channel, unless that was done before, and waits for it.
-pub(super) async fn bring_in(isolate: &Isolate, env: &Env, purpose: Purpose, value: Amount) -> Result<B256, Problem> {
+/// Brings the payer's money into a channel, unless that was done before, and waits for it. `None`: somebody else has done
+/// it, or spoilt it; the chain shows which.
+pub(super) async fn bring_in(
+    isolate: &Isolate,
+    env: &Env,
+    purpose: Purpose,
+    authorization: &Authorization,
+) -> Result<Option<B256>, Problem> {
     if !isolate.sponsors().await {
         return Err(Problem::new(ProblemKind::MethodUnsupported, "payload.type: this gateway does not submit openings and additions"));
     }
-    if value < isolate.gateway.session.min_deposit {
+    if authorization.value < isolate.gateway.session.min_deposit {
         return Err(Problem::new(
             ProblemKind::PaymentInsufficient,
             "payload.authorization.value: is less than the deposit that this gateway submits",
         ));
     }
     match bring_about(isolate, env, purpose).await? {
-        Verdict::Settled { transaction } => Ok(transaction),
-        Verdict::Failed(failure) => Err(failure.session_problem()),
+        Brought::Ended(Verdict::Settled { transaction }) => Ok(Some(transaction)),
+        Brought::Ended(Verdict::Failed(Failure::UsedElsewhere)) => Ok(None),
+        Brought::Ended(Verdict::Failed(failure)) => Err(failure.session_problem()),
+        Brought::Doomed => doom(isolate, &purpose, authorization).await,
     }
+}
+
+/// Why a deposit would revert; it is no failure when somebody else has brought the authorization to the chain.
+async fn doom(isolate: &Isolate, purpose: &Purpose, authorization: &Authorization) -> Result<Option<B256>, Problem> {
+    let balance = Call { to: isolate.gateway.token.address, data: balance_call(authorization.from).into() };
+    let questions = [Request::call(None, &purpose.search().state), Request::call(None, &balance)];
+    let [used, balance] = isolate.rpc.ask(questions).await.map_err(|_| unknown())?;
+    if purpose.is_used(&bytes(used)?).ok_or_else(unknown)? {
+        return Ok(None);
+    }
+    let balance = U256::try_from_be_slice(&bytes(balance)?).ok_or_else(unknown)?;
+    Err(authorization.refusal(balance, now()))
+}
+
+/// What became of an effort on chain.
+pub(super) enum Brought {
+    /// It was sent, now or before.
+    Ended(Verdict),
+    /// It was not sent: it would revert.
+    Doomed,
 }
 
 /// Has the settlement account bring something about, unless it has, and waits for the verdict. What would revert is
 /// not sent.
-pub(super) async fn bring_about(isolate: &Isolate, env: &Env, purpose: Purpose) -> Result<Verdict, Problem> {
+pub(super) async fn bring_about(isolate: &Isolate, env: &Env, purpose: Purpose) -> Result<Brought, Problem> {
+    let inquiry = SettleMessage { purpose, errand: Errand::Inquire };
     // Sent already, it would revert in a simulation.
-    let gas_limit = match isolate.ask_account(env, &SettleMessage { purpose, errand: Errand::Inquire }).await? {
-        SettleReply::Ended(verdict) => return Ok(verdict),
-        SettleReply::NotTaken => match estimate(isolate, &purpose).await? {
-            Some(gas_limit) => gas_limit,
-            None => return Ok(Verdict::Failed(Failure::Reverted)),
-        },
+    let gas_limit = match isolate.ask_account(env, &inquiry).await? {
+        SettleReply::Ended(verdict) => return Ok(Brought::Ended(verdict)),
+        SettleReply::NotTaken => estimate(isolate, &purpose).await?,
         // It has its gas.
-        SettleReply::Pending => 0,
+        SettleReply::Pending => Some(0),
+    };
+    let Some(gas_limit) = gas_limit else {
+        return Ok(match isolate.ask_account(env, &inquiry).await? {
+            SettleReply::Ended(verdict) => Brought::Ended(verdict),
+            SettleReply::NotTaken => Brought::Doomed,
+            SettleReply::Pending => return Err(Problem::unavailable("the transaction is not mined yet")),
+        });
     };
     match isolate.ask_account(env, &SettleMessage { purpose, errand: Errand::Send { gas_limit } }).await? {
-        SettleReply::Ended(verdict) => Ok(verdict),
+        SettleReply::Ended(verdict) => Ok(Brought::Ended(verdict)),
         SettleReply::NotTaken => Err(Problem::unavailable("nothing can be sent to the chain at the moment")),
         SettleReply::Pending => Err(Problem::unavailable("the transaction is not mined yet")),
     }

@@ -1,5 +1,6 @@
 //! A request with a session credential: verify in the isolate, book in the channel's object, fetch, deliver.
 
+use super::body;
 use super::clock::now;
 use super::config::load;
 use super::objects::{ChannelMessage, ChannelReply, Claim, Done};
@@ -56,7 +57,7 @@ impl Purchase<'_> {
         credential: &Credential,
         accepted: &Accepted<'_>,
         session: &SessionOffer,
-        body: Option<Vec<u8>>,
+        mut body: Option<Vec<u8>>,
     ) -> Result<Response, Rejection> {
         let unverified = Unverified::read(credential, accepted.offer.method, &session.terms)?;
         // What concerns the chain may have to be sent again until it is done, and must not be signed anew for that.
@@ -65,7 +66,12 @@ impl Purchase<'_> {
         }
         let token = if unverified.is_funded() { Some(self.isolate.confirm_token().await?) } else { None };
         let proof = unverified.verify(&session.domain, token.as_ref())?;
-        let order = if self.is_management(unverified.action) { None } else { Some(self.order(credential, session)?) };
+        let order = if self.is_management(unverified.action) {
+            None
+        } else {
+            let key = self.key(credential, &mut body).await?;
+            Some(self.order(session, key)?)
+        };
         let claim = Claim {
             method: accepted.offer.method,
             escrow: session.terms.escrow,
@@ -73,7 +79,7 @@ impl Purchase<'_> {
             action: unverified.action,
             proof,
             order,
-            price: session.terms.price,
+            price: self.route.least_cost(session),
             reuse: session.reuse,
         };
         let visit = Visit { request: self, offer: accepted.offer, session, challenge_id: &credential.challenge.id, claim };
@@ -89,24 +95,33 @@ impl Purchase<'_> {
         }
     }
 
-    fn order(&self, credential: &Credential, session: &SessionOffer) -> Result<Order, Problem> {
+    /// The request's idempotency key, bound to all of the request: a body that comes with one is read as a whole.
+    async fn key(&self, credential: &Credential, body: &mut Option<Vec<u8>>) -> Result<Option<Key>, Problem> {
+        let Some(key) = self.incoming.header("idempotency-key") else { return Ok(None) };
+        if key.len() > KEY_BYTES {
+            return Err(Problem::new(ProblemKind::BadRequest, format!("Idempotency-Key: exceeds {KEY_BYTES} bytes")));
+        }
+        if body.is_none() && self.incoming.has_body() {
+            *body = Some(body::read(&self.incoming.request, self.isolate.gateway.limits.digest_body_bytes).await?);
+        }
+        let content = keccak256(body.as_deref().unwrap_or_default());
+        Ok(Some(Key {
+            name: keccak256(format!("{}\n{key}", credential.challenge.id)),
+            target: keccak256(format!("{} {} {content}", self.asked.method, self.asked.target)),
+        }))
+    }
+
+    fn order(&self, session: &SessionOffer, key: Option<Key>) -> Result<Order, Problem> {
         let (kind, least, most) = match self.route.meter {
             Meter::Request => (Kind::Request, 1, 1),
             Meter::Reported => (Kind::Metered, self.route.max_units, self.route.max_units),
             Meter::Event => (Kind::Stream, 1, FIRST_EVENTS),
             Meter::Byte => (Kind::Metered, 1, FIRST_BYTES),
         };
-        let key = match self.incoming.header("idempotency-key") {
-            Some(key) if key.len() > KEY_BYTES => {
-                return Err(Problem::new(ProblemKind::BadRequest, format!("Idempotency-Key: exceeds {KEY_BYTES} bytes")));
-            }
-            Some(key) => Some(Key {
-                name: keccak256(format!("{}\n{key}", credential.challenge.id)),
-                target: keccak256(format!("{} {}", self.asked.method, self.asked.target)),
-            }),
-            None => None,
-        };
-        Ok(Order { price: session.terms.price, least, most, kind, reuse: session.reuse, key })
+        let mut attempt = [0; 8];
+        getrandom::fill(&mut attempt).map_err(|error| internal("entropy", error))?;
+        let attempt = u64::from_be_bytes(attempt);
+        Ok(Order { price: session.terms.price, least, most, kind, reuse: session.reuse, key, attempt })
     }
 }
 
@@ -114,7 +129,13 @@ impl Visit<'_> {
     async fn complete(self, body: Option<Vec<u8>>) -> Result<Response, Rejection> {
         let Purchase { isolate, env, .. } = *self.request;
         let message = ChannelMessage::Claim(Box::new(self.claim.clone()));
-        let done = match isolate.ask_channel(env, self.claim.escrow, self.claim.channel_id, &message).await? {
+        let ask = || isolate.ask_channel(env, self.claim.escrow, self.claim.channel_id, &message);
+        let reply = match ask().await {
+            // The object may have done it and died before it could say so: asked again, it does it once.
+            Err(_) => ask().await,
+            reply => reply,
+        };
+        let done = match reply? {
             ChannelReply::Done(done) => done,
             ChannelReply::Refused { refused, snapshot } => {
                 let snapshot = snapshot.map(|snapshot| (self.offer.method, snapshot));

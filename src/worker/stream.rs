@@ -27,7 +27,7 @@ use worker::{Env, Result, console_warn};
 const MOST_EVENTS: u64 = 1024;
 const MOST_BYTES: u64 = 16 * 1024 * 1024;
 
-/// A body that is no event stream is metered in pieces of this many bytes.
+/// A body that is no event stream is metered in pieces of at most this many bytes.
 const PIECE: u32 = 16 * 1024;
 
 /// The longest event that is passed on, in bytes.
@@ -247,9 +247,9 @@ impl Flow {
         match self.unit {
             Unit::Event => Some(block.billable.into()),
             Unit::Byte => Some(u64::try_from(block.bytes.len()).unwrap_or(u64::MAX)),
-            Unit::Reported { .. } => match block.reported_units() {
+            Unit::Reported { .. } => match block.report() {
                 Some(units) => {
-                    self.reported = Some(units);
+                    self.reported = units.or(self.reported);
                     None
                 }
                 None => Some(0),
@@ -257,17 +257,16 @@ impl Flow {
         }
     }
 
-    /// Passes any other body on, piece by piece.
+    /// Passes any other body on, in pieces as large as the balance allows.
     async fn bytes(&mut self) -> Flowing<()> {
         while let Some(chunk) = self.read().await? {
             let mut begin = 0;
             while begin < chunk.length() {
-                let end = begin.saturating_add(PIECE).min(chunk.length());
-                let piece = chunk.subarray(begin, end);
-                let units = u64::from(end.saturating_sub(begin));
-                self.reserve(units).await?;
-                self.send(&piece).await?;
-                self.count.deliver(units);
+                self.reserve(1).await?;
+                let affordable = u32::try_from(self.count.left()).unwrap_or(u32::MAX);
+                let end = begin.saturating_add(PIECE.min(affordable)).min(chunk.length());
+                self.send(&chunk.subarray(begin, end)).await?;
+                self.count.deliver(end.saturating_sub(begin).into());
                 begin = end;
             }
         }
@@ -321,6 +320,7 @@ impl Flow {
         let message = ChannelMessage::Draw {
             sale: self.sale,
             delivered: self.count.delivered(),
+            reserved: self.count.reserved(),
             wanted: if needed == 0 { 0 } else { self.count.wanted(needed) },
             price: self.price.times(missing),
             wait: u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
@@ -331,17 +331,20 @@ impl Flow {
     /// Reserves what is missing of `needed` units. When the balance does not pay for them the client is told, and
     /// waited for.
     async fn reserve(&mut self, needed: u64) -> Flowing<()> {
-        let mut waits_until = None;
+        let (mut waits_until, mut asked) = (None, false);
         while self.count.left() < needed {
             let wait = waits_until.map_or(Duration::ZERO, |until: crate::time::Timestamp| until.since(now()).min(LONG_POLL));
             let drawn = self.patiently(self.draw(needed, wait)).await?;
             match drawn.as_ref().map(|done| (done, done.drawn)) {
                 Some((_, Some(Drawn::Units(units)))) => {
                     self.count.reserve(units);
-                    waits_until = None;
+                    (waits_until, asked) = (None, false);
                     continue;
                 }
-                Some((done, Some(Drawn::Exhausted))) if waits_until.is_none() => self.ask_for_voucher(done).await?,
+                Some((done, Some(Drawn::Exhausted))) if !asked => {
+                    self.ask_for_voucher(done).await?;
+                    asked = true;
+                }
                 Some((_, Some(Drawn::Exhausted))) => {}
                 Some(_) => return Err(Stop::Unpaid),
                 None => sleep(AGAIN).await,

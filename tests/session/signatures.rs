@@ -89,7 +89,6 @@ fn a_signature_of_nobody_is_invalid() {
 }
 
 #[test]
-#[ignore = "it is called payload.signature"]
 fn a_voucher_s_signature_is_named_where_it_stands() {
     let payload = with(OpenForClient.payload(Method::Evm), "/voucherSignature", json!(of_nobody()));
     refused(Method::Evm, &payload, "payload.voucherSignature", InvalidSignature);
@@ -180,7 +179,6 @@ fn an_authorization_is_for_receiving_and_by_whom_it_is_from() {
 }
 
 #[test]
-#[ignore = "it is called payload.authorization"]
 fn a_merged_authorization_is_named_where_it_stands() {
     for (form, at) in AUTHORIZED {
         let other = text(sign(SIGNER_KEY, B256::ZERO));

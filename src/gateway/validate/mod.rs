@@ -149,6 +149,14 @@ fn gateway(raw: RawGateway, secrets: &Secrets, keys: Option<Keys>, findings: &mu
         None => preset.map(|preset| preset.escrow),
     };
     let evm_escrow = raw.evm_escrow.and_then(|text| address(Rule::Escrow, "evmEscrow", &text, findings));
+    if evm_escrow.is_some() && evm_escrow == escrow {
+        findings.add(
+            Rule::Escrow,
+            "evmEscrow",
+            "is also escrow",
+            "an escrow has one signing domain: set the one of the method evm, or leave it out",
+        );
+    }
     let recipient = address(Rule::Recipient, "recipient", &raw.recipient, findings);
     let realm = raw.realm.and_then(|realm| valid_realm(realm, findings));
     let rpc_urls = rpc_urls(raw.rpc_urls, secrets.rpc_url.as_deref(), preset, findings);

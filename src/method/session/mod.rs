@@ -9,7 +9,10 @@ use super::Method;
 use crate::channel::Balance;
 use crate::evm::amount::Amount;
 use crate::evm::eip712::Domain;
-use crate::evm::{Address, B256, ChainId};
+use crate::evm::erc3009::Authorization;
+use crate::evm::{Address, B256, ChainId, U256};
+use crate::protocol::problem::{Problem, ProblemKind};
+use crate::time::Timestamp;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
@@ -159,4 +162,20 @@ pub fn domain(method: Method, chain_id: ChainId, escrow: Address) -> Domain {
         Method::Evm => "EVM Payment Channel",
     };
     Domain::new(name, "1", chain_id, escrow)
+}
+
+impl Authorization {
+    /// Why the escrow cannot use this authorization of a payer who has `balance`, as well as it can be told.
+    pub fn refusal(&self, balance: U256, now: Timestamp) -> Problem {
+        if now >= self.valid_before.timestamp() {
+            return Problem::new(ProblemKind::PaymentExpired, "payload.authorization.validBefore: the authorization has expired");
+        }
+        if now.seconds() <= self.valid_after {
+            return Problem::new(ProblemKind::VerificationFailed, "payload.authorization.validAfter: the authorization is not valid yet");
+        }
+        if balance < self.value.to_u256() {
+            return Problem::new(ProblemKind::PaymentInsufficient, "the payer's token balance is less than the deposit");
+        }
+        Problem::new(ProblemKind::VerificationFailed, "the escrow or the token refuses the deposit")
+    }
 }

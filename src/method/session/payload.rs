@@ -169,7 +169,11 @@ impl Unverified {
         let presented = match voucher {
             Some(voucher) => {
                 let digest = SignedVoucher::digest(voucher.cumulative, channel_id, escrow);
-                let signer = voucher.signature.recover(digest).map_err(|error| invalid_signature("payload.signature", error))?;
+                let signer = voucher.signature.recover(digest).map_err(|error| {
+                    // The signature of an opening by the gateway is the authorization's.
+                    let by_gateway = matches!(self.action, Action::Open { transaction: None });
+                    invalid_signature(if by_gateway { "payload.voucherSignature" } else { "payload.signature" }, error)
+                })?;
                 Some(Presented { voucher, signer, source })
             }
             None => None,
@@ -179,7 +183,8 @@ impl Unverified {
             let digest = token.map(|token| signed.authorization.receive_digest(token));
             let signer = digest.and_then(|digest| signed.signature.recover(digest).ok());
             if signer != Some(signed.authorization.from) {
-                return Err(failed("payload.authorization: the signature was not made by from for receiveWithAuthorization"));
+                let at = if self.action == Action::Voucher { "payload.deposit.authorization" } else { "payload.authorization" };
+                return Err(failed(format!("{at}: the signature was not made by from for receiveWithAuthorization")));
             }
         }
         Ok(Proof { presented, source, funding })

@@ -2,19 +2,20 @@
 
 use super::table::{Table, set_alarm};
 use super::{ChannelMessage, ChannelReply, Claim, Done, PayerMessage, Shown, receive, reply, unconfigured};
-use crate::channel::{Answer, Channel as Ledger, Drawn, Effect, Event, Operation, Outcome, Payment, Refusal, Reuse};
+use crate::channel::{Answer, Channel as Ledger, Drawn, Effect, Event, Operation, Outcome, Refusal, Reuse, Status};
 use crate::evm::B256;
 use crate::evm::amount::Amount;
 use crate::method::session::{Action, Funding, Snapshot};
 use crate::protocol::problem::Problem;
-use crate::settlement::Purpose;
+use crate::settlement::{Failure, Purpose, Verdict};
+use crate::time::Timestamp;
 use crate::worker::clock::{now, within};
 use crate::worker::config::{Isolate, load};
-use crate::worker::escrow;
+use crate::worker::escrow::{self, Brought};
 use futures_channel::oneshot;
-use std::cell::{OnceCell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::time::Duration;
-use worker::{DurableObject, Env, Request, Response, Result, State, console_error, durable_object};
+use worker::{DurableObject, Env, Request, Response, Result, State, console_error, console_warn, durable_object};
 
 /// Work that is hindered, by a wrong configuration for one, is taken up again after this.
 const HINDERED: Duration = Duration::from_secs(30);
@@ -29,6 +30,24 @@ pub struct Channel {
     ledger: RefCell<Option<Ledger>>,
     /// Those who wait for the balance to change.
     waiting: RefCell<Vec<oneshot::Sender<()>>>,
+    /// Whether a call has an operation brought onto the chain.
+    submitting: Cell<bool>,
+}
+
+/// Marks that an operation is being brought onto the chain, until dropped.
+struct Submitting<'a>(&'a Cell<bool>);
+
+impl<'a> Submitting<'a> {
+    fn begin(submitting: &'a Cell<bool>) -> Self {
+        submitting.set(true);
+        Self(submitting)
+    }
+}
+
+impl Drop for Submitting<'_> {
+    fn drop(&mut self) {
+        self.0.set(false);
+    }
 }
 
 /// What a step of the work gave, or the problem to answer with.
@@ -36,7 +55,7 @@ type Step<T> = std::result::Result<T, Problem>;
 
 impl DurableObject for Channel {
     fn new(state: State, env: Env) -> Self {
-        Self { state, env, table: OnceCell::new(), ledger: RefCell::default(), waiting: RefCell::default() }
+        Self { state, env, table: OnceCell::new(), ledger: RefCell::default(), waiting: RefCell::default(), submitting: Cell::default() }
     }
 
     async fn fetch(&self, request: Request) -> Result<Response> {
@@ -66,8 +85,17 @@ impl Channel {
         let outcome = self.step(isolate, Event::Woken).await?;
         for effect in outcome.effects {
             match effect {
-                Effect::Inspect => drop(self.inspect(isolate).await?),
-                Effect::Submit(operation) => drop(self.submit(isolate, operation).await?),
+                Effect::Inspect => {
+                    if let Err(problem) = self.inspect(isolate).await? {
+                        console_warn!("channel: {}", problem.detail);
+                    }
+                }
+                Effect::Submit(operation) => {
+                    let deadline = now().saturating_add(isolate.gateway.limits.settlement_timeout);
+                    if let Err(problem) = self.submit(isolate, operation, deadline).await? {
+                        console_warn!("channel {}: {}", operation.payout.channel_id, problem.detail);
+                    }
+                }
                 Effect::WakeAt(_) => {}
             }
         }
@@ -80,8 +108,8 @@ impl Channel {
             ChannelMessage::Show { price, reuse } => self.show(isolate, price, reuse),
             ChannelMessage::Credit { booking, amount, voucher } => self.note(isolate, Event::Credit { booking, amount, voucher }).await,
             ChannelMessage::Observed(on_chain) => self.note(isolate, Event::Observed(on_chain)).await,
-            ChannelMessage::Draw { sale, delivered, wanted, price, wait } => {
-                self.draw(isolate, Event::Draw { sale, delivered, wanted }, price, wait).await
+            ChannelMessage::Draw { sale, delivered, reserved, wanted, price, wait } => {
+                self.draw(isolate, Event::Draw { sale, delivered, reserved, wanted }, price, wait).await
             }
             ChannelMessage::End { sale, delivered, price } => {
                 let outcome = self.step(isolate, Event::End { sale, delivered }).await?;
@@ -132,11 +160,12 @@ impl Channel {
         Ok(())
     }
 
-    /// A step that only whoever brought the news cares about. News of an unknown channel are none.
+    /// A step that only whoever brought the news cares about. While the channel is being taken on, the news must be told again.
     async fn note(&self, isolate: &Isolate, event: Event) -> Result<ChannelReply> {
-        if self.ledger()?.is_some() {
-            self.step(isolate, event).await?;
+        if self.ledger()?.is_none() {
+            return Ok(ChannelReply::Unknown);
         }
+        self.step(isolate, event).await?;
         Ok(ChannelReply::Noted)
     }
 
@@ -157,6 +186,11 @@ impl Channel {
         {
             return Ok(Err(Refusal::SignerMismatch.problem()));
         }
+        if let Some(Status::Closed { .. }) = self.ledger()?.map(|ledger| ledger.status())
+            && claim.action != Action::Close
+        {
+            return Ok(Err(Refusal::Closed.problem()));
+        }
         let mut transaction = None;
         if let Some(Funding::Open(opening)) = &claim.proof.funding
             && self.ledger()?.is_none()
@@ -164,8 +198,8 @@ impl Channel {
             if let Err(problem) = claim.check_opening(opening) {
                 return Ok(Err(problem));
             }
-            match escrow::bring_in(isolate, &self.env, Purpose::Open(*opening), opening.signed.authorization.value).await {
-                Ok(opened) => transaction = Some(opened),
+            match escrow::bring_in(isolate, &self.env, Purpose::Open(*opening), &opening.signed.authorization).await {
+                Ok(opened) => transaction = opened,
                 Err(problem) => return Ok(Err(problem)),
             }
         }
@@ -175,8 +209,11 @@ impl Channel {
             return Ok(Err(problem));
         }
         if let Some(Funding::TopUp(topping_up)) = &claim.proof.funding {
-            match escrow::bring_in(isolate, &self.env, Purpose::TopUp(*topping_up), topping_up.signed.authorization.value).await {
-                Ok(added) => transaction = Some(added),
+            if let Some(Err(refusal)) = self.ledger()?.map(|ledger| ledger.check_usable()) {
+                return Ok(Err(refusal.problem()));
+            }
+            match escrow::bring_in(isolate, &self.env, Purpose::TopUp(*topping_up), &topping_up.signed.authorization).await {
+                Ok(added) => transaction = added,
                 Err(problem) => return Ok(Err(problem)),
             }
             if let Err(problem) = self.inspect(isolate).await? {
@@ -237,6 +274,10 @@ impl Channel {
     /// Asks the escrow about the channel, and takes note.
     async fn inspect(&self, isolate: &Isolate) -> Result<Step<()>> {
         let Some(ledger) = self.ledger()? else { return Ok(Ok(())) };
+        // What is seen here must not be taken by the next round for what it has told.
+        if let Err(problem) = isolate.watch_channel(&self.env, ledger.escrow(), ledger.id()).await {
+            return Ok(Err(problem));
+        }
         match escrow::look(isolate, ledger.escrow(), ledger.id()).await {
             Ok(on_chain) => {
                 self.step(isolate, Event::Observed(on_chain)).await?;
@@ -248,55 +289,77 @@ impl Channel {
 
     /// Closes the channel and waits for it.
     async fn close(&self, isolate: &Isolate, claim: &Claim, event: Event) -> Result<Step<ChannelReply>> {
+        let deadline = now().saturating_add(isolate.gateway.limits.settlement_timeout);
         let mut outcome = self.step(isolate, event).await?;
-        while let Some(operation) = outcome.effects.iter().find_map(|effect| match effect {
-            Effect::Submit(operation) => Some(*operation),
-            _ => None,
-        }) {
-            let is_last = operation.payment == Payment::Close;
-            match self.submit(isolate, operation).await? {
-                Ok(concluded) => outcome.answer = concluded,
+        loop {
+            match outcome.answer {
+                Ok(Answer::Closed(transaction)) => {
+                    return self.done(isolate, &outcome, claim.price, claim.reuse, Some(transaction)).map(Ok);
+                }
+                Err(refusal) => return Ok(Err(refusal.problem())),
+                Ok(_) => {}
+            }
+            let operation = self.ledger()?.and_then(|ledger| ledger.operation());
+            let Some(operation) = operation.filter(|_| now() < deadline) else {
+                return Ok(Err(Problem::unavailable("the channel is not closed yet")));
+            };
+            match self.submit(isolate, operation, deadline).await? {
+                Ok(()) => {}
                 Err(problem) => return Ok(Err(problem)),
             }
-            if is_last {
-                break;
-            }
-            // A settlement was on its way; now the end.
-            outcome = self.step(isolate, Event::Woken).await?;
-        }
-        match outcome.answer {
-            Err(refusal) => Ok(Err(refusal.problem())),
-            Ok(Answer::Closed(transaction)) => self.done(isolate, &outcome, claim.price, claim.reuse, Some(transaction)).map(Ok),
-            Ok(_) => Ok(Err(Problem::unavailable("the channel is not closed yet"))),
+            // It may be closed now, by this call or another; a settlement may have been on its way; or it is to be tried
+            // again later.
+            outcome = match self.ledger()?.map(|ledger| ledger.status()) {
+                Some(Status::Closed { transaction: Some(transaction) }) => Outcome { answer: Ok(Answer::Closed(transaction)), ..outcome },
+                Some(Status::Closed { transaction: None }) => Outcome { answer: Err(Refusal::Closed), ..outcome },
+                _ => self.step(isolate, Event::Woken).await?,
+            };
         }
     }
 
-    /// Has an operation brought onto the chain, and takes note of its end.
-    async fn submit(&self, isolate: &Isolate, operation: Operation) -> Result<Step<std::result::Result<Answer, Refusal>>> {
+    /// Has an operation brought onto the chain, and takes note of its end. When another call of this object is at
+    /// it, waits for that one.
+    async fn submit(&self, isolate: &Isolate, operation: Operation, deadline: Timestamp) -> Result<Step<()>> {
+        if self.submitting.get() {
+            while self.submitting.get() && now() < deadline {
+                self.news(deadline.since(now())).await;
+            }
+            return Ok(Ok(()));
+        }
+        let _submitting = Submitting::begin(&self.submitting);
         let verdict = match escrow::bring_about(isolate, &self.env, operation.purpose()).await {
-            Ok(verdict) => verdict,
+            Ok(Brought::Ended(verdict)) => verdict,
+            Ok(Brought::Doomed) => Verdict::Failed(Failure::Reverted),
             Err(problem) => return Ok(Err(problem)),
         };
-        let outcome = self.step(isolate, Event::Concluded(operation, verdict)).await?;
-        Ok(Ok(outcome.answer))
+        self.step(isolate, Event::Concluded(operation, verdict)).await?;
+        Ok(Ok(()))
+    }
+
+    /// Waits until the ledger has changed, or for `limit`.
+    async fn news(&self, limit: Duration) {
+        let (sender, news) = oneshot::channel();
+        self.waiting.borrow_mut().push(sender);
+        let _ = within(limit, news).await;
     }
 
     /// Draws units for a metered sale, and waits up to `wait` milliseconds for the balance to allow it.
     async fn draw(&self, isolate: &Isolate, event: Event, price: Amount, wait: u64) -> Result<ChannelReply> {
         let deadline = now().saturating_add(Duration::from_millis(wait));
         loop {
-            let (sender, news) = oneshot::channel();
             let outcome = self.step(isolate, event.clone()).await?;
             let left = deadline.since(now());
             if outcome.answer != Ok(Answer::Drawn(Drawn::Exhausted)) || left.is_zero() {
                 return self.done(isolate, &outcome, price, Reuse::DrawDown, None);
             }
-            self.waiting.borrow_mut().push(sender);
-            let _ = within(left, news).await;
+            self.news(left).await;
         }
     }
 
     fn topped_up(&self, isolate: &Isolate, claim: &Claim, transaction: Option<B256>) -> Result<Step<ChannelReply>> {
+        if let Some(Err(refusal)) = self.ledger()?.map(|ledger| ledger.check_usable()) {
+            return Ok(Err(refusal.problem()));
+        }
         let outcome = Outcome { answer: Ok(Answer::Noted), effects: Vec::new() };
         self.done(isolate, &outcome, claim.price, claim.reuse, transaction).map(Ok)
     }
@@ -315,10 +378,12 @@ impl Channel {
         Ok(ChannelReply::Done(Done { payer: ledger.payer(), bought, drawn, balance, transaction }))
     }
 
+    /// What a client needs to go on with the channel, if it can.
     fn snapshot(&self, isolate: &Isolate, price: Amount, reuse: Reuse) -> Result<Option<Snapshot>> {
         let ledger = self.ledger()?;
         let policy = &isolate.gateway.session.policy;
-        Ok(ledger.map(|ledger| Snapshot { channel_id: ledger.id(), balance: ledger.balance(price, reuse, policy) }))
+        let usable = ledger.filter(|ledger| ledger.status() == Status::Open);
+        Ok(usable.map(|ledger| Snapshot { channel_id: ledger.id(), balance: ledger.balance(price, reuse, policy) }))
     }
 
     fn show(&self, isolate: &Isolate, price: Amount, reuse: Reuse) -> Result<ChannelReply> {

@@ -67,7 +67,7 @@ pub(super) enum ChannelMessage {
     /// What was bought was not delivered.
     Credit { booking: u64, amount: Amount, voucher: Amount },
     /// A metered sale needs more units, and waits for them up to `wait` milliseconds.
-    Draw { sale: u64, delivered: u64, wanted: u64, price: Amount, wait: u64 },
+    Draw { sale: u64, delivered: u64, reserved: u64, wanted: u64, price: Amount, wait: u64 },
     /// A metered sale is over.
     End { sale: u64, delivered: u64, price: Amount },
     /// The escrow's view of the channel has changed.
@@ -86,7 +86,7 @@ pub(super) struct Claim {
     pub(super) proof: Proof,
     /// What is to be bought; nothing by a management request.
     pub(super) order: Option<Order>,
-    /// The price of a unit on the route, to tell what a next voucher must allow.
+    /// What the least purchase on the route costs, to tell what a next voucher must allow.
     pub(super) price: Amount,
     pub(super) reuse: Reuse,
 }
