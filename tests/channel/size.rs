@@ -50,7 +50,7 @@ fn at_its_worst() {
     for (booking, index) in bookings.iter().zip(0..).filter(|(_, index)| index % 2 == 0) {
         ledger.credit(*booking, base / 2048, index);
     }
-    for index in 0..40 {
+    for index in 0..32 {
         ledger.bought(base + 2000 + index, Order { most: 1_000_000, kind: Kind::Metered, ..once(base / 1_000_000_000) });
     }
     ledger.pass(Duration::from_secs(2));

@@ -121,17 +121,18 @@ fn one_that_is_silent_for_long_counts_as_delivered() {
 }
 
 #[test]
-fn of_more_than_can_be_remembered_the_oldest_counts_as_delivered() {
+fn more_sales_than_can_be_under_way_are_refused_until_one_has_ended() {
     let mut ledger = Ledger::new(10_000);
     let first = ledger.bought(10_000, metered(10, 2));
-    let second = ledger.bought(10_000, metered(10, 2));
     for _ in 0..31 {
         ledger.bought(10_000, metered(10, 2));
     }
-    assert_eq!(ledger.counters(), (10_000, 660, 20));
-    assert_eq!(ledger.draw(first, 0, 1), Err(Refusal::NoSale));
-    ledger.again(Event::End { sale: first, delivered: 0 });
-    assert_eq!(ledger.draw(second, 0, 1), Ok(Drawn::Units(1)));
+    assert_eq!(ledger.counters(), (10_000, 640, 0));
+    assert_eq!(ledger.buy(10_000, metered(10, 2)), Err(Refusal::Busy));
+    assert_eq!(ledger.counters(), (10_000, 640, 0));
+    ledger.end(first, 1);
+    ledger.bought(10_000, metered(10, 2));
+    assert_eq!(ledger.counters(), (10_000, 650, 10));
 }
 
 #[test]
