@@ -8,6 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 struct Booking {
     amount: u128,
     at: Timestamp,
+    /// It was repeated: something of it was delivered, so it is not given back. When it was delivered nobody knows, so it counts
+    /// as delivered no earlier than any other.
+    sealed: bool,
 }
 
 struct Sale {
@@ -77,6 +80,7 @@ impl Oracle {
     /// Whether a credit must, or must not, be given; `None` where either is right.
     pub(crate) fn must_credit(&self, booking: u64, amount: Amount, policy: &Policy, now: Timestamp) -> Option<bool> {
         match self.bookings.get(&booking) {
+            Some(found) if found.sealed => Some(false),
             Some(found) if amount.base_units() != found.amount => None,
             Some(found) if now.since(found.at) < policy.delivery_window => Some(true),
             Some(_) => None,
@@ -85,10 +89,11 @@ impl Oracle {
     }
 
     pub(crate) fn credited(&mut self, booking: u64, voucher: Amount) {
-        if let Some(found) = self.bookings.remove(&booking) {
+        if let Some(found) = self.bookings.get(&booking).filter(|found| !found.sealed) {
             self.spent -= found.amount;
             self.used.remove(&voucher.base_units());
             self.keys.retain(|_, known| known.booking != booking);
+            self.bookings.remove(&booking);
         }
     }
 
@@ -118,7 +123,11 @@ impl Oracle {
             }
             let Some(replays) = known.replays.as_mut().filter(|replays| **replays < 3) else { return Err(Refusal::KeySpent) };
             *replays += 1;
-            return Ok(Bought { booking: known.booking, units: 0, replayed: true });
+            let booking = known.booking;
+            if let Some(found) = self.bookings.get_mut(&booking) {
+                found.sealed = true;
+            }
+            return Ok(Bought { booking, units: 0, replayed: true });
         }
         let once = order.reuse == Reuse::Once;
         let available = self.accepted - self.spent;
@@ -130,7 +139,7 @@ impl Oracle {
         let booking = self.next;
         self.next += 1;
         if order.kind == Kind::Request {
-            self.bookings.insert(booking, Booking { amount: price * u128::from(units), at: now });
+            self.bookings.insert(booking, Booking { amount: price * u128::from(units), at: now, sealed: false });
         } else {
             let stream = order.kind == Kind::Stream;
             self.sales.values_mut().filter(|sale| stream && sale.stream).for_each(|sale| sale.superseded = true);
