@@ -7,7 +7,8 @@ use super::sales::Sales;
 use super::used::Used;
 use super::{Answer, Channel, Reason, Refusal, Status};
 use crate::evm::amount::Amount;
-use crate::evm::escrow::{EscrowFacts, MIN_GRACE_PERIOD, OnChain};
+use crate::evm::escrow::{EscrowFacts, MIN_GRACE_PERIOD};
+use crate::evm::reading::Reading;
 use crate::evm::{Address, B256};
 use crate::protocol::problem::{Problem, ProblemKind};
 use crate::time::{Timestamp, UnixSeconds};
@@ -87,8 +88,9 @@ impl Channel {
     ///
     /// # Errors
     /// [`Unfit`].
-    pub fn adopt(id: B256, on_chain: &OnChain, facts: &EscrowFacts, expected: &Expected, now: Timestamp) -> Result<Self, Unfit> {
+    pub fn adopt(id: B256, reading: &Reading, facts: &EscrowFacts, expected: &Expected, now: Timestamp) -> Result<Self, Unfit> {
         facts.check(expected.separator)?;
+        let on_chain = &reading.on_chain;
         // A finalized channel may read as zero in everything else.
         if on_chain.finalized {
             return Err(Unfit::Finalized);
@@ -112,8 +114,11 @@ impl Channel {
         Ok(Self {
             id,
             escrow: expected.escrow,
+            payee: on_chain.payee,
+            token: on_chain.token,
             payer: on_chain.payer,
             signer: on_chain.signer(),
+            seen: reading.block,
             status: Status::Open,
             deposit: on_chain.deposit,
             settled,
@@ -134,7 +139,21 @@ impl Channel {
         })
     }
 
-    pub(super) fn observe(&mut self, on_chain: &OnChain, now: Timestamp) -> Result<Answer, Refusal> {
+    /// Whether it pays this payee in this token; it was perhaps taken on under an earlier configuration.
+    ///
+    /// # Errors
+    /// [`Refusal::Outdated`].
+    pub fn check_terms(&self, payee: Address, token: Address) -> Result<(), Refusal> {
+        if (self.payee, self.token) == (payee, token) { Ok(()) } else { Err(Refusal::Outdated) }
+    }
+
+    pub(super) fn observe(&mut self, reading: &Reading, now: Timestamp) -> Result<Answer, Refusal> {
+        let Reading { block, on_chain } = reading;
+        // A node that lags behind another must not undo what that one has shown.
+        if *block < self.seen {
+            return Ok(Answer::Noted);
+        }
+        self.seen = *block;
         if let Status::Closed { .. } = self.status {
             return Ok(Answer::Noted);
         }

@@ -35,7 +35,8 @@ pub use sales::{Drawn, SILENCE};
 pub use settling::{Operation, Payment};
 
 use crate::evm::amount::Amount;
-use crate::evm::escrow::{OnChain, SignedVoucher};
+use crate::evm::escrow::SignedVoucher;
+use crate::evm::reading::Reading;
 use crate::evm::{Address, B256};
 use crate::settlement::Verdict;
 use crate::time::Timestamp;
@@ -70,7 +71,7 @@ pub enum Status {
     /// It can be used.
     Open,
     /// The chain does not show any more what was relied on: a reorganisation took the opening or an addition
-    /// back. It can be used again when that comes back.
+    /// back, or an end that is not deep yet was seen. It can be used again when that comes back.
     Suspended,
     /// It is being closed, or the payer has asked for it on chain: it buys nothing any more.
     Closing(Reason),
@@ -99,8 +100,12 @@ pub enum Reason {
 pub struct Channel {
     id: B256,
     escrow: Address,
+    payee: Address,
+    token: Address,
     payer: Address,
     signer: Address,
+    /// The latest block in which it was seen.
+    seen: u64,
     status: Status,
     deposit: Amount,
     settled: Amount,
@@ -157,8 +162,8 @@ pub enum Event {
         /// All units delivered.
         delivered: u64,
     },
-    /// What the escrow says.
-    Observed(OnChain),
+    /// What the escrow says. A reading of an earlier block than the last one changes nothing.
+    Observed(Reading),
     /// The alarm went off.
     Woken,
     /// The operation that was submitted has ended.
@@ -227,7 +232,7 @@ impl Channel {
             Event::Credit { booking, amount, voucher } => self.credit(booking, amount, voucher),
             Event::Draw { sale, delivered, reserved, wanted } => self.draw(sale, delivered, reserved, wanted, now),
             Event::End { sale, delivered } => self.end(sale, delivered),
-            Event::Observed(on_chain) => self.observe(&on_chain, now),
+            Event::Observed(reading) => self.observe(&reading, now),
             Event::Woken => {
                 self.wake_at = None;
                 Ok(Answer::Noted)
@@ -282,6 +287,11 @@ impl Channel {
     /// The counters, and what a next voucher must allow at `price`.
     pub fn balance(&self, price: Amount, reuse: Reuse, policy: &Policy) -> Balance {
         Balance { accepted: self.accepted, spent: self.spent, deposit: self.deposit, required: self.required(price, reuse, policy) }
+    }
+
+    /// Whether those who wait for its balance, or for the end of its operation, want to know of this change.
+    pub fn is_other_for_waiters(&self, next: &Self) -> bool {
+        (self.available(), self.status, self.operation) != (next.available(), next.status, next.operation)
     }
 
     fn available(&self) -> Amount {

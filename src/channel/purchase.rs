@@ -79,7 +79,15 @@ impl Channel {
         if presented.signer != self.signer {
             return Err(Refusal::SignerMismatch);
         }
-        match presented.source {
+        self.check_source(presented.source)
+    }
+
+    /// Whether `source` of a credential, if there is one, names the payer or the signer.
+    ///
+    /// # Errors
+    /// [`Refusal::ForeignSource`].
+    pub fn check_source(&self, source: Option<Address>) -> Result<(), Refusal> {
+        match source {
             Some(source) if source != self.payer && source != self.signer => Err(Refusal::ForeignSource),
             _ => Ok(()),
         }

@@ -13,6 +13,8 @@ pub enum Refusal {
     Closed,
     /// It is being closed.
     Closing,
+    /// It pays another payee than now, or in another token: the configuration was changed.
+    Outdated,
     /// A reorganisation took back what was relied on.
     Suspended,
     /// The voucher exceeds the deposit.
@@ -41,6 +43,10 @@ impl Refusal {
             Self::ForeignSource => (ProblemKind::VerificationFailed, "source: must be the channel's payer or its authorized signer"),
             Self::Closed => (ProblemKind::ChannelFinalized, "the channel is closed; open another"),
             Self::Closing => (ProblemKind::ChannelFinalized, "the channel is being closed; open another"),
+            Self::Outdated => (
+                ProblemKind::ChannelFinalized,
+                "the channel was opened for another recipient or currency; open another, and request its close from the escrow",
+            ),
             Self::Busy => return Problem::unavailable("too many metered answers are under way on the channel"),
             Self::Suspended => return Problem::unavailable("the chain does not show the channel's deposit at the moment"),
             Self::ExceedsDeposit => {

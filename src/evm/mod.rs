@@ -8,6 +8,7 @@ pub mod escrow;
 pub mod jsonrpc;
 pub mod key;
 pub mod parse;
+pub mod reading;
 pub mod signature;
 pub mod transaction;
 

@@ -1,9 +1,10 @@
 //! A channel that is looked at on chain from time to time, as long as money may be at risk.
 
-use crate::evm::escrow::{OnChain, channel_call};
-use crate::evm::transaction::Call;
+use crate::evm::jsonrpc::Request;
+use crate::evm::reading::{Reading, channel_questions};
 use crate::evm::{Address, B256};
 use crate::time::Timestamp;
+use alloc::vec::Vec;
 use core::time::Duration;
 use serde::{Deserialize, Serialize};
 
@@ -17,19 +18,11 @@ const STRAY: Duration = Duration::from_secs(600);
 pub struct Watched {
     escrow: Address,
     channel_id: B256,
-    told: Option<Told>,
+    told: Option<Reading>,
     /// How often the keeper has learned something by itself.
     turn: u32,
     /// Since when its keeper says that it does not know it.
     disowned_since: Option<Timestamp>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Told {
-    on_chain: OnChain,
-    /// The latest block then.
-    block: u64,
 }
 
 impl Watched {
@@ -48,15 +41,15 @@ impl Watched {
         self.channel_id
     }
 
-    /// Asks the escrow; [`OnChain::decode`] reads the answer.
-    pub fn call(&self) -> Call {
-        Call { to: self.escrow, data: channel_call(self.channel_id).into() }
+    /// Asks the escrow, also in the block `deep`, where that is not the latest; [`Reading::read`] reads the answers.
+    pub fn questions(&self, deep: Option<u64>) -> Vec<Request> {
+        channel_questions(self.escrow, self.channel_id, deep)
     }
 
-    /// Whether its keeper must be told what a node says whose latest block is `block`. One that lags behind
-    /// what was told has nothing to say: else two nodes that take turns would tell of settlements undone.
-    pub fn is_news(&self, on_chain: &OnChain, block: u64) -> bool {
-        self.told.is_none_or(|told| told.on_chain != *on_chain && block >= told.block)
+    /// Whether its keeper must be told of a reading. A node that lags behind what was told has nothing to say: else
+    /// two nodes that take turns would tell of settlements undone.
+    pub fn is_news(&self, reading: &Reading) -> bool {
+        self.told.is_none_or(|told| told.on_chain != reading.on_chain && reading.block >= told.block)
     }
 
     /// The keeper has learned something by itself, so that what it was told says nothing about what it believes:
@@ -66,11 +59,11 @@ impl Watched {
         self.turn = self.turn.wrapping_add(1);
     }
 
-    /// Its keeper was told what `read`, an earlier reading of this, was found to be.
-    pub const fn tell(&mut self, read: &Self, on_chain: OnChain, block: u64) {
+    /// Its keeper was told of a reading, for which `asked`, an earlier state of this, was asked about.
+    pub const fn tell(&mut self, asked: &Self, reading: Reading) {
         self.disowned_since = None;
-        if self.turn == read.turn {
-            self.told = Some(Told { on_chain, block });
+        if self.turn == asked.turn {
+            self.told = Some(reading);
         }
     }
 
@@ -79,9 +72,9 @@ impl Watched {
         now.since(*self.disowned_since.get_or_insert(now)) >= STRAY
     }
 
-    /// Whether its end was told, and is as deep as a settlement must be: nothing will change any more.
-    pub fn is_over(&self, block: u64, confirmations: u64) -> bool {
-        self.told.is_some_and(|told| told.on_chain.finalized && block.saturating_sub(told.block).saturating_add(1) >= confirmations)
+    /// Whether its end was told: nothing will change any more.
+    pub fn is_over(&self) -> bool {
+        self.told.is_some_and(|told| told.on_chain.finalized)
     }
 }
 
@@ -89,6 +82,7 @@ impl Watched {
 mod tests {
     use super::*;
     use crate::evm::amount::Amount;
+    use crate::evm::escrow::OnChain;
     use crate::time::UnixSeconds;
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;
@@ -108,24 +102,28 @@ mod tests {
         Watched::new(Address::repeat_byte(4), B256::repeat_byte(5))
     }
 
+    const fn at(block: u64, on_chain: OnChain) -> Reading {
+        Reading { block, on_chain }
+    }
+
     fn told(watched: &mut Watched, on_chain: OnChain, block: u64) {
-        let read = *watched;
-        watched.tell(&read, on_chain, block);
+        let asked = *watched;
+        watched.tell(&asked, at(block, on_chain));
     }
 
     #[test]
     fn what_was_not_told_is_news() {
         let mut watched = watched();
-        assert!(watched.is_news(&OPEN, 7));
+        assert!(watched.is_news(&at(7, OPEN)));
         told(&mut watched, OPEN, 7);
-        assert!(!watched.is_news(&OPEN, 8));
+        assert!(!watched.is_news(&at(8, OPEN)));
         for change in [
             OnChain { finalized: true, ..OPEN },
             OnChain { close_requested_at: UnixSeconds::new(9), ..OPEN },
             OnChain { deposit: Amount::from_base_units(20_000), ..OPEN },
             OnChain { settled: Amount::from_base_units(1), ..OPEN },
         ] {
-            assert!(watched.is_news(&change, 8), "{change:?}");
+            assert!(watched.is_news(&at(8, change)), "{change:?}");
         }
     }
 
@@ -133,8 +131,8 @@ mod tests {
     fn a_node_that_lags_has_no_news_and_a_reorganisation_has() {
         let mut watched = watched();
         told(&mut watched, OnChain { settled: Amount::from_base_units(1), ..OPEN }, 7);
-        assert!(!watched.is_news(&OPEN, 6));
-        assert!(watched.is_news(&OPEN, 7));
+        assert!(!watched.is_news(&at(6, OPEN)));
+        assert!(watched.is_news(&at(7, OPEN)));
     }
 
     /// Its own settlement is known to the keeper before a round sees it. If a reorganisation takes it back by then, the
@@ -145,43 +143,33 @@ mod tests {
         told(&mut watched, OPEN, 7);
         let read = watched;
         watched.forget();
-        assert!(watched.is_news(&OPEN, 8));
+        assert!(watched.is_news(&at(8, OPEN)));
         // What was on its way to the keeper then says nothing about what it believes now.
-        watched.tell(&read, OPEN, 8);
-        assert!(watched.is_news(&OPEN, 8));
+        watched.tell(&read, at(8, OPEN));
+        assert!(watched.is_news(&at(8, OPEN)));
         told(&mut watched, OPEN, 8);
-        assert!(!watched.is_news(&OPEN, 9));
+        assert!(!watched.is_news(&at(9, OPEN)));
     }
 
     #[test]
-    fn the_end_is_watched_until_it_is_deep() {
+    fn it_is_watched_until_its_end() {
         let mut watched = watched();
-        assert!(!watched.is_over(9, 1));
+        assert!(!watched.is_over());
         told(&mut watched, OPEN, 7);
-        assert!(!watched.is_over(9, 1));
+        assert!(!watched.is_over());
         told(&mut watched, OnChain { finalized: true, ..OPEN }, 8);
-        assert!(watched.is_over(8, 1));
-        assert!(!watched.is_over(9, 3));
-        assert!(!watched.is_over(7, 2));
-        assert!(watched.is_over(10, 3));
+        assert!(watched.is_over());
     }
 
     #[test]
     fn a_channel_that_nobody_takes_on_is_watched_for_a_while() {
         let mut watched = watched();
-        let at = |seconds: u64| Timestamp::from_millis((1_000 + seconds) * 1000);
-        assert!(!watched.disown(at(0)));
-        assert!(watched.is_news(&OPEN, 7), "it was not told");
-        assert!(!watched.disown(at(599)));
-        assert!(watched.disown(at(600)));
+        let after = |seconds: u64| Timestamp::from_millis((1_000 + seconds) * 1000);
+        assert!(!watched.disown(after(0)));
+        assert!(watched.is_news(&at(7, OPEN)), "it was not told");
+        assert!(!watched.disown(after(599)));
+        assert!(watched.disown(after(600)));
         told(&mut watched, OPEN, 7);
-        assert!(!watched.disown(at(700)));
-    }
-
-    #[test]
-    fn it_is_asked_for_by_its_id() {
-        let call = watched().call();
-        assert_eq!(call.to, watched().escrow());
-        assert_eq!(call.data.get(4..), Some(watched().channel_id().as_slice()));
+        assert!(!watched.disown(after(700)));
     }
 }

@@ -7,8 +7,9 @@ use super::respond::misconfigured;
 use crate::channel::{Expected, Refusal, Unfit, check_transaction};
 use crate::evm::amount::Amount;
 use crate::evm::erc3009::{Authorization, balance_call};
-use crate::evm::escrow::{EscrowFacts, OnChain, Opening, channel_call, facts_calls, opened, takes_authorizations, topped_up};
-use crate::evm::jsonrpc::{Answer, Block, NodeError, Receipt, Request, decode, decode_u64};
+use crate::evm::escrow::{EscrowFacts, OnChain, Opening, facts_calls, opened, takes_authorizations, topped_up};
+use crate::evm::jsonrpc::{Answer, NodeError, Receipt, Request, decode, decode_u64};
+use crate::evm::reading::{Reading, channel_questions, deep_block, read_channel, read_head};
 use crate::evm::transaction::Call;
 use crate::evm::{Address, B256, U256};
 use crate::gateway::escrow_misfit;
@@ -26,11 +27,11 @@ pub(super) struct EscrowSupport {
     takes_authorizations: Cell<Option<bool>>,
 }
 
-/// A channel and its escrow, as deep in the chain as is relied on.
+/// A channel and its escrow.
 pub(super) struct Found {
-    pub(super) on_chain: OnChain,
+    pub(super) reading: Reading,
     pub(super) facts: EscrowFacts,
-    /// It is there, but not as deep.
+    /// It is there, but not deep enough to be relied on.
     is_young: bool,
 }
 
@@ -112,31 +113,29 @@ pub(super) async fn find(isolate: &Isolate, claim: &Claim) -> Result<Found, Prob
         Action::Open { transaction } => transaction,
         _ => None,
     };
-    let mut head = None;
+    let mut deep = None;
     if opening.is_some() || confirmations > 1 {
-        let (block, receipt) = head_and_receipt(isolate, opening).await?;
+        let (head, receipt) = head_and_receipt(isolate, opening).await?;
         if opening.is_some() {
             let shows = |logs: &[_]| opened(claim.escrow, claim.channel_id, logs).is_some();
-            check_transaction(receipt.as_ref(), block, confirmations, shows)?;
+            check_transaction(receipt.as_ref(), head, confirmations, shows)?;
         }
-        head = Some(block);
+        deep = (confirmations > 1).then(|| deep_block(head, confirmations));
     }
-    let call = |data: Vec<u8>| Call { to: claim.escrow, data: data.into() };
-    let [grace, separator] = facts_questions(claim.escrow);
-    let latest = Request::call(None, &call(channel_call(claim.channel_id)));
-    let deep = match head {
-        Some(head) if confirmations > 1 => {
-            Request::call_at(&call(channel_call(claim.channel_id)), head.saturating_sub(confirmations.saturating_sub(1)))
-        }
-        _ => latest.clone(),
+    let mut requests = Vec::from([Request::latest_block()]);
+    requests.extend(facts_questions(claim.escrow));
+    requests.extend(channel_questions(claim.escrow, claim.channel_id, deep));
+    let mut answers = isolate.rpc.batch(&requests).await.map_err(|_| unknown())?.into_iter();
+    let mut next = || answers.next().ok_or_else(unknown);
+    let block = read_head(next()?).ok_or_else(unknown)?;
+    let Some(facts) = EscrowFacts::decode(&bytes(next()?)?, &bytes(next()?)?) else {
+        return Err(misconfigured(&[escrow_misfit(claim.method, None)]));
     };
-    let [deep, latest, grace, separator] = isolate.rpc.ask([deep, latest, grace, separator]).await.map_err(|_| unknown())?;
-    let facts = EscrowFacts::decode(&bytes(grace)?, &bytes(separator)?);
-    let Some(facts) = facts else { return Err(misconfigured(&[escrow_misfit(claim.method, None)])) };
-    let on_chain = OnChain::decode(&bytes(deep)?).ok_or_else(unknown)?;
-    let is_young = !on_chain.exists() && OnChain::decode(&bytes(latest)?).is_some_and(|channel| channel.exists());
+    let shown: Vec<OnChain> = answers.map(|answer| read_channel(answer).ok_or_else(unknown)).collect::<Result<_, _>>()?;
+    let (Some(latest), Some(deep)) = (shown.first().copied(), shown.last().copied()) else { return Err(unknown()) };
     // A node that has the opening's receipt and not the channel lags behind itself.
-    Ok(Found { is_young: is_young || (opening.is_some() && !on_chain.exists()), on_chain, facts })
+    let is_young = !deep.exists() && (latest.exists() || opening.is_some());
+    Ok(Found { reading: Reading::new(block, latest, deep), facts, is_young })
 }
 
 /// The answer about a channel that is not taken on.
@@ -148,30 +147,38 @@ pub(super) fn unfit(unfit: Unfit, found: &Found, claim: &Claim) -> Problem {
     }
 }
 
-/// What the escrow says of a channel now.
-pub(super) async fn look(isolate: &Isolate, escrow: Address, channel_id: B256) -> Result<OnChain, Problem> {
-    let call = Call { to: escrow, data: channel_call(channel_id).into() };
-    let [answer] = isolate.rpc.ask([Request::call(None, &call)]).await.map_err(|_| unknown())?;
-    OnChain::decode(&bytes(answer)?).ok_or_else(unknown)
+/// What the escrow says of a channel.
+pub(super) async fn look(isolate: &Isolate, escrow: Address, channel_id: B256) -> Result<Reading, Problem> {
+    let confirmations = isolate.gateway.confirmations;
+    let deep = match confirmations {
+        0 | 1 => None,
+        _ => Some(deep_block(head_and_receipt(isolate, None).await?.0, confirmations)),
+    };
+    let mut requests = Vec::from([Request::latest_block()]);
+    requests.extend(channel_questions(escrow, channel_id, deep));
+    let mut answers = isolate.rpc.batch(&requests).await.map_err(|_| unknown())?.into_iter();
+    let block = answers.next().and_then(read_head).ok_or_else(unknown)?;
+    Reading::read(block, answers).ok_or_else(unknown)
 }
 
-/// Checks a client's addition to the deposit.
-pub(super) async fn verify_top_up(isolate: &Isolate, claim: &Claim, transaction: B256, addition: Amount) -> Result<(), Problem> {
+/// Checks an addition to the deposit. Returns the latest block then: one who looks at the channel must see no less.
+pub(super) async fn verify_top_up(isolate: &Isolate, claim: &Claim, transaction: B256, addition: Amount) -> Result<u64, Problem> {
     let (head, receipt) = head_and_receipt(isolate, Some(transaction)).await?;
     let shows = |logs: &[_]| topped_up(claim.escrow, claim.channel_id, addition, logs);
-    check_transaction(receipt.as_ref(), head, isolate.gateway.confirmations, shows)
+    check_transaction(receipt.as_ref(), head, isolate.gateway.confirmations, shows)?;
+    Ok(head)
 }
 
 async fn head_and_receipt(isolate: &Isolate, transaction: Option<B256>) -> Result<(u64, Option<Receipt>), Problem> {
     let mut requests = Vec::from([Request::latest_block()]);
     requests.extend(transaction.map(Request::receipt));
     let mut answers = isolate.rpc.batch(&requests).await.map_err(|_| unknown())?.into_iter();
-    let block: Block = answers.next().and_then(|answer| decode(&answer.ok()?).ok()).ok_or_else(unknown)?;
+    let head = answers.next().and_then(read_head).ok_or_else(unknown)?;
     let receipt = match answers.next() {
         Some(answer) => answer.ok().and_then(|answer| decode::<Option<Receipt>>(&answer).ok()).ok_or_else(unknown)?,
         None => None,
     };
-    Ok((block.number(), receipt))
+    Ok((head, receipt))
 }
 
 /// Brings the payer's money into a channel, unless that was done before, and waits for it. `None`: somebody else has done

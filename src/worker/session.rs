@@ -1,13 +1,14 @@
 //! A request with a session credential: verify in the isolate, book in the channel's object, fetch, deliver.
 
 use super::body;
-use super::clock::now;
+use super::clock::{now, sleep};
 use super::config::load;
+use super::holding::{Holding, hold};
 use super::objects::{ChannelMessage, ChannelReply, Claim, Done};
 use super::origin::{self, PaidBy};
 use super::paid::{Purchase, discard};
 use super::respond::{Rejection, failed, internal};
-use super::stream::Metering;
+use super::stream::{AGAIN, Metering};
 use super::watch::{Ending, WatchedPipe};
 use crate::channel::{Bought, Key, Kind, Order};
 use crate::evm::amount::Amount;
@@ -20,6 +21,7 @@ use crate::payment::{Disposition, disposition, has_receipt};
 use crate::protocol::credential::Credential;
 use crate::protocol::problem::{Problem, ProblemKind};
 use crate::protocol::receipt::{Receipt, SessionReceipt};
+use futures_channel::oneshot;
 use web_sys::{Headers, Response, ResponseInit};
 use worker::{Env, console_warn};
 
@@ -127,15 +129,8 @@ impl Purchase<'_> {
 
 impl Visit<'_> {
     async fn complete(self, body: Option<Vec<u8>>) -> Result<Response, Rejection> {
-        let Purchase { isolate, env, .. } = *self.request;
-        let message = ChannelMessage::Claim(Box::new(self.claim.clone()));
-        let ask = || isolate.ask_channel(env, self.claim.escrow, self.claim.channel_id, &message);
-        let reply = match ask().await {
-            // The object may have done it and died before it could say so: asked again, it does it once.
-            Err(_) => ask().await,
-            reply => reply,
-        };
-        let done = match reply? {
+        let (reply, _holding) = self.present().await?;
+        let done = match reply {
             ChannelReply::Done(done) => done,
             ChannelReply::Refused { refused, snapshot } => {
                 let snapshot = snapshot.map(|snapshot| (self.offer.method, snapshot));
@@ -150,6 +145,24 @@ impl Visit<'_> {
         let voucher = self.claim.proof.presented.map_or(Amount::ZERO, |presented| presented.voucher.cumulative);
         let purchased = Purchased { bought, cost: order.price.times(bought.units), voucher };
         Ok(self.deliver(done, purchased, body).await?)
+    }
+
+    /// Presents the claim to the channel's object. What a meter reserves is given back when the client leaves before it got
+    /// anything; what costs a fixed price was asked for, and is paid.
+    async fn present(&self) -> Result<(ChannelReply, Option<Holding>), Problem> {
+        let Purchase { env, context, incoming, .. } = *self.request;
+        let claim = claim(env.clone(), self.claim.clone());
+        if self.claim.order.is_none_or(|order| order.kind == Kind::Request) {
+            return Ok((claim.await?, None));
+        }
+        let (env, escrow, channel_id, price) = (env.clone(), self.claim.escrow, self.claim.channel_id, self.session.terms.price);
+        let end = move |reply: &ChannelReply| {
+            let ChannelReply::Done(Done { bought: Some(bought), .. }) = reply else { return None };
+            let end = ChannelMessage::End { sale: bought.booking, delivered: 0, price };
+            Some(async move { tell(&env, escrow, channel_id, &end).await })
+        };
+        let (reply, holding) = hold(context, incoming.request.signal(), claim, end).await?;
+        Ok((reply, Some(holding)))
     }
 
     /// The answer to a management request: a receipt and nothing else.
@@ -270,10 +283,31 @@ impl Visit<'_> {
         }
     }
 
+    /// Gives back what was bought, even if the client leaves meanwhile.
     async fn give_back(&self, purchased: Purchased) {
-        if let Some(credit) = self.credit(purchased) {
-            tell(self.request.env, self.claim.escrow, self.claim.channel_id, &credit).await;
-        }
+        let Some(credit) = self.credit(purchased) else { return };
+        let Purchase { env, context, .. } = *self.request;
+        let (env, escrow, channel_id) = (env.clone(), self.claim.escrow, self.claim.channel_id);
+        let (told, is_told) = oneshot::channel();
+        context.wait_until(async move {
+            tell(&env, escrow, channel_id, &credit).await;
+            // Nobody waits for it when the client has left.
+            let _ = told.send(());
+        });
+        let _ = is_told.await;
+    }
+}
+
+async fn claim(env: Env, claim: Claim) -> Result<ChannelReply, Problem> {
+    let loaded = load(&env);
+    let isolate = loaded.as_ref().as_ref().map_err(|_| internal("claim", "the configuration is wrong"))?;
+    let (escrow, channel_id) = (claim.escrow, claim.channel_id);
+    let message = ChannelMessage::Claim(Box::new(claim));
+    let ask = || isolate.ask_channel(&env, escrow, channel_id, &message);
+    match ask().await {
+        // The object may have done it and died before it could say so: asked again, it does it once.
+        Err(_) => ask().await,
+        reply => reply,
     }
 }
 
@@ -306,7 +340,10 @@ impl ReceiptTerms {
 pub(super) async fn tell(env: &Env, escrow: Address, channel_id: B256, message: &ChannelMessage) {
     let loaded = load(env);
     let Ok(isolate) = loaded.as_ref() else { return };
-    for _ in 0..2 {
+    for attempt in 0..2 {
+        if attempt > 0 {
+            sleep(AGAIN).await;
+        }
         match isolate.ask_channel(env, escrow, channel_id, message).await {
             Ok(_) => return,
             Err(problem) => console_warn!("channel {channel_id}: what was not delivered could not be given back: {}", problem.detail),

@@ -40,7 +40,7 @@ const LONG_POLL: Duration = Duration::from_secs(20);
 const REPORT: Duration = Duration::from_secs(120);
 
 /// An object that does not answer is asked again after this.
-const AGAIN: Duration = Duration::from_millis(500);
+pub(super) const AGAIN: Duration = Duration::from_millis(500);
 
 /// How an answer is metered.
 pub(super) enum Metering {

@@ -5,7 +5,7 @@ use super::{ChannelMessage, ChannelReply, Claim, Done, PayerMessage, Shown, rece
 use crate::channel::{Answer, Channel as Ledger, Drawn, Effect, Event, Operation, Outcome, Refusal, Reuse, Status};
 use crate::evm::B256;
 use crate::evm::amount::Amount;
-use crate::method::session::{Action, Funding, Snapshot};
+use crate::method::session::{Action, Funding, Proof, Snapshot};
 use crate::protocol::problem::Problem;
 use crate::settlement::{Failure, Purpose, Verdict};
 use crate::time::Timestamp;
@@ -79,7 +79,7 @@ impl Channel {
     async fn work_on(&self) -> Result<()> {
         let loaded = load(&self.env);
         let isolate = loaded.as_ref().as_ref().map_err(|_| unconfigured())?;
-        if self.ledger()?.is_none() {
+        if !self.is_known()? {
             return Ok(());
         }
         let outcome = self.step(isolate, Event::Woken).await?;
@@ -107,7 +107,7 @@ impl Channel {
             ChannelMessage::Claim(claim) => self.claim(isolate, &claim).await,
             ChannelMessage::Show { price, reuse } => self.show(isolate, price, reuse),
             ChannelMessage::Credit { booking, amount, voucher } => self.note(isolate, Event::Credit { booking, amount, voucher }).await,
-            ChannelMessage::Observed(on_chain) => self.note(isolate, Event::Observed(on_chain)).await,
+            ChannelMessage::Observed(reading) => self.note(isolate, Event::Observed(reading)).await,
             ChannelMessage::Draw { sale, delivered, reserved, wanted, price, wait } => {
                 self.draw(isolate, Event::Draw { sale, delivered, reserved, wanted }, price, wait).await
             }
@@ -126,13 +126,24 @@ impl Channel {
         Ok(self.table.get_or_init(|| table))
     }
 
-    /// The ledger, read from storage at first; `None` while the channel was not taken on.
-    fn ledger(&self) -> Result<Option<Ledger>> {
+    /// Reads the ledger from storage at first. There is none while the channel was not taken on.
+    fn read(&self) -> Result<()> {
         if self.ledger.borrow().is_none() {
             let stored = self.table()?.open_values::<Ledger>()?.pop();
             self.ledger.replace(stored);
         }
+        Ok(())
+    }
+
+    /// A copy of the ledger; `None` while the channel was not taken on.
+    fn ledger(&self) -> Result<Option<Ledger>> {
+        self.read()?;
         Ok(self.ledger.borrow().clone())
+    }
+
+    fn is_known(&self) -> Result<bool> {
+        self.read()?;
+        Ok(self.ledger.borrow().is_some())
     }
 
     /// One step of the ledger: decided and stored without an await in between.
@@ -149,9 +160,14 @@ impl Channel {
     }
 
     fn store(&self, ledger: Ledger) -> Result<()> {
-        if self.ledger.borrow().as_ref() != Some(&ledger) {
-            self.table()?.put(&ledger.id(), &ledger, true, None)?;
-            self.ledger.replace(Some(ledger));
+        if self.ledger.borrow().as_ref() == Some(&ledger) {
+            return Ok(());
+        }
+        self.table()?.put(&ledger.id(), &ledger, true, None)?;
+        // Reports of sales under way are no news: those who wait would wake each other with theirs.
+        let is_news = self.ledger.borrow().as_ref().is_none_or(|before| before.is_other_for_waiters(&ledger));
+        self.ledger.replace(Some(ledger));
+        if is_news {
             for sender in self.waiting.borrow_mut().drain(..) {
                 // A waiter that is gone does not mind.
                 let _ = sender.send(());
@@ -162,7 +178,7 @@ impl Channel {
 
     /// A step that only whoever brought the news cares about. While the channel is being taken on, the news must be told again.
     async fn note(&self, isolate: &Isolate, event: Event) -> Result<ChannelReply> {
-        if self.ledger()?.is_none() {
+        if !self.is_known()? {
             return Ok(ChannelReply::Unknown);
         }
         self.step(isolate, event).await?;
@@ -179,21 +195,35 @@ impl Channel {
         }
     }
 
-    async fn serve(&self, isolate: &Isolate, claim: &Claim) -> Result<Step<ChannelReply>> {
+    /// What a channel that was taken on refuses without asking anybody.
+    fn check(&self, isolate: &Isolate, claim: &Claim) -> Result<Step<()>> {
+        self.read()?;
+        let ledger = self.ledger.borrow();
+        let Some(ledger) = ledger.as_ref() else { return Ok(Ok(())) };
+        let Proof { presented, source, .. } = &claim.proof;
         // Who cannot have signed for the channel gets nothing done for it.
-        if let (Some(ledger), Some(presented)) = (self.ledger()?, &claim.proof.presented)
-            && presented.signer != ledger.signer()
-        {
+        if presented.is_some_and(|presented| presented.signer != ledger.signer()) {
             return Ok(Err(Refusal::SignerMismatch.problem()));
         }
-        if let Some(Status::Closed { .. }) = self.ledger()?.map(|ledger| ledger.status())
-            && claim.action != Action::Close
-        {
+        if let Err(refusal) = ledger.check_source(*source) {
+            return Ok(Err(refusal.problem()));
+        }
+        if let Err(refusal) = ledger.check_terms(isolate.gateway.recipient, isolate.gateway.token.address) {
+            return Ok(Err(refusal.problem()));
+        }
+        if let (Status::Closed { .. }, true) = (ledger.status(), claim.action != Action::Close) {
             return Ok(Err(Refusal::Closed.problem()));
+        }
+        Ok(Ok(()))
+    }
+
+    async fn serve(&self, isolate: &Isolate, claim: &Claim) -> Result<Step<ChannelReply>> {
+        if let Err(problem) = self.check(isolate, claim)? {
+            return Ok(Err(problem));
         }
         let mut transaction = None;
         if let Some(Funding::Open(opening)) = &claim.proof.funding
-            && self.ledger()?.is_none()
+            && !self.is_known()?
         {
             if let Err(problem) = claim.check_opening(opening) {
                 return Ok(Err(problem));
@@ -203,7 +233,7 @@ impl Channel {
                 Err(problem) => return Ok(Err(problem)),
             }
         }
-        if self.ledger()?.is_none()
+        if !self.is_known()?
             && let Err(problem) = self.adopt(isolate, claim).await?
         {
             return Ok(Err(problem));
@@ -216,16 +246,14 @@ impl Channel {
                 Ok(added) => transaction = added,
                 Err(problem) => return Ok(Err(problem)),
             }
-            if let Err(problem) = self.inspect(isolate).await? {
+            if let Some(added) = transaction
+                && let Err(problem) = self.see_top_up(isolate, claim, added, topping_up.signed.authorization.value).await?
+            {
                 return Ok(Err(problem));
             }
         }
         if let Action::TopUp { transaction: Some((hash, addition)) } = claim.action {
-            let verified = escrow::verify_top_up(isolate, claim, hash, addition).await;
-            if let Err(problem) = verified {
-                return Ok(Err(problem));
-            }
-            if let Err(problem) = self.inspect(isolate).await? {
+            if let Err(problem) = self.see_top_up(isolate, claim, hash, addition).await? {
                 return Ok(Err(problem));
             }
             transaction = Some(hash);
@@ -248,7 +276,7 @@ impl Channel {
             Ok(found) => found,
             Err(problem) => return Ok(Err(problem)),
         };
-        let ledger = match Ledger::adopt(claim.channel_id, &found.on_chain, &found.facts, &claim.expected(isolate), now()) {
+        let ledger = match Ledger::adopt(claim.channel_id, &found.reading, &found.facts, &claim.expected(isolate), now()) {
             Ok(ledger) => ledger,
             Err(unfit) => return Ok(Err(escrow::unfit(unfit, &found, claim))),
         };
@@ -265,26 +293,37 @@ impl Channel {
             console_error!("channel: the payer's object could not be told of a channel; it is found by its id only");
         }
         // Another request may have taken it on meanwhile, and sold on it.
-        if self.ledger()?.is_none() {
+        if !self.is_known()? {
             self.store(ledger)?;
         }
         Ok(Ok(()))
     }
 
-    /// Asks the escrow about the channel, and takes note.
-    async fn inspect(&self, isolate: &Isolate) -> Result<Step<()>> {
-        let Some(ledger) = self.ledger()? else { return Ok(Ok(())) };
-        // What is seen here must not be taken by the next round for what it has told.
+    /// Checks an addition to the deposit, and looks at the channel until it shows.
+    async fn see_top_up(&self, isolate: &Isolate, claim: &Claim, transaction: B256, addition: Amount) -> Result<Step<()>> {
+        let head = match escrow::verify_top_up(isolate, claim, transaction, addition).await {
+            Ok(head) => head,
+            Err(problem) => return Ok(Err(problem)),
+        };
+        Ok(match self.inspect(isolate).await? {
+            Ok(block) if block < head => Err(Problem::unavailable("the node that was asked does not show the addition yet")),
+            outcome => outcome.map(drop),
+        })
+    }
+
+    /// Asks the escrow about the channel, and takes note. Returns the latest block then.
+    async fn inspect(&self, isolate: &Isolate) -> Result<Step<u64>> {
+        let Some(ledger) = self.ledger()? else { return Ok(Err(Refusal::Closed.problem())) };
+        let reading = match escrow::look(isolate, ledger.escrow(), ledger.id()).await {
+            Ok(reading) => reading,
+            Err(problem) => return Ok(Err(problem)),
+        };
+        // What a round has told meanwhile says nothing any more about what is believed here: it must tell again.
         if let Err(problem) = isolate.watch_channel(&self.env, ledger.escrow(), ledger.id()).await {
             return Ok(Err(problem));
         }
-        match escrow::look(isolate, ledger.escrow(), ledger.id()).await {
-            Ok(on_chain) => {
-                self.step(isolate, Event::Observed(on_chain)).await?;
-                Ok(Ok(()))
-            }
-            Err(problem) => Ok(Err(problem)),
-        }
+        self.step(isolate, Event::Observed(reading)).await?;
+        Ok(Ok(reading.block))
     }
 
     /// Closes the channel and waits for it.

@@ -11,7 +11,7 @@ use super::clock::within;
 use super::config::Isolate;
 use crate::channel::{Balance, Bought, Drawn, Order, Reuse, Status};
 use crate::evm::amount::Amount;
-use crate::evm::escrow::OnChain;
+use crate::evm::reading::Reading;
 use crate::evm::{Address, B256};
 use crate::method::Method as PaymentMethod;
 use crate::method::charge::Charge;
@@ -71,7 +71,7 @@ pub(super) enum ChannelMessage {
     /// A metered sale is over.
     End { sale: u64, delivered: u64, price: Amount },
     /// The escrow's view of the channel has changed.
-    Observed(OnChain),
+    Observed(Reading),
     /// How does it stand, for a client who is to pay `price`?
     Show { price: Amount, reuse: Reuse },
 }

@@ -3,15 +3,14 @@
 
 use super::table::Table;
 use super::{ChannelMessage, ChannelReply};
-use crate::evm::escrow::OnChain;
-use crate::evm::jsonrpc::{Answer, Block, Request, decode};
+use crate::evm::jsonrpc::{Answer, Request};
+use crate::evm::reading::{Reading, deep_block, read_head};
 use crate::evm::{Address, B256};
 use crate::settlement::Watched;
 use crate::time::Timestamp;
-use crate::worker::clock::{now, within};
+use crate::worker::clock::now;
 use crate::worker::config::Isolate;
 use crate::worker::rpc::Unreachable;
-use alloy_primitives::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream;
 use std::cell::{Cell, OnceCell};
@@ -19,23 +18,40 @@ use std::time::Duration;
 use worker::{Env, Result, State, console_error};
 
 /// Channels looked at in one batch of JSON-RPC, beside the request for the latest block.
-const PART: usize = 49;
+const PART: u32 = 49;
+
+/// The same when each is asked for in two blocks.
+const PART_IN_DEPTH: u32 = 24;
 
 /// Objects told at the same time.
 const AT_ONCE: usize = 8;
 
-/// What could not be read or told is tried again after this.
+/// When the chain could not be asked, the round goes on after this.
 const RETRY: Duration = Duration::from_secs(10);
 
-/// The longest that a round may take. What is left over is news in the next.
-const LONGEST: Duration = Duration::from_secs(30);
+/// A round that takes longer goes on after the account's other work.
+const SHIFT: Duration = Duration::from_secs(30);
 
 /// The channels that are watched, and when.
 #[derive(Default)]
 pub(super) struct Rounds {
     table: OnceCell<Table>,
-    /// When the next round is due. `None`: nothing is watched, or it is not known yet.
+    /// When the next round is due, or goes on. `None`: nothing is watched, or it is not known yet.
     next: Cell<Option<Timestamp>>,
+    /// The channel after which a round that is under way goes on.
+    done: Cell<Option<B256>>,
+    /// Whether the round under way could not ask about some of them.
+    missed: Cell<bool>,
+}
+
+/// How far a shift of a round came.
+enum Shift {
+    /// To its end.
+    Over,
+    /// Not to its end, in the time it had.
+    Unfinished,
+    /// To a part of the channels about which the chain could not be asked.
+    Hindered,
 }
 
 impl Rounds {
@@ -49,7 +65,7 @@ impl Rounds {
 
     /// When the next round is due, if any.
     pub(super) async fn next(&self, state: &State) -> Result<Option<Timestamp>> {
-        if self.next.get().is_none() && !self.table(state)?.open_values::<Watched>()?.is_empty() {
+        if self.next.get().is_none() && !self.table(state)?.page::<Watched>(None, 1)?.is_empty() {
             // The object was started anew. The alarm that is set is no later than the round was to be.
             let alarm = state.storage().get_alarm().await?.and_then(|alarm| u64::try_from(alarm).ok());
             let at = alarm.map_or_else(now, Timestamp::from_millis);
@@ -88,92 +104,122 @@ impl Rounds {
         Ok(due)
     }
 
-    /// Makes a round.
+    /// Makes a round, or a part of it that is not too long.
     pub(super) async fn make(&self, state: &State, env: &Env, isolate: &Isolate) -> Result<()> {
-        let complete = match within(LONGEST, self.look_at_all(state, env, isolate)).await {
-            Some(result) => result?,
-            None => {
-                console_error!("account: a round over the channels took too long");
-                false
+        let wait = match self.work(state, env, isolate).await? {
+            Shift::Over if self.missed.replace(false) => RETRY,
+            Shift::Over => return Ok(()),
+            Shift::Unfinished => Duration::ZERO,
+            Shift::Hindered => {
+                self.missed.set(true);
+                RETRY
             }
         };
-        if !complete {
-            let again = now().saturating_add(RETRY);
-            self.next.set(self.next.get().map(|next| next.min(again)));
-        }
+        let again = now().saturating_add(wait);
+        self.next.set(self.next.get().map(|next| next.min(again)));
         Ok(())
     }
 
-    /// Returns whether every channel was looked at, and everybody told.
-    async fn look_at_all(&self, state: &State, env: &Env, isolate: &Isolate) -> Result<bool> {
-        let watched = self.table(state)?.open_values::<Watched>()?;
-        if watched.is_empty() {
-            self.next.set(None);
-        }
-        let mut complete = true;
-        for part in watched.chunks(PART) {
-            let Ok((block, answers)) = ask(isolate, part).await else {
-                console_error!("account: the chain cannot be asked about {} channels", part.len());
-                complete = false;
-                continue;
-            };
-            let mut news = Vec::new();
-            for (watched, answer) in part.iter().zip(answers) {
-                match read(answer) {
-                    Some(on_chain) if watched.is_news(&on_chain, block) => news.push((watched, on_chain)),
-                    Some(_) => self.drop_if_over(state, isolate, watched, block)?,
-                    None => console_error!("account: the escrow does not answer about channel {}", watched.channel_id()),
+    async fn work(&self, state: &State, env: &Env, isolate: &Isolate) -> Result<Shift> {
+        let until = now().saturating_add(SHIFT);
+        let confirmations = isolate.gateway.confirmations;
+        let deep = match confirmations {
+            0 | 1 => None,
+            _ => match head(isolate).await {
+                Ok(head) => Some(deep_block(head, confirmations)),
+                Err(Unreachable) => return Ok(Shift::Hindered),
+            },
+        };
+        let most = if deep.is_some() { PART_IN_DEPTH } else { PART };
+        loop {
+            let part = self.table(state)?.page::<Watched>(self.done.get().as_ref(), most)?;
+            let Some(last) = part.last() else {
+                if self.done.take().is_none() {
+                    self.next.set(None);
                 }
+                return Ok(Shift::Over);
+            };
+            // Whatever happens to this part, the others are looked at as well.
+            self.done.set(Some(last.channel_id()));
+            if let Err(Unreachable) = self.look_at(state, env, isolate, &part, deep).await? {
+                console_error!("account: the chain cannot be asked about {} channels", part.len());
+                return Ok(Shift::Hindered);
             }
-            let tell = |(watched, on_chain)| self.tell(state, env, isolate, watched, on_chain, block);
-            let mut told = stream::iter(news.into_iter().map(tell)).buffer_unordered(AT_ONCE);
-            while let Some(told) = told.next().await {
-                complete &= told?;
+            if now() >= until {
+                return Ok(Shift::Unfinished);
             }
         }
-        Ok(complete)
     }
 
-    /// Tells a channel's object, and remembers it once that has answered. Returns whether it has.
-    async fn tell(&self, state: &State, env: &Env, isolate: &Isolate, watched: &Watched, on_chain: OnChain, block: u64) -> Result<bool> {
+    /// Asks about some channels, and tells their objects what is new. One that cannot be told is told in the next round.
+    async fn look_at(
+        &self,
+        state: &State,
+        env: &Env,
+        isolate: &Isolate,
+        part: &[Watched],
+        deep: Option<u64>,
+    ) -> Result<std::result::Result<(), Unreachable>> {
+        let Ok((block, answers)) = ask(isolate, part, deep).await else { return Ok(Err(Unreachable)) };
+        let mut answers = answers.into_iter();
+        let mut news = Vec::new();
+        for watched in part {
+            let answers = answers.by_ref().take(if deep.is_some() { 2 } else { 1 });
+            match Reading::read(block, answers.collect::<Vec<_>>()) {
+                Some(reading) if watched.is_news(&reading) => news.push((watched, reading)),
+                Some(_) => self.drop_if_over(state, watched)?,
+                None => console_error!("account: the escrow does not answer about channel {}", watched.channel_id()),
+            }
+        }
+        let tell = |(watched, reading)| self.tell(state, env, isolate, watched, reading);
+        let mut told = stream::iter(news.into_iter().map(tell)).buffer_unordered(AT_ONCE);
+        while let Some(told) = told.next().await {
+            told?;
+        }
+        Ok(Ok(()))
+    }
+
+    /// Tells a channel's object, and remembers it once that has answered.
+    async fn tell(&self, state: &State, env: &Env, isolate: &Isolate, watched: &Watched, reading: Reading) -> Result<()> {
         let id = watched.channel_id();
-        let Ok(reply) = isolate.ask_channel(env, watched.escrow(), id, &ChannelMessage::Observed(on_chain)).await else {
-            return Ok(false);
+        let Ok(reply) = isolate.ask_channel(env, watched.escrow(), id, &ChannelMessage::Observed(reading)).await else {
+            return Ok(());
         };
         let table = self.table(state)?;
         // It may have changed during the call.
-        let Some(mut current) = table.get::<Watched>(&id)? else { return Ok(true) };
-        if let ChannelReply::Unknown = reply {
-            if current.disown(now()) {
-                table.remove(&id)?
-            } else {
-                table.put(&id, &current, true, None)?
+        let Some(mut current) = table.get::<Watched>(&id)? else { return Ok(()) };
+        let is_stray = match reply {
+            ChannelReply::Unknown => current.disown(now()),
+            _ => {
+                current.tell(watched, reading);
+                false
             }
-            return Ok(true);
+        };
+        if is_stray {
+            return table.remove(&id);
         }
-        current.tell(watched, on_chain, block);
         table.put(&id, &current, true, None)?;
-        self.drop_if_over(state, isolate, &current, block)?;
-        Ok(true)
+        self.drop_if_over(state, &current)
     }
 
-    fn drop_if_over(&self, state: &State, isolate: &Isolate, watched: &Watched, block: u64) -> Result<()> {
-        if watched.is_over(block, isolate.gateway.confirmations) {
+    fn drop_if_over(&self, state: &State, watched: &Watched) -> Result<()> {
+        if watched.is_over() {
             self.table(state)?.remove(&watched.channel_id())?;
         }
         Ok(())
     }
 }
 
-/// The latest block, and what the escrows answer.
-async fn ask(isolate: &Isolate, part: &[Watched]) -> std::result::Result<(u64, Vec<Answer>), Unreachable> {
-    let calls = part.iter().map(|watched| Request::call(None, &watched.call()));
-    let requests: Vec<Request> = std::iter::once(Request::latest_block()).chain(calls).collect();
-    let mut answers = isolate.rpc.batch(&requests).await?.into_iter();
-    let block = answers.next().and_then(|answer| decode::<Block>(&answer.ok()?).ok()).ok_or(Unreachable)?;
-    Ok((block.number(), answers.collect()))
+async fn head(isolate: &Isolate) -> std::result::Result<u64, Unreachable> {
+    let [head] = isolate.rpc.ask([Request::latest_block()]).await?;
+    read_head(head).ok_or(Unreachable)
 }
 
-fn read(answer: Answer) -> Option<OnChain> {
-    OnChain::decode(&decode::<Bytes>(&answer.ok()?).ok()?)
+/// The latest block, and what the escrows answer.
+async fn ask(isolate: &Isolate, part: &[Watched], deep: Option<u64>) -> std::result::Result<(u64, Vec<Answer>), Unreachable> {
+    let questions = part.iter().flat_map(|watched| watched.questions(deep));
+    let requests: Vec<Request> = std::iter::once(Request::latest_block()).chain(questions).collect();
+    let mut answers = isolate.rpc.batch(&requests).await?.into_iter();
+    let block = answers.next().and_then(read_head).ok_or(Unreachable)?;
+    Ok((block, answers.collect()))
 }

@@ -71,6 +71,15 @@ impl Table {
         rows.iter().map(|row| serde_json::from_str(&row.value).map_err(Into::into)).collect()
     }
 
+    /// Up to `most` values in the order of their keys, after the key `after`.
+    pub(super) fn page<T: DeserializeOwned>(&self, after: Option<&B256>, most: u32) -> Result<Vec<T>> {
+        // No key comes before the empty text.
+        let after = after.map_or_else(|| SqlStorageValue::String(String::new()), text);
+        let values = [after, SqlStorageValue::Integer(most.into())];
+        let rows = self.exec("SELECT value FROM {} WHERE key > ? ORDER BY key LIMIT ?", values)?.to_array::<Row>()?;
+        rows.iter().map(|row| serde_json::from_str(&row.value).map_err(Into::into)).collect()
+    }
+
     /// Removes what is due at `now`, and returns when the next is.
     pub(super) fn prune(&self, now: Timestamp) -> Result<Option<Timestamp>> {
         self.exec("DELETE FROM {} WHERE due <= ?", [millis(now)])?;
