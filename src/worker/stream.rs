@@ -1,7 +1,7 @@
 //! Metered answers on their way out: units are drawn from the channel in growing batches, and when the balance ends
 //! the origin is held back until a voucher has come.
 
-use super::clock::{now, sleep};
+use super::clock::{now, sleep, within};
 use super::config::load;
 use super::objects::{ChannelMessage, ChannelReply, Done};
 use super::paid::Purchase;
@@ -13,6 +13,7 @@ use crate::evm::{Address, B256};
 use crate::gateway::config::Meter;
 use crate::method::session::NeedVoucher;
 use crate::protocol::sse::{Block, Splitter, event};
+use futures_channel::oneshot;
 use futures_util::future::{Either, select};
 use js_sys::{Reflect, Uint8Array};
 use std::future::Future;
@@ -123,14 +124,27 @@ fn deliver_fixed(visit: &Visit<'_>, done: &mut Done, bought: Bought, units: u64,
     let Purchase { env, context, incoming, .. } = *visit.request;
     let (env, escrow, channel_id) = (env.clone(), visit.claim.escrow, visit.claim.channel_id);
     let end = move |delivered| ChannelMessage::End { sale: bought.booking, delivered, price };
-    match pipe {
-        Some(pipe) => pipe.start(context, incoming.request.signal(), move |ending| async move {
-            let delivered = if ending == Ending::OriginBroke { 0 } else { units };
-            tell(&env, escrow, channel_id, &end(delivered)).await;
-        }),
-        None => context.wait_until(async move { tell(&env, escrow, channel_id, &end(units)).await }),
-    }
+    let Some(pipe) = pipe else {
+        context.wait_until(async move { tell(&env, escrow, channel_id, &end(units)).await });
+        return Ok(prepared);
+    };
+    let (flowing, over) = oneshot::channel::<()>();
+    let still = ChannelMessage::Draw { sale: bought.booking, delivered: 0, reserved: bought.units, wanted: 0, price, wait: 0 };
+    context.wait_until(report(Channel { env: env.clone(), escrow, id: channel_id }, still, over));
+    pipe.start(context, incoming.request.signal(), move |ending| async move {
+        drop(flowing);
+        let delivered = if ending == Ending::OriginBroke { 0 } else { units };
+        tell(&env, escrow, channel_id, &end(delivered)).await;
+    });
     Ok(prepared)
+}
+
+/// Reports that a sale goes on, as long as its body takes: in silence it would count as delivered with all that is reserved.
+async fn report(channel: Channel, still: ChannelMessage, mut over: oneshot::Receiver<()>) {
+    while within(REPORT, &mut over).await.is_none() {
+        // Should this fail, the next one comes in time.
+        let _ = channel.ask(&still).await;
+    }
 }
 
 /// The object of the sale's channel.

@@ -148,6 +148,10 @@ fn gateway(raw: RawGateway, secrets: &Secrets, keys: Option<Keys>, findings: &mu
         Some(text) => address(Rule::Escrow, "escrow", &text, findings),
         None => preset.map(|preset| preset.escrow),
     };
+    if raw.session.fee_payer && raw.evm_escrow.is_none() {
+        let remedy = "set evmEscrow to an escrow with openWithAuthorization, or remove session.feePayer";
+        findings.add(Rule::SessionFields, "session.feePayer", "does nothing without evmEscrow", remedy);
+    }
     let evm_escrow = raw.evm_escrow.and_then(|text| address(Rule::Escrow, "evmEscrow", &text, findings));
     if evm_escrow.is_some() && evm_escrow == escrow {
         findings.add(

@@ -81,13 +81,13 @@ fn route(at: &str, raw: RawRoute, asset: &Asset<'_>, findings: &mut Findings) ->
         check_sessions(at, &payment_methods, asset, findings);
     }
     let max_units = check_meter(at, raw.meter, raw.max_units, raw.unit_type.as_deref(), &intents, findings);
-    if raw.reuse.is_some() && !sells_sessions {
-        findings.add(
-            Rule::Meter,
-            format!("{at}.reuse"),
-            "is about sessions, which the route does not sell",
-            "remove it, or add the intent session",
-        );
+    if !sells_sessions {
+        for (field, is_set) in [("reuse", raw.reuse.is_some()), ("unitType", raw.unit_type.is_some())] {
+            if is_set {
+                let remedy = "remove it, or add the intent session";
+                findings.add(Rule::Meter, format!("{at}.{field}"), "is about sessions, which the route does not sell", remedy);
+            }
+        }
     }
     let pattern = pattern?;
     let session_offer = |method: Method| {
