@@ -14,6 +14,7 @@ import {
   toHex,
 } from "viem";
 import { close, listen } from "../../tests/e2e/harness/listen.mjs";
+import { VOUCHER_SEPARATOR } from "./setting.mjs";
 
 const TOKEN = parseAbi([
   "function name() view returns (string)",
@@ -32,6 +33,7 @@ const TRANSFERS = parseAbi([
 const ESCROW = parseAbi([
   "function getChannel(bytes32) view returns (bool finalized, uint64 closeRequestedAt, address payer, address payee, address token, address authorizedSigner, uint128 deposit, uint128 settled)",
   "function CLOSE_GRACE_PERIOD() view returns (uint64)",
+  "function domainSeparator() view returns (bytes32)",
 ]);
 const RICH = 10n ** 24n;
 const GAS = 91_000n;
@@ -71,6 +73,7 @@ export class ChainStub {
       constant("balanceOf", RICH),
       constant("authorizationState", false),
       [toFunctionSelector(ESCROW[1]), ["CLOSE_GRACE_PERIOD", word("uint64", GRACE_SECONDS)]],
+      [toFunctionSelector(ESCROW[2]), ["domainSeparator", VOUCHER_SEPARATOR]],
       ...TRANSFER_SELECTORS.map((selector) => [selector, ["transferWithAuthorization", "0x"]]),
     ]);
   }

@@ -56,7 +56,8 @@ export const channelsOnChain = new Map(
 );
 
 const VOUCHER_TYPE = keccak256(toHex("Voucher(bytes32 channelId,uint128 cumulativeAmount)"));
-const SEPARATOR = domainSeparator({
+/** Of the domain that vouchers are signed in, as the escrow says it. */
+export const VOUCHER_SEPARATOR = domainSeparator({
   domain: { name: "EVM Payment Channel", version: "1", chainId: CHAIN_ID, verifyingContract: ESCROW },
 });
 const signed = new Map();
@@ -67,7 +68,7 @@ export async function voucher({ id, payer }, cumulative) {
   const known = signed.get(key);
   if (known) return known;
   const amount = cumulative.toString(16).padStart(64, "0");
-  const hash = keccak256(`0x1901${SEPARATOR.slice(2)}${keccak256(`${VOUCHER_TYPE}${id.slice(2)}${amount}`).slice(2)}`);
+  const hash = keccak256(`0x1901${VOUCHER_SEPARATOR.slice(2)}${keccak256(`${VOUCHER_TYPE}${id.slice(2)}${amount}`).slice(2)}`);
   const signature = await sign({ hash, privateKey: payer.privateKey, to: "hex" });
   const payload = { action: "voucher", channelId: id, cumulativeAmount: `${cumulative}`, signature };
   signed.set(key, payload);
