@@ -268,6 +268,7 @@ fn refusals_are_told_as_the_wire_has_them() {
         (Refusal::Closed, 410),
         (Refusal::Closing, 410),
         (Refusal::Suspended, 503),
+        (Refusal::Busy, 503),
         (Refusal::ExceedsDeposit, 402),
         (Refusal::DeltaTooSmall, 402),
         (Refusal::Insufficient, 402),
@@ -292,4 +293,18 @@ fn a_purchase_whose_answer_was_lost_is_asked_for_again() {
         }
         assert!(ledger.buy(200, draw_down(10)).is_ok_and(|bought| bought.booking == 1));
     }
+}
+
+#[test]
+fn sixteen_attempts_are_remembered() {
+    let mut ledger = Ledger::new(10_000);
+    let attempt = |number| Event::Voucher(presented(10_000), Some(Order { attempt: number, ..draw_down(10) }));
+    let answers: Vec<_> = (1..=17).map(|number| ledger.step(attempt(number))).collect();
+    for number in 2..=17 {
+        assert_eq!(ledger.step(attempt(number)), answers[usize::try_from(number).unwrap() - 1]);
+    }
+    assert_eq!(ledger.counters().1, 170);
+    // The oldest was forgotten.
+    assert_ne!(ledger.step(attempt(1)), answers[0]);
+    assert_eq!(ledger.counters().1, 180);
 }

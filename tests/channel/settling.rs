@@ -194,6 +194,22 @@ fn use_keeps_it_open() {
     assert!(matches!(ledger.status(), Status::Closed { .. }));
 }
 
+/// The longest pause is counted from the last units that were reserved.
+#[test]
+fn a_stream_that_draws_is_in_use() {
+    let mut ledger = Ledger::new(10_000);
+    let sale = ledger.bought(1000, stream(1, 1));
+    for delivered in 1..=300 {
+        ledger.run(later(&ledger, Duration::from_secs(500)));
+        assert_eq!(ledger.draw(sale, delivered, 1), Ok(Drawn::Units(1)));
+    }
+    ledger.end(sale, 301);
+    ledger.run(later(&ledger, DAY - Duration::from_secs(1)));
+    assert_eq!(ledger.status(), Status::Open);
+    ledger.run(later(&ledger, Duration::from_secs(1)));
+    assert!(matches!(ledger.status(), Status::Closed { .. }));
+}
+
 /// Whoever served it died, and nobody ever calls again.
 #[test]
 fn a_sale_that_never_ends_does_not_keep_it_open() {

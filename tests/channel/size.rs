@@ -34,8 +34,7 @@ fn ten_thousand_vouchers_take_little_more_than_ten() {
 }
 
 /// Everything that is remembered, as much of it as there can be, with the largest numbers.
-#[test]
-fn at_its_worst() {
+fn worst() -> Ledger {
     let mut ledger = Ledger::new(u128::MAX);
     let base = u128::MAX / 2;
     // Vouchers that come out of order, with keys; every other one fails.
@@ -55,7 +54,22 @@ fn at_its_worst() {
     }
     ledger.pass(Duration::from_secs(2));
     ledger.step(Event::Woken).unwrap();
-    let worst = bytes(&ledger);
+    ledger
+}
+
+#[test]
+fn at_its_worst() {
+    let worst = bytes(&worst());
     println!("{worst} bytes at its worst");
     assert!((15_000..MOST_BYTES).contains(&worst), "{worst}");
+}
+
+/// Of a channel that is closed nothing is needed any more but how it ended.
+#[test]
+fn closed() {
+    let mut ledger = worst();
+    ledger.observe(FINALIZED);
+    let closed = bytes(&ledger);
+    println!("{closed} bytes when it is closed");
+    assert!(closed <= 1200, "{closed}");
 }

@@ -128,11 +128,15 @@ fn more_sales_than_can_be_under_way_are_refused_until_one_has_ended() {
         ledger.bought(10_000, metered(10, 2));
     }
     assert_eq!(ledger.counters(), (10_000, 640, 0));
-    assert_eq!(ledger.buy(10_000, metered(10, 2)), Err(Refusal::Busy));
+    for kind in [Kind::Metered, Kind::Stream] {
+        assert_eq!(ledger.buy(10_000, Order { kind, ..metered(10, 2) }), Err(Refusal::Busy));
+    }
     assert_eq!(ledger.counters(), (10_000, 640, 0));
+    // What has a fixed price is sold all the same.
+    ledger.bought(10_000, draw_down(10));
     ledger.end(first, 1);
     ledger.bought(10_000, metered(10, 2));
-    assert_eq!(ledger.counters(), (10_000, 650, 10));
+    assert_eq!(ledger.counters(), (10_000, 660, 10));
 }
 
 #[test]
@@ -157,6 +161,12 @@ fn a_voucher_whose_metered_purchase_was_not_delivered_may_buy_again() {
     let sale = ledger.bought(100, order);
     ledger.end(sale, 1);
     ledger.refuses(Event::Voucher(presented(100), Some(once(10))), Refusal::Insufficient);
+    // Where vouchers are drawn down, what failed gives none free: another may have bought with it.
+    let mut ledger = Ledger::new(1000);
+    ledger.bought(100, once(10));
+    let sale = ledger.bought(100, metered(10, 8));
+    ledger.end(sale, 0);
+    ledger.refuses(Event::Voucher(presented(100), Some(once(10))), Refusal::Insufficient);
 }
 
 #[test]
@@ -170,6 +180,7 @@ fn a_stream_of_ten_thousand_units() {
         if meter.left() == 0 {
             let Ok(Drawn::Units(units)) = ledger.draw(sale, meter.delivered(), meter.wanted(1)) else { panic!() };
             meter.reserve(units);
+            assert_eq!(meter.reserved(), ledger.reserved[&sale]);
             calls += 1;
         }
         meter.deliver(1);

@@ -1,7 +1,7 @@
 //! What the chain shows: taking channels on, settlements and ends by others, requests to close, reorganisations.
 
 use super::fixture::*;
-use mpp_edge::channel::{Answer, Channel, Effect, Event, Expected, Operation, Payment, Reason, Refusal, Status, Unfit};
+use mpp_edge::channel::{Answer, Channel, Effect, Event, Expected, Operation, Payment, Policy, Reason, Refusal, Status, Unfit};
 use mpp_edge::evm::Address;
 use mpp_edge::evm::escrow::{EscrowFacts, OnChain};
 use mpp_edge::settlement::{Failure, Verdict};
@@ -354,6 +354,50 @@ fn the_end_takes_no_more_than_the_deposit() {
     }
 }
 
+/// Nor does that of a channel that was not used: if what covers all that was spent exceeds it, the best that does not.
+#[test]
+fn the_end_of_an_unused_channel_takes_no_more_than_the_deposit() {
+    // One that settles nothing before.
+    let policy = Policy { settle_amount: amount(10_000), settle_after: 2 * POLICY.close_idle, ..POLICY };
+    let mut ledger = Ledger { policy, ..Ledger::new(1000) };
+    ledger.bought(500, once(100));
+    ledger.observe(on_chain(2000, 0));
+    ledger.bought(1500, once(600));
+    let close = ledger.wake().unwrap();
+    assert_eq!((taken(close), ledger.status()), ((Payment::Close, 1500), Status::Closing(Reason::Idle)));
+    ledger.conclude(close, REVERTED);
+    ledger.observe(on_chain(1000, 0));
+    assert_eq!(ledger.submits(on_chain(1000, 0)).map(taken), Some((Payment::Close, 500)));
+}
+
+#[test]
+fn what_the_rest_of_the_deposit_does_not_hold_is_not_at_risk() {
+    let mut ledger = Ledger::new(1000);
+    ledger.bought(1000, once(1000));
+    let settle = ledger.wake().unwrap();
+    ledger.conclude(settle, DONE);
+    ledger.observe(on_chain(2000, 1000));
+    ledger.bought(1500, once(100));
+    ledger.observe(requested(on_chain(1000, 1000)));
+    assert_eq!(ledger.submits(requested(on_chain(1000, 1000))), None);
+    assert_eq!(ledger.alarm, None);
+    // The addition comes back.
+    ledger.observe(requested(on_chain(2000, 1000)));
+    assert_eq!(ledger.submits(requested(on_chain(2000, 1000))).map(taken), Some((Payment::Close, 1500)));
+}
+
+/// A voucher for nothing closes a channel, but not one that is not there.
+#[test]
+fn a_channel_that_is_not_there_is_not_closed() {
+    let mut ledger = Ledger::new(1000);
+    ledger.step(Event::Close(presented(0))).unwrap();
+    ledger.conclude(ledger.channel.operation().unwrap(), REVERTED);
+    ledger.observe(ABSENT);
+    assert_eq!(ledger.submits(ABSENT), None);
+    ledger.observe(on_chain(1000, 0));
+    assert_eq!(ledger.submits(on_chain(1000, 0)).map(taken), Some((Payment::Close, 0)));
+}
+
 #[test]
 fn an_end_for_which_no_voucher_is_good_waits_for_the_chain() {
     // Taken back is everything that was deposited, or all but less than the smallest voucher.
@@ -361,17 +405,20 @@ fn an_end_for_which_no_voucher_is_good_waits_for_the_chain() {
         let mut ledger = Ledger::new(1000);
         ledger.bought(500, once(100));
         ledger.step(Event::Close(presented(500))).unwrap();
+        ledger.pass(Duration::from_secs(1));
         ledger.conclude(ledger.channel.operation().unwrap(), REVERTED);
         ledger.observe(shown);
-        let mut wakes = 0;
+        let (mut wakes, mut looks) = (0, 0);
         while ledger.alarm.is_some_and(|at| at <= Timestamp::from_millis((START + 600) * 1000)) {
             assert_eq!(ledger.wake().map(taken), None);
             if ledger.effects.contains(&Effect::Inspect) {
                 ledger.observe(shown);
+                looks += 1;
             }
             wakes += 1;
             assert!(wakes <= 40, "woken all the time");
         }
+        assert!(looks > 0, "what made it fail is looked at");
         ledger.observe(on_chain(1000, 0));
         assert_eq!(ledger.submits(on_chain(1000, 0)).map(taken), Some((Payment::Close, 500)));
     }

@@ -299,6 +299,32 @@ fn a_unit_is_called_after_its_meter() {
     }
 }
 
+/// As much must be left of a voucher, and of a deposit.
+#[test]
+fn the_least_that_is_bought_is_what_is_reserved_first() {
+    let least = |config: &Value| {
+        let gateway = good(config);
+        let route = &gateway.router.routes()[0];
+        let costs: Vec<_> = sold(&gateway).iter().map(|session| route.least_cost(session).base_units()).collect();
+        costs
+    };
+    for (meter, units, cost) in [
+        ("request", Value::Null, 10_000),
+        ("event", Value::Null, 10_000),
+        ("byte", Value::Null, 10_000),
+        ("reported", json!(1), 10_000),
+        ("reported", json!(250), 2_500_000),
+        ("reported", json!(u64::MAX), u128::from(u64::MAX) * 10_000),
+    ] {
+        let config = with(route("meter", json!(meter)), "/routes/0/maxUnits", units);
+        // By each method that sells it.
+        assert_eq!(least(&with(config, "/evmEscrow", json!(EVM_ESCROW))), [cost, cost], "{meter}");
+    }
+    // More than there can be of a token is paid by nobody.
+    let dearest = with(route("price", json!("340282366920938463463374607431768")), "/routes/0/meter", json!("reported"));
+    assert_eq!(least(&with(dearest, "/routes/0/maxUnits", json!(2))), [u128::MAX]);
+}
+
 /// What cannot be known before the chain is asked.
 #[test]
 fn an_escrow_that_does_not_fit_is_rule_7() {

@@ -5,18 +5,19 @@ use alloy_primitives::{B256, U256, b256};
 use mpp_edge::channel::{Balance, check_transaction};
 use mpp_edge::evm::Address;
 use mpp_edge::evm::amount::Amount;
+use mpp_edge::evm::erc3009::Authorization;
 use mpp_edge::evm::escrow::{opened, topped_up};
 use mpp_edge::evm::jsonrpc::{Log, Receipt as Mined};
 use mpp_edge::method::Method;
 use mpp_edge::method::session::Snapshot;
 use mpp_edge::protocol::encoding::from_base64;
 use mpp_edge::protocol::problem::ProblemKind::{
-    self, AmountExceedsDeposit, ChannelFinalized, ChannelNotFound, DeltaTooSmall, InsufficientBalance, InvalidSignature, SignerMismatch,
-    TransactionReverted, Unavailable, VerificationFailed,
+    self, AmountExceedsDeposit, ChannelFinalized, ChannelNotFound, DeltaTooSmall, InsufficientBalance, InvalidSignature, PaymentExpired,
+    PaymentInsufficient, SignerMismatch, TransactionReverted, Unavailable, VerificationFailed,
 };
 use mpp_edge::protocol::problem::{FieldError, Problem};
 use mpp_edge::protocol::receipt::{Receipt, SessionReceipt};
-use mpp_edge::time::Timestamp;
+use mpp_edge::time::{Timestamp, UnixSeconds};
 use serde_json::{Value, json};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
@@ -106,6 +107,52 @@ fn the_problems_of_sessions_byte_for_byte() {
         let errors = r#""errors":[{"rule":7,"field":"escrow","detail":"d","remedy":"r"}]"#;
         assert_eq!(problem.to_json(), format!(r#"{head},"challengeId":"abc",{members},{errors}}}"#));
     }
+}
+
+/// ERC-3009: valid strictly after the one second and strictly before the other. Of several reasons the first is told.
+#[test]
+fn why_the_escrow_cannot_use_an_authorization() {
+    let authorization = Authorization {
+        valid_after: UnixSeconds::new(1_000),
+        valid_before: UnixSeconds::new(2_000),
+        value: Amount::from_base_units(500),
+        ..super::opening(Method::Evm, Address::ZERO).signed.authorization
+    };
+    let refusal = |millis: u64, balance: u64| {
+        let problem = authorization.refusal(U256::from(balance), Timestamp::from_millis(millis));
+        assert_eq!((problem.kind.status(), problem.retry_after), (402, None));
+        (problem.kind, problem.detail.split(':').next().unwrap().to_owned())
+    };
+    let early = (VerificationFailed, "payload.authorization.validAfter".to_owned());
+    let late = (PaymentExpired, "payload.authorization.validBefore".to_owned());
+    let poor = (PaymentInsufficient, "the payer's token balance is less than the deposit".to_owned());
+    let unknown = (VerificationFailed, "the escrow or the token refuses the deposit".to_owned());
+    for (millis, balance, told) in [
+        (0, 0, &early),
+        (1_000_000, 500, &early),
+        (1_000_999, 500, &early),
+        (1_001_000, 0, &poor),
+        (1_001_000, 499, &poor),
+        (1_001_000, 500, &unknown),
+        (1_999_999, u64::MAX, &unknown),
+        (1_999_999, 499, &poor),
+        (2_000_000, 500, &late),
+        (u64::MAX, 0, &late),
+    ] {
+        assert_eq!(&refusal(millis, balance), told, "{balance} at {millis}");
+    }
+    // At the ends of what there is.
+    let largest = Authorization {
+        valid_after: UnixSeconds::new(0),
+        valid_before: UnixSeconds::new(u64::MAX),
+        value: Amount::from_base_units(u128::MAX),
+        ..authorization
+    };
+    for (balance, kind) in [(U256::from(u128::MAX) - U256::from(1), PaymentInsufficient), (U256::MAX, VerificationFailed)] {
+        assert_eq!(largest.refusal(balance, NOW).kind, kind);
+    }
+    let never = Authorization { valid_after: UnixSeconds::new(u64::MAX), ..largest };
+    assert!(never.refusal(U256::MAX, NOW).detail.contains("validAfter"));
 }
 
 // --- transactions ------------------------------------------------------------------------------------------------

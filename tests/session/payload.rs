@@ -288,6 +288,15 @@ fn the_type_says_who_submits() {
         assert_eq!(judge(Method::Abstract, &payload), judge(Method::Abstract, &Open.payload(Method::Abstract)));
     }
     refused(Method::Abstract, &OpenForClient.payload(Method::Abstract), "payload.txHash", MalformedCredential);
+    // It is a text, also where it changes nothing.
+    for other in [json!(7), json!(true), json!([]), json!({})] {
+        for (method, form) in FORMS {
+            refused(method, &with(form.payload(method), "/type", other.clone()), "payload.type", MalformedCredential);
+        }
+        for form in [VoucherWithOpen, VoucherWithTopUp] {
+            refused(evm, &with(form.payload(evm), "/deposit/type", other.clone()), "payload.deposit.type", MalformedCredential);
+        }
+    }
 }
 
 #[test]
