@@ -14,8 +14,8 @@ use serde_json::json;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-const NOW: Timestamp = Timestamp::from_millis(START * 1000);
-const GAS: Option<u64> = Some(100_000);
+pub(crate) const NOW: Timestamp = Timestamp::from_millis(START * 1000);
+pub(crate) const GAS: Option<u64> = Some(100_000);
 
 fn outbox() -> Outbox {
     let mut outbox = Outbox::new(CHAIN_ID, KEY.clone(), 1, []);
@@ -66,6 +66,42 @@ fn another_signature_of_the_same_is_the_same() {
 }
 
 #[test]
+fn a_purpose_is_about_a_channel_and_matters_for_a_while() {
+    let id = Some(payout().channel_id);
+    let channels: Vec<_> = PURPOSES.iter().map(|purpose| purpose.channel_id(CHAIN_ID)).collect();
+    assert_eq!(channels, [&[None; OPEN][..], &vec![id; PURPOSES.len() - OPEN]].concat());
+    // An opening's is derived, and bound to the chain.
+    assert_ne!(PURPOSES[OPEN].channel_id(1), id);
+    assert!(PURPOSES[OPEN..].iter().all(|purpose| purpose.matters_until().is_none()));
+    let Purpose::Transfer(transfer) = PURPOSES[0] else { panic!() };
+    let end = transfer.signed.authorization.valid_before.timestamp();
+    let until = |since| Purpose::Transfer(Transfer { since, ..transfer }).matters_until();
+    assert_eq!(until(NOW), Some(end));
+    // Whoever asks with one that has expired before is told so for a while.
+    let later = end.saturating_add(Duration::from_secs(1));
+    assert_eq!(until(later), Some(later));
+}
+
+#[test]
+fn what_is_searched_for_is_lacking_only_to_who_sends_it() {
+    let (mut outbox, id) = (outbox(), PURPOSES[OPEN].id());
+    assert!(outbox.lacks(&id, None) && outbox.lacks(&id, GAS));
+    outbox.submit(PURPOSES[OPEN], None, NOW);
+    assert!(!outbox.lacks(&id, None) && outbox.lacks(&id, GAS));
+    outbox.submit(PURPOSES[OPEN], GAS, NOW).expect("it is sent");
+    assert!(!outbox.lacks(&id, None) && !outbox.lacks(&id, GAS));
+}
+
+#[test]
+fn five_thousand_blocks_are_searched() {
+    let mut outbox = outbox();
+    assert_eq!(outbox.search_from(), 0);
+    let block = serde_json::from_value(json!({ "number": "0x1771", "timestamp": "0x1" })).unwrap();
+    outbox.look(AccountView { block, latest_count: 0, pending_count: 0, price: GasPrice::Legacy(1) }, NOW);
+    assert_eq!(outbox.search_from(), 1_001);
+}
+
+#[test]
 fn one_authorization_is_on_its_way_for_one_purpose() {
     let mut outbox = outbox();
     let rivals = [
@@ -88,11 +124,15 @@ fn one_authorization_is_on_its_way_for_one_purpose() {
     assert!(rivals.iter().all(|rival| !outbox.has_rival(rival)));
 }
 
-fn found(logs: &[Log]) -> Search {
+pub(crate) fn found(logs: &[Log]) -> Search {
+    found_at(logs, START)
+}
+
+fn found_at(logs: &[Log], mined_at: u64) -> Search {
     let receipt = json!({
         "transactionHash": B256::repeat_byte(0xaa), "from": Address::repeat_byte(0x5a), "status": "0x1", "blockNumber": "0x9", "logs": logs,
     });
-    let ending = Ending { receipt: serde_json::from_value(receipt).unwrap(), mined_at: UnixSeconds::new(START) };
+    let ending = Ending { receipt: serde_json::from_value(receipt).unwrap(), mined_at: UnixSeconds::new(mined_at) };
     Search { used: true, ending: Some(ending) }
 }
 
@@ -104,7 +144,7 @@ fn verdict(purpose: Purpose, logs: &[Log]) -> Option<Verdict> {
 }
 
 const SETTLED: Option<Verdict> = Some(Verdict::Settled { transaction: B256::repeat_byte(0xaa) });
-const ELSEWHERE: Option<Verdict> = Some(Verdict::Failed(Failure::UsedElsewhere));
+pub(crate) const ELSEWHERE: Option<Verdict> = Some(Verdict::Failed(Failure::UsedElsewhere));
 
 fn event(address: Address, event: &str, channel_id: B256, words: &[u128]) -> Log {
     let data: Vec<u8> = words.iter().flat_map(|word| U256::from(*word).to_be_bytes::<32>()).collect();
@@ -134,6 +174,19 @@ fn an_addition_is_not_proved_by_another_of_the_same_amount() {
         event(ESCROW, CLOSED, ours.channel_id, &[ADDITION, DEPOSIT + ADDITION]),
     ] {
         assert_eq!(verdict(purpose, &[used.clone(), transferred.clone(), wrong]), ELSEWHERE);
+    }
+}
+
+/// The chain's clock may lag behind ours; what is older than that was not paid for this offer.
+#[test]
+fn a_transfer_that_is_older_than_its_offer_is_not_for_it() {
+    let purpose = PURPOSES[0];
+    let logs = use_of(&authorized(&purpose).unwrap().authorization);
+    for (mined_at, expected) in [(START + 5, SETTLED), (START, SETTLED), (START - 30, SETTLED), (START - 31, ELSEWHERE), (0, ELSEWHERE)] {
+        let mut outbox = outbox();
+        outbox.submit(purpose, None, NOW);
+        outbox.conclude(&purpose.id(), &found_at(&logs, mined_at), NOW);
+        assert_eq!(outbox.get(&purpose.id()).unwrap().verdict(), expected, "{mined_at}");
     }
 }
 

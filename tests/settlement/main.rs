@@ -18,6 +18,7 @@
 mod chain;
 mod escrow;
 mod identity;
+mod patience;
 mod scenarios;
 mod sessions;
 

@@ -148,7 +148,8 @@ fn a_reverted_attempt_does_not_fail_what_another_may_still_bring_about() {
     world.chain.broke = true;
     world.mine();
     world.chain.broke = false;
-    world.polls(1, 1);
+    world.polls(5, 1);
+    assert_eq!(world.verdict(2), None);
     // The other gateway goes on, and the first attempt's turn comes.
     world.chain.send_other(Sender::OtherOutbox, Call::Nothing);
     world.mine();
