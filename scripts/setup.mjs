@@ -7,11 +7,13 @@ import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { at, atLeast, CI_TOOLS, minimumRust, RUST_TARGETS, TOOLS, toolBin, which } from "./lib/project.mjs";
 import { command, runMain, Stop, say, step } from "./lib/run.mjs";
+import { setUpValgrind } from "./lib/valgrind.mjs";
 
 /** Makes sure that everything is there. Returns whether anything had to be done. */
 export async function setup({ ci = false } = {}) {
   const rust = await checkPrerequisites();
   const done = [await npmPackages(), await rustTargets(rust), await cargoTools({ ...TOOLS, ...(ci && CI_TOOLS) })];
+  if (ci) done.push(await setUpValgrind());
   done.push(await contracts());
   return done.includes(true);
 }

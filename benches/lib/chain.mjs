@@ -35,6 +35,10 @@ const ESCROW = parseAbi([
   "function CLOSE_GRACE_PERIOD() view returns (uint64)",
   "function domainSeparator() view returns (bytes32)",
 ]);
+const ENDINGS = parseAbi([
+  "function close(bytes32 channelId, uint128 cumulativeAmount, bytes signature)",
+  "event ChannelClosed(bytes32 indexed channelId, address indexed payer, address indexed payee, uint256 settledToPayee, uint256 refundedToPayer)",
+]);
 const RICH = 10n ** 24n;
 const GAS = 91_000n;
 const GRACE_SECONDS = 900n;
@@ -54,6 +58,7 @@ export class ChainStub {
   #block = 1_000_000n;
   #receipts = new Map();
   #sent = 0;
+  #closed = new Set();
   #views;
 
   /** @param {{chainId: number, token: object, escrow: string, account: string, channels: Map<string, object>}} setting */
@@ -75,6 +80,7 @@ export class ChainStub {
       [toFunctionSelector(ESCROW[1]), ["CLOSE_GRACE_PERIOD", word("uint64", GRACE_SECONDS)]],
       [toFunctionSelector(ESCROW[2]), ["domainSeparator", VOUCHER_SEPARATOR]],
       ...TRANSFER_SELECTORS.map((selector) => [selector, ["transferWithAuthorization", "0x"]]),
+      [toFunctionSelector(ENDINGS[0]), ["close", "0x"]],
     ]);
   }
 
@@ -94,6 +100,7 @@ export class ChainStub {
     this.calls = {};
     this.posts = 0;
     this.#receipts.clear();
+    this.#closed.clear();
     this.#sent = 0;
   }
 
@@ -171,30 +178,23 @@ export class ChainStub {
     const view = this.#views.get(selector);
     if (view) return { name: `eth_call:${view[0]}`, result: view[1] };
     if (selector === toFunctionSelector(ESCROW[0])) {
-      const channel = this.#setting.channels.get(`0x${input.slice(10, 74)}`);
-      const result = channel && encodeFunctionResult({ abi: ESCROW, functionName: "getChannel", result: channel });
+      const id = `0x${input.slice(10, 74)}`;
+      const channel = this.#setting.channels.get(id);
+      const shown = channel && [this.#closed.has(id), ...channel.slice(1)];
+      const result = shown && encodeFunctionResult({ abi: ESCROW, functionName: "getChannel", result: shown });
       return { name: "eth_call:getChannel", result };
     }
     return { name: `eth_call:${selector}` };
   }
 
-  /** Takes a signed transfer and mines it. */
+  /** Takes a signed transaction, a transfer or the close of a channel, and mines it. */
   #mine(raw) {
     const hash = keccak256(raw);
     const { to, data, nonce } = parseTransaction(raw);
-    const [from, payee, value, , , authorization] = decodeFunctionData({ abi: TRANSFERS, data }).args;
     this.#block += 1n;
     this.#sent = Math.max(this.#sent, (nonce ?? 0) + 1);
     const place = { blockNumber: toHex(this.#block), blockHash: keccak256(toHex(this.#block)), transactionHash: hash };
-    const log = (logIndex, eventName, args, logData) => ({
-      ...place,
-      address: to,
-      topics: encodeEventTopics({ abi: TOKEN, eventName, args }),
-      data: logData,
-      logIndex: toHex(logIndex),
-      transactionIndex: "0x0",
-      removed: false,
-    });
+    const events = TRANSFER_SELECTORS.includes(data.slice(0, 10)) ? transferred(data) : this.#ended(data);
     this.#receipts.set(hash, {
       ...place,
       transactionIndex: "0x0",
@@ -207,11 +207,35 @@ export class ChainStub {
       cumulativeGasUsed: toHex(GAS),
       effectiveGasPrice: toHex(1_100_000_000n),
       logsBloom: `0x${"0".repeat(512)}`,
-      logs: [
-        log(0, "AuthorizationUsed", { authorizer: from, nonce: authorization }, "0x"),
-        log(1, "Transfer", { from, to: payee }, word("uint256", value)),
-      ],
+      logs: events.map(({ topics, data }, index) => ({
+        ...place,
+        address: to,
+        topics,
+        data,
+        logIndex: toHex(index),
+        transactionIndex: "0x0",
+        removed: false,
+      })),
     });
     return hash;
   }
+
+  #ended(data) {
+    const [channelId, cumulative] = decodeFunctionData({ abi: ENDINGS, data }).args;
+    const [, , payer, payee, , , deposit] = this.#setting.channels.get(channelId);
+    this.#closed.add(channelId);
+    const topics = encodeEventTopics({ abi: ENDINGS, eventName: "ChannelClosed", args: { channelId, payer, payee } });
+    return [
+      { topics, data: encodeAbiParameters([{ type: "uint256" }, { type: "uint256" }], [cumulative, deposit - cumulative]) },
+    ];
+  }
+}
+
+function transferred(data) {
+  const [from, to, value, , , nonce] = decodeFunctionData({ abi: TRANSFERS, data }).args;
+  const topics = (eventName, args) => encodeEventTopics({ abi: TOKEN, eventName, args });
+  return [
+    { topics: topics("AuthorizationUsed", { authorizer: from, nonce }), data: "0x" },
+    { topics: topics("Transfer", { from, to }), data: word("uint256", value) },
+  ];
 }

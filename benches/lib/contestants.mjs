@@ -17,7 +17,7 @@ const ADMIN_TOKEN = "bench-admin-token-5f2c91d7a0b34e68";
  * @returns {Promise<Record<string, import("./workerd.mjs").Contestant & {sessions: boolean}>>}
  */
 export async function contestants({ buildDir, origin, rpcUrl }) {
-  return { floor: await floor({ origin }), peer: await peer({ origin, rpcUrl }), ours: ours({ buildDir, origin, rpcUrl }) };
+  return { floor: await floor({ origin }), peer: await peer({ origin, rpcUrl }), ours: gateway({ buildDir, origin, rpcUrl }) };
 }
 
 /** Whether a build takes sessions: the field that only they need is in it. */
@@ -27,7 +27,8 @@ function takesSessions(buildDir) {
   return readFileSync(wasm).includes("evmEscrow");
 }
 
-function ours({ buildDir, origin, rpcUrl }) {
+/** The gateway as built. */
+export function gateway({ buildDir, origin, rpcUrl }) {
   const sessions = takesSessions(buildDir);
   const evm = { paymentMethods: ["evm"] };
   const session = { ...evm, intents: ["session"] };
