@@ -8,6 +8,7 @@ use mpp_edge::channel::{
 };
 use mpp_edge::evm::amount::Amount;
 use mpp_edge::evm::escrow::{EscrowFacts, OnChain, SignedVoucher};
+use mpp_edge::evm::reading::Reading;
 use mpp_edge::evm::signature::Signature;
 use mpp_edge::settlement::{Failure, Verdict};
 use mpp_edge::time::{Timestamp, UnixSeconds};
@@ -118,6 +119,14 @@ pub(crate) const FINALIZED: OnChain = OnChain { finalized: true, ..ABSENT };
 pub(crate) const DONE: Verdict = Verdict::Settled { transaction: TRANSACTION };
 pub(crate) const REVERTED: Verdict = Verdict::Failed(Failure::Reverted);
 
+/// Seen in a block that is as late as any.
+pub(crate) const fn seen(on_chain: OnChain) -> Reading {
+    Reading { block: BLOCK, on_chain }
+}
+
+/// The block in which the channel was taken on.
+pub(crate) const BLOCK: u64 = 100;
+
 /// Changes nothing.
 pub(crate) const NOTHING: Event = Event::Credit { booking: u64::MAX, amount: Amount::ZERO, voucher: Amount::ZERO };
 
@@ -143,7 +152,7 @@ impl Ledger {
 
     pub(crate) fn adopted(on_chain: &OnChain) -> Self {
         let now = Timestamp::from_millis(START * 1000);
-        let channel = Channel::adopt(ID, on_chain, &FACTS, &EXPECTED, now).unwrap();
+        let channel = Channel::adopt(ID, &seen(*on_chain), &FACTS, &EXPECTED, now).unwrap();
         Self { channel, policy: POLICY, now, alarm: None, effects: Vec::new(), attempts: 0, reserved: BTreeMap::new() }
     }
 
@@ -267,7 +276,7 @@ impl Ledger {
     }
 
     pub(crate) fn observe(&mut self, on_chain: OnChain) {
-        assert_eq!(self.step(Event::Observed(on_chain)), Ok(Answer::Noted));
+        assert_eq!(self.step(Event::Observed(seen(on_chain))), Ok(Answer::Noted));
     }
 
     pub(crate) fn conclude(&mut self, operation: Operation, verdict: Verdict) -> Answer {

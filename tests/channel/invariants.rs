@@ -88,7 +88,7 @@ fn counters(before: &Channel, event: &Event, after: &Channel, policy: &Policy) -
     let gives_back = matches!(event, Event::Credit { .. } | Event::End { .. });
     holds!(new.spent >= old.spent || gives_back, "spent fell from {} to {}", old.spent, new.spent);
     let shown = match event {
-        Event::Observed(on_chain) => Some(on_chain),
+        Event::Observed(reading) => Some(reading.on_chain),
         _ => None,
     };
     let taken_back = shown.is_some_and(|on_chain| on_chain.settled == new.settled);

@@ -193,7 +193,7 @@ impl World {
                 }
                 None
             }
-            Happening::Look => Some(Event::Observed(self.shown())),
+            Happening::Look => Some(Event::Observed(seen(self.shown()))),
             Happening::Wake => Some(Event::Woken),
             Happening::Mine => {
                 let operation = self.ledger.channel.operation()?;
@@ -224,7 +224,7 @@ impl World {
         for effect in &outcome.effects {
             match effect {
                 Effect::Submit(operation) if self.begun.last() != Some(operation) => self.begun.push(*operation),
-                Effect::Inspect => self.last = Event::Observed(self.shown()),
+                Effect::Inspect => self.last = Event::Observed(seen(self.shown())),
                 _ => {}
             }
         }

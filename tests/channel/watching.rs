@@ -4,6 +4,7 @@ use super::fixture::*;
 use mpp_edge::channel::{Answer, Channel, Effect, Event, Expected, Operation, Payment, Policy, Reason, Refusal, Status, Unfit};
 use mpp_edge::evm::Address;
 use mpp_edge::evm::escrow::{EscrowFacts, OnChain};
+use mpp_edge::evm::reading::Reading;
 use mpp_edge::settlement::{Failure, Verdict};
 use mpp_edge::time::{Timestamp, UnixSeconds};
 use std::time::Duration;
@@ -16,7 +17,7 @@ fn taken(operation: Operation) -> (Payment, u128) {
 fn what_is_not_taken_on() {
     let fit = on_chain(1000, 0);
     let adopt = |on_chain: OnChain, facts: EscrowFacts| {
-        Channel::adopt(ID, &on_chain, &facts, &EXPECTED, Timestamp::from_millis(START * 1000)).map(|channel| channel.status())
+        Channel::adopt(ID, &seen(on_chain), &facts, &EXPECTED, Timestamp::from_millis(START * 1000)).map(|channel| channel.status())
     };
     assert_eq!(adopt(fit, FACTS), Ok(Status::Open));
     for (unfit, why) in [
@@ -41,7 +42,7 @@ fn what_is_not_taken_on() {
     let other = EscrowFacts { separator: ID, ..FACTS };
     assert_eq!(adopt(fit, other), Err(Unfit::OtherDomain));
     let expected = Expected { escrow: STRANGER, ..EXPECTED };
-    let channel = Channel::adopt(ID, &fit, &FACTS, &expected, Timestamp::from_millis(0)).unwrap();
+    let channel = Channel::adopt(ID, &seen(fit), &FACTS, &expected, Timestamp::from_millis(0)).unwrap();
     assert_eq!((channel.escrow(), channel.payer(), channel.signer(), channel.id()), (STRANGER, PAYER, SIGNER, ID));
 }
 
@@ -87,7 +88,7 @@ fn another_gateway_of_the_payee_has_settled() {
         let booking = ledger.bought(500, once(100));
         ledger.observe(on_chain(1000, settled));
         assert_eq!((ledger.counters(), ledger.settled()), (counters, settled));
-        ledger.again(Event::Observed(on_chain(1000, settled)));
+        ledger.again(Event::Observed(seen(on_chain(1000, settled))));
         // What is settled cannot be given back.
         ledger.credit(booking, 100, 500);
         assert_eq!(ledger.counters().1, if settled <= 100 { 100 } else { counters.1 });
@@ -102,9 +103,42 @@ fn somebody_has_ended_it() {
     ledger.observe(FINALIZED);
     assert_eq!(ledger.status(), Status::Closed { transaction: None });
     ledger.refuses(Event::Close(presented(500)), Refusal::Closed);
-    ledger.again(Event::Observed(FINALIZED));
+    ledger.again(Event::Observed(seen(FINALIZED)));
     // An alarm that was set before finds nothing to do.
     assert_eq!((ledger.wake(), ledger.alarm), (None, None));
+}
+
+/// A node that lags behind must not undo what another has shown: a request to close, an addition, a reorganisation.
+#[test]
+fn an_earlier_block_has_nothing_to_say() {
+    let at = |block, on_chain| Event::Observed(Reading { block, on_chain });
+    for (later, earlier) in [
+        (requested(on_chain(1000, 0)), on_chain(1000, 0)),
+        (on_chain(1000, 0), on_chain(500, 0)),
+        (ABSENT, on_chain(1000, 0)),
+        (on_chain(1000, 500), on_chain(1000, 0)),
+        (on_chain(1000, 0), FINALIZED),
+    ] {
+        let mut ledger = Ledger::new(1000);
+        ledger.bought(1000, once(1000));
+        ledger.step(at(BLOCK + 2, later)).unwrap();
+        let seen = ledger.channel.clone();
+        ledger.step(at(BLOCK + 1, earlier)).unwrap();
+        assert_eq!(ledger.channel, seen, "{later:?}, {earlier:?}");
+        // Its own block may be read again, and the next says something.
+        ledger.step(at(BLOCK + 2, earlier)).unwrap();
+        assert_ne!(ledger.channel, seen, "{later:?}, {earlier:?}");
+    }
+}
+
+#[test]
+fn a_channel_of_another_payee_or_token_is_outdated() {
+    let channel = Ledger::new(1000).channel;
+    let Expected { payee, token, .. } = EXPECTED;
+    assert_eq!(channel.check_terms(payee, token), Ok(()));
+    assert_eq!(channel.check_terms(token, token), Err(Refusal::Outdated));
+    assert_eq!(channel.check_terms(payee, payee), Err(Refusal::Outdated));
+    assert_eq!(Refusal::Outdated.problem().kind.status(), 410);
 }
 
 #[test]
@@ -171,7 +205,7 @@ fn a11_a_request_to_close_freezes_and_brings_the_best_voucher() {
     ledger.end(sale, 3);
     let close = ledger.wake().unwrap();
     assert_eq!(taken(close), (Payment::Close, 500));
-    ledger.again(Event::Observed(requested(on_chain(1000, 0))));
+    ledger.again(Event::Observed(seen(requested(on_chain(1000, 0)))));
     ledger.conclude(close, DONE);
     assert_eq!(ledger.status(), Status::Closed { transaction: Some(TRANSACTION) });
 }
@@ -250,7 +284,7 @@ fn a18_a_settlement_that_is_taken_back_is_made_again() {
     ledger.bought(1100, once(100));
     ledger.observe(on_chain(10_000, 0));
     assert_eq!((ledger.settled(), ledger.counters()), (0, (1100, 1100, 1000)));
-    ledger.again(Event::Observed(on_chain(10_000, 0)));
+    ledger.again(Event::Observed(seen(on_chain(10_000, 0))));
     let second = ledger.wake().unwrap();
     assert_eq!(taken(second), (Payment::Settle, 1000));
     assert_ne!(first, second);

@@ -136,6 +136,13 @@ fn rule_23_amounts_are_of_the_token() {
 }
 
 #[test]
+fn rule_23_paying_the_gas_needs_an_escrow_that_takes_authorizations() {
+    let paying = with(selling(), "/session", json!({ "feePayer": true }));
+    assert_eq!(told(23, "session.feePayer", &paying), "does nothing without evmEscrow");
+    good(&with(paying, "/evmEscrow", json!(EVM_ESCROW)));
+}
+
+#[test]
 fn rule_23_is_judged_whether_or_not_a_session_is_sold_and_all_at_once() {
     breaks(23, "session.watchSeconds", &with(minimal(), "/session", json!({ "watchSeconds": 201 })));
     let session = json!({ "settleAmount": "x", "settleAfterSeconds": 0, "minDeposit": "y", "voucherWaitSeconds": 0 });
@@ -206,6 +213,8 @@ fn rule_24_a_unit_has_a_plain_name() {
 fn rule_24_reuse_is_about_sessions() {
     let charge = with(minimal(), "/routes/0/reuse", json!("once"));
     assert_eq!(told(24, "routes[0].reuse", &charge), "is about sessions, which the route does not sell");
+    let unit = with(minimal(), "/routes/0/unitType", json!("page"));
+    assert_eq!(told(24, "routes[0].unitType", &unit), "is about sessions, which the route does not sell");
     for reuse in [json!("twice"), json!("drawDown"), json!(true)] {
         breaks(1, "routes[0].reuse", &route("reuse", reuse));
     }
@@ -251,6 +260,7 @@ fn what_is_set_of_sessions_overrides() {
         }),
     );
     let config = with(config, "/limits", json!({ "originTimeoutSeconds": 600 }));
+    let config = with(config, "/evmEscrow", json!(EVM_ESCROW));
     let gateway = good(&config);
     let Session { policy, watch, voucher_wait, suggested_deposit, fee_payer, min_deposit } = gateway.session.clone();
     assert_eq!((policy.settle_amount, policy.min_delta), (Amount::from_base_units(2_500_000), Amount::from_base_units(2)));

@@ -9,6 +9,7 @@ use alloy_primitives::Address;
 use mpp_edge::channel::{Answer, Channel, Event, Expected, Policy, Refusal, Unfit};
 use mpp_edge::evm::amount::Amount;
 use mpp_edge::evm::escrow::{EscrowFacts, OnChain};
+use mpp_edge::evm::reading::Reading;
 use mpp_edge::method::Method;
 use mpp_edge::method::session::{Action, Proof, domain};
 use mpp_edge::protocol::problem::ProblemKind::{
@@ -44,6 +45,10 @@ fn on_chain(authorized_signer: Address) -> OnChain {
     }
 }
 
+fn seen(on_chain: OnChain) -> Reading {
+    Reading { block: 1, on_chain }
+}
+
 fn facts(method: Method) -> EscrowFacts {
     EscrowFacts { grace_period: Duration::from_secs(600), separator: voucher_domain(method).separator() }
 }
@@ -54,7 +59,7 @@ fn expected(method: Method) -> Expected {
 }
 
 fn adopted(method: Method, authorized_signer: Address) -> Channel {
-    Channel::adopt(channel(method), &on_chain(authorized_signer), &facts(method), &expected(method), NOW).unwrap()
+    Channel::adopt(channel(method), &seen(on_chain(authorized_signer)), &facts(method), &expected(method), NOW).unwrap()
 }
 
 fn did(chain_id: u64, address: Address) -> String {
@@ -174,7 +179,7 @@ fn a_voucher_allows_no_more_than_the_deposit() {
 fn only_a_channel_that_pays_here_is_taken_on() {
     for method in Method::ALL {
         let adopt = |on_chain: &OnChain, facts: &EscrowFacts| {
-            let adopted = Channel::adopt(channel(method), on_chain, facts, &expected(method), NOW);
+            let adopted = Channel::adopt(channel(method), &seen(*on_chain), facts, &expected(method), NOW);
             adopted.map(|channel| (channel.payer(), channel.signer()))
         };
         let (good, facts) = (on_chain(Address::ZERO), facts(method));

@@ -1,8 +1,9 @@
 //! The escrow, the last blocks, and the transactions on their way.
 
-use crate::fixture::{ABSENT, FINALIZED, on_chain};
+use crate::fixture::{ABSENT, BLOCK, FINALIZED, on_chain};
 use mpp_edge::channel::{Operation, Payment};
 use mpp_edge::evm::escrow::OnChain;
+use mpp_edge::evm::reading::Reading;
 use mpp_edge::settlement::{Failure, Verdict};
 use mpp_edge::time::UnixSeconds;
 
@@ -150,15 +151,11 @@ impl Chain {
         chain
     }
 
-    /// What the gateway takes the chain to say. Who is prudent believes what is good for the payer only when it is deep: that
-    /// there is more deposited, or that a request was taken back.
+    /// What the gateway takes the chain to say. Who is prudent waits for more confirmations than a reorganisation takes back.
     pub(super) fn shown(&self, prudent: bool) -> OnChain {
-        let mut shown = self.escrow;
-        for (_, before) in self.recent.iter().filter(|_| prudent && !shown.finalized) {
-            shown.deposit = shown.deposit.min(before.deposit);
-            shown.requested_at = shown.requested_at.or(before.requested_at);
-        }
-        shown.view()
+        let latest = self.escrow.view();
+        let deep = self.recent.first().map_or(latest, |(_, before)| before.view());
+        if prudent { Reading::new(BLOCK, latest, deep).on_chain } else { latest }
     }
 
     /// Whether a transaction with this call succeeds.

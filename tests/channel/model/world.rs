@@ -136,7 +136,7 @@ impl World {
         let now = Timestamp::from_millis(START * 1000);
         let chain = Chain::new(setup.deposit, setup.prudent);
         let expected = mpp_edge::channel::Expected { price: amount(1), ..EXPECTED };
-        let ledger = Channel::adopt(ID, &chain.escrow.view(), &FACTS, &expected, now).unwrap();
+        let ledger = Channel::adopt(ID, &seen(chain.escrow.view()), &FACTS, &expected, now).unwrap();
         Self {
             setup: setup.clone(),
             now,
@@ -182,8 +182,8 @@ impl World {
                 return Err(format!("{event:?} once more changed\n{after:?} to\n{again:?}"));
             }
         }
-        if let Event::Observed(shown) = event {
-            self.knows_of_request = shown.close_requested_at != UnixSeconds::new(0);
+        if let Event::Observed(reading) = event {
+            self.knows_of_request = reading.on_chain.close_requested_at != UnixSeconds::new(0);
         }
         let sold = match outcome.answer {
             Ok(Answer::Bought(bought)) => bought.units,
@@ -218,7 +218,7 @@ impl World {
         for effect in effects {
             match effect {
                 Effect::Inspect => {
-                    self.note(&Event::Observed(self.shown()))?;
+                    self.note(&Event::Observed(seen(self.shown())))?;
                     self.seen = None;
                 }
                 Effect::Submit(operation) => self.submit(*operation)?,
@@ -266,7 +266,7 @@ impl World {
 
     pub(super) fn watch(&mut self) -> Checked {
         let shown = self.shown();
-        self.note(&Event::Observed(shown))?;
+        self.note(&Event::Observed(seen(shown)))?;
         self.seen = Some(shown);
         Ok(())
     }
