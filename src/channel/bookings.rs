@@ -87,9 +87,12 @@ impl Bookings {
         self.credited.retain(|(_, last)| *last >= oldest);
     }
 
-    /// Something of a booking was delivered: it is not taken back any more.
-    pub(super) fn seal(&mut self, id: u64) {
-        let _ = insert(&mut self.credited, id);
+    /// Something of a booking is about to be delivered: it is not taken back any more. `false` when there is no room to
+    /// remember that.
+    pub(super) fn seal(&mut self, id: u64) -> bool {
+        let is_mature = self.open.first().is_none_or(|oldest| id < oldest.first);
+        let is_sealed = self.credited.iter().any(|(first, last)| (*first..=*last).contains(&id));
+        is_mature || is_sealed || insert(&mut self.credited, id)
     }
 
     /// Takes a booking of `amount` back, unless it was already, or counts as delivered. Returns whether it was

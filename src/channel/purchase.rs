@@ -133,7 +133,9 @@ impl Channel {
             && let Some(booking) = self.keys.replay(key, cost)?
         {
             // Else the first request, held back until it fails, would give the price back for what its repetition got.
-            self.bookings.seal(booking);
+            if !self.bookings.seal(booking) {
+                return Err(Refusal::KeySpent);
+            }
             return Ok(Bought { booking, units: 0, replayed: true });
         }
         let is_used = order.reuse == Reuse::Once && self.used.contains(voucher);

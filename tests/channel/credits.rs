@@ -204,6 +204,23 @@ fn what_was_repeated_is_not_given_back() {
     }
 }
 
+/// Where there is no room for one more scattered failure there is none for a seal, until those that failed before are forgotten.
+#[test]
+fn what_was_repeated_after_very_many_scattered_failures_is_not_given_back() {
+    let mut ledger = Ledger::new(100_000);
+    let bookings: Vec<u64> = (1..=1024).map(|index| ledger.bought(index * 10, draw_down(10))).collect();
+    for booking in bookings.iter().step_by(2) {
+        ledger.credit(*booking, 10, 0);
+    }
+    ledger.pass(POLICY.delivery_window / 2);
+    let booking = ledger.bought(20_000, keyed(draw_down(10), 1));
+    let replayed = ledger.buy(20_000, keyed(draw_down(10), 1)).is_ok_and(|bought| bought.replayed);
+    ledger.pass(MATURITY - POLICY.delivery_window / 2);
+    let before = ledger.counters().1;
+    ledger.credit(booking, 10, 20_000);
+    assert!(!replayed || ledger.counters().1 == before, "it was delivered and given back");
+}
+
 #[test]
 fn a_key_stands_for_one_target_and_one_amount() {
     let mut ledger = Ledger::new(1000);
