@@ -231,7 +231,7 @@ impl Channel {
             Event::Close(presented) => self.ask_to_close(&presented, now),
             Event::Credit { booking, amount, voucher } => self.credit(booking, amount, voucher),
             Event::Draw { sale, delivered, reserved, wanted } => self.draw(sale, delivered, reserved, wanted, now),
-            Event::End { sale, delivered } => self.end(sale, delivered),
+            Event::End { sale, delivered } => self.end(sale, delivered, now),
             Event::Observed(reading) => self.observe(&reading, now),
             Event::Woken => {
                 self.wake_at = None;

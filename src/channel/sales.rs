@@ -126,13 +126,14 @@ impl Channel {
     }
 
     /// Ends a sale; one that has ended already is left alone.
-    pub(super) fn end(&mut self, id: u64, delivered: u64) -> Result<Answer, Refusal> {
+    pub(super) fn end(&mut self, id: u64, delivered: u64, now: Timestamp) -> Result<Answer, Refusal> {
         if let Some(sale) = self.sales.get(id) {
             sale.report(delivered, sale.heard_at);
             let Sale { voucher, delivered, .. } = *sale;
             let undelivered = sale.pending();
             self.sales.0.retain(|sale| sale.id != id);
             self.take_back(undelivered);
+            self.last_used = now;
             if delivered == 0 {
                 self.free(id, voucher);
             }

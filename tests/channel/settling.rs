@@ -210,6 +210,22 @@ fn a_stream_that_draws_is_in_use() {
     assert!(matches!(ledger.status(), Status::Closed { .. }));
 }
 
+/// One that reserved enough at the start only reports; it is used up to its end.
+#[test]
+fn a_stream_that_only_reports_is_in_use_until_it_ends() {
+    let mut ledger = Ledger::new(10_000);
+    let sale = ledger.bought(1000, stream(1, 1000));
+    for _ in 0..300 {
+        ledger.run(later(&ledger, Duration::from_secs(500)));
+        ledger.step(Event::Draw { sale, delivered: 1, reserved: 1000, wanted: 0 }).unwrap();
+    }
+    ledger.end(sale, 1000);
+    ledger.run(later(&ledger, DAY - Duration::from_secs(1)));
+    assert_eq!(ledger.status(), Status::Open);
+    ledger.run(later(&ledger, Duration::from_secs(1)));
+    assert!(matches!(ledger.status(), Status::Closed { .. }));
+}
+
 /// Whoever served it died, and nobody ever calls again.
 #[test]
 fn a_sale_that_never_ends_does_not_keep_it_open() {
