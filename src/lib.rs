@@ -20,6 +20,7 @@
 //! | [`channel`] | the ledger of one channel as a state machine |
 //! | [`payment`] | the life of one charge as a state machine |
 //! | [`settlement`] | the settlement account's outbox as a state machine |
+//! | [`binary`] | the form of what is stored and of what objects are told |
 //! | [`gateway`] | configuration, routes and prices, header hygiene |
 //! | `worker` | the shell |
 #![cfg_attr(not(feature = "worker"), no_std)]
@@ -30,6 +31,7 @@ extern crate alloc;
 #[cfg(not(target_os = "none"))]
 extern crate std;
 
+pub mod binary;
 pub mod channel;
 pub mod evm;
 pub mod gateway;

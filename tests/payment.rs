@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests may panic")]
 
 use alloy_primitives::{Address, B256, keccak256};
+use mpp_edge::binary::{decode, encode};
 use mpp_edge::evm::amount::Amount;
 use mpp_edge::evm::erc3009::{Authorization, SignedAuthorization};
 use mpp_edge::evm::key::PrivateKey;
@@ -107,7 +108,7 @@ enum Event {
 
 struct World {
     now: Timestamp,
-    stored: Option<String>,
+    stored: Option<Vec<u8>>,
     at_work: bool,
     requests: Vec<Request>,
     asked: bool,
@@ -122,11 +123,11 @@ impl World {
     }
 
     fn payment(&self) -> Option<Payment> {
-        self.stored.as_ref().map(|json| serde_json::from_str(json).unwrap())
+        self.stored.as_ref().map(|bytes| decode(bytes).unwrap())
     }
 
     fn save(&mut self, payment: &Payment) {
-        self.stored = Some(serde_json::to_string(payment).unwrap());
+        self.stored = Some(encode(payment).unwrap());
     }
 
     /// Reads, changes and writes.

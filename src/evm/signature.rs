@@ -1,8 +1,7 @@
 //! ECDSA signatures over secp256k1, accepted only in the one form that the chain accepts.
 
 use super::{Address, B256, keccak256, parse};
-use alloc::string::String;
-use alloy_primitives::hex;
+use alloy_primitives::FixedBytes;
 use core::fmt;
 use k256::ecdsa::{RecoveryId, Signature as Ecdsa, VerifyingKey};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -113,13 +112,14 @@ impl fmt::Debug for Signature {
 
 impl Serialize for Signature {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&hex::encode_prefixed(self.to_bytes()))
+        FixedBytes(self.to_bytes()).serialize(serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for Signature {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Self::parse(&String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+        let bytes = FixedBytes::<65>::deserialize(deserializer)?;
+        Self::from_bytes(&bytes.0).map_err(serde::de::Error::custom)
     }
 }
 

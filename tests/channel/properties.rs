@@ -4,6 +4,7 @@
 use super::fixture::*;
 use super::invariants::{self, Counters};
 use super::oracle::Oracle;
+use mpp_edge::binary::{decode, encode};
 use mpp_edge::channel::{Answer, Bought, Channel, Effect, Event, Kind, Operation, Order, Policy, Presented, Refusal, Reuse, Status};
 use mpp_edge::evm::escrow::OnChain;
 use mpp_edge::settlement::{Failure, Verdict};
@@ -255,13 +256,13 @@ impl World {
 pub(crate) const MOST_BYTES: usize = 40 * 1024;
 
 fn reads_back(channel: &Channel) -> Result<(), String> {
-    let json = serde_json::to_string(channel).unwrap();
-    let read: Channel = serde_json::from_str(&json).map_err(|error| error.to_string())?;
+    let bytes = encode(channel).unwrap();
+    let read: Channel = decode(&bytes).map_err(|error| error.to_string())?;
     if read != *channel {
         return Err("stored and read, it is another".into());
     }
-    if json.len() > MOST_BYTES {
-        return Err(format!("it takes {} bytes", json.len()));
+    if bytes.len() > MOST_BYTES {
+        return Err(format!("it takes {} bytes", bytes.len()));
     }
     Ok(())
 }

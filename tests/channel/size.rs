@@ -2,11 +2,12 @@
 
 use super::fixture::*;
 use super::properties::MOST_BYTES;
+use mpp_edge::binary::encode;
 use mpp_edge::channel::{Event, Kind, Order};
 use std::time::Duration;
 
 fn bytes(ledger: &Ledger) -> usize {
-    serde_json::to_string(&ledger.channel).unwrap().len()
+    encode(&ledger.channel).unwrap().len()
 }
 
 /// What is stored after so many purchases, each with its own voucher, ten per second.

@@ -25,6 +25,7 @@ mod sessions;
 use alloy_primitives::{Address, B256, Bytes, keccak256};
 use chain::{Call, Chain, Sender, Tx};
 use escrow::{Contracts, ESCROW, TOKEN};
+use mpp_edge::binary::{decode, encode};
 use mpp_edge::evm::amount::Amount;
 use mpp_edge::evm::erc3009::{Authorization, SignedAuthorization};
 use mpp_edge::evm::escrow::{Opening, Payout, SignedVoucher, ToppingUp, channel_id};
@@ -165,7 +166,7 @@ struct World {
     chain: Chain,
     outbox: Outbox,
     /// What is persisted, as JSON.
-    stored: BTreeMap<B256, String>,
+    stored: BTreeMap<B256, Vec<u8>>,
     /// Verdicts that somebody may have been told.
     told: BTreeMap<B256, Verdict>,
     confirmations: u64,
@@ -181,11 +182,11 @@ impl World {
     }
 
     fn operation(&self, id: &B256) -> Option<Operation> {
-        self.stored.get(id).map(|json| serde_json::from_str(json).unwrap())
+        self.stored.get(id).map(|bytes| decode(bytes).unwrap())
     }
 
     fn restart(&mut self) {
-        let operations: Vec<Operation> = self.stored.values().map(|json| serde_json::from_str(json).unwrap()).collect();
+        let operations: Vec<Operation> = self.stored.values().map(|bytes| decode(bytes).unwrap()).collect();
         let open = operations.into_iter().filter(|operation| !operation.is_finished());
         self.outbox = Outbox::new(CHAIN_ID, KEY.clone(), self.confirmations, open);
     }
@@ -195,7 +196,7 @@ impl World {
             let told = *self.told.entry(id).or_insert(verdict);
             assert_eq!(told, verdict, "a verdict was changed");
         }
-        self.stored.insert(id, serde_json::to_string(operation).unwrap());
+        self.stored.insert(id, encode(operation).unwrap());
     }
 
     fn persist_all(&mut self) {
@@ -351,7 +352,7 @@ impl World {
             self.chain.mine(self.now.seconds().get(), 100);
             self.poll(Fault::None);
         }
-        let operations = self.stored.values().map(|json| serde_json::from_str::<Operation>(json).unwrap());
+        let operations = self.stored.values().map(|bytes| decode::<Operation>(bytes).unwrap());
         let open: Vec<_> = operations
             .filter(|operation| !operation.is_finished())
             .map(|operation| (operation.verdict(), operation.attempts().iter().map(|attempt| attempt.nonce).collect::<Vec<_>>()))

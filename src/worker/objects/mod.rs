@@ -1,5 +1,5 @@
-//! The Durable Objects and how they are spoken to: typed messages as JSON over the object's fetch. (The
-//! RPC export of the `worker` crate is experimental.)
+//! The Durable Objects and how they are spoken to: typed messages in binary form over the object's
+//! fetch. (The RPC export of the `worker` crate is experimental.)
 
 mod account;
 mod channel;
@@ -9,6 +9,7 @@ mod table;
 
 use super::clock::within;
 use super::config::Isolate;
+use crate::binary::{decode, encode};
 use crate::channel::{Balance, Bought, Drawn, Order, Reuse, Status};
 use crate::evm::amount::Amount;
 use crate::evm::reading::Reading;
@@ -19,11 +20,15 @@ use crate::method::session::{Action, Proof, Snapshot};
 use crate::payment::LeaseId;
 use crate::protocol::problem::{Problem, ProblemKind};
 use crate::settlement::{Purpose, Verdict};
+use js_sys::{Promise, Uint8Array};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
-use wasm_bindgen::JsValue;
-use worker::{Env, Method, Request, RequestInit, Response, State, console_error};
+use wasm_bindgen::prelude::wasm_bindgen;
+use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::JsFuture;
+use web_sys::RequestInit;
+use worker::{Env, Request, Response, ResponseBuilder, State, console_error};
 
 /// What a request asks of the payer's object.
 #[derive(Debug, Serialize, Deserialize)]
@@ -280,25 +285,43 @@ fn unknown() -> Problem {
 }
 
 async fn send<A: DeserializeOwned>(env: &Env, namespace: &str, name: &str, message: &impl Serialize) -> worker::Result<A> {
-    let stub = env.durable_object(namespace)?.get_by_name(name)?;
-    let mut init = RequestInit::new();
-    init.with_method(Method::Post).with_body(Some(JsValue::from_str(&serde_json::to_string(message)?)));
-    let mut response = stub.fetch_with_request(Request::new_with_init("http://object/", &init)?).await?;
-    let text = response.text().await?;
-    if response.status_code() != 200 {
-        return Err(worker::Error::RustError(format!("status {}", response.status_code())));
+    let stub: Stub = env.durable_object(namespace)?.get_by_name(name)?.into_rpc();
+    let init = RequestInit::new();
+    init.set_method("POST");
+    init.set_body(&Uint8Array::from(binary(message)?.as_slice()));
+    let response: web_sys::Response = JsFuture::from(stub.fetch("http://object/", &init)?).await?.unchecked_into();
+    if response.status() != 200 {
+        return Err(worker::Error::RustError(format!("status {}", response.status())));
     }
-    Ok(serde_json::from_str(&text)?)
+    let bytes = JsFuture::from(response.array_buffer()?).await?;
+    read(&Uint8Array::new(&bytes).to_vec())
+}
+
+#[wasm_bindgen]
+extern "C" {
+    /// An object as it is called. (The `worker` crate's own type copies a response chunk by chunk.)
+    type Stub;
+
+    #[wasm_bindgen(method, catch)]
+    fn fetch(this: &Stub, url: &str, init: &RequestInit) -> Result<Promise, JsValue>;
 }
 
 /// Reads the message that an object was sent.
 async fn receive<M: DeserializeOwned>(mut request: Request) -> worker::Result<M> {
-    Ok(serde_json::from_str(&request.text().await?)?)
+    read(&request.bytes().await?)
 }
 
 /// Answers a message.
 fn reply(answer: &impl Serialize) -> worker::Result<Response> {
-    Response::ok(serde_json::to_string(answer)?)
+    Ok(ResponseBuilder::new().fixed(binary(answer)?))
+}
+
+fn binary(value: &impl Serialize) -> worker::Result<Vec<u8>> {
+    encode(value).map_err(|error| worker::Error::RustError(format!("a value is {error}")))
+}
+
+fn read<T: DeserializeOwned>(bytes: &[u8]) -> worker::Result<T> {
+    decode(bytes).map_err(|error| worker::Error::RustError(format!("a value is {error}")))
 }
 
 /// The error of an object that cannot work because the configuration is wrong.

@@ -1,9 +1,10 @@
-//! A table of JSON values by key. Amounts inside the JSON are strings: SQLite's integers reach Rust as f64.
+//! A table of values by key, in binary form: SQLite's integers would reach Rust as f64.
 
+use super::{binary, read};
 use crate::evm::B256;
 use crate::time::Timestamp;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 use worker::{Date, DateInit, Result, ScheduledTime, SqlStorage, SqlStorageValue, State};
 
 /// The largest integer that a JavaScript number holds exactly.
@@ -16,22 +17,12 @@ pub(super) struct Table {
     name: &'static str,
 }
 
-#[derive(Deserialize)]
-struct Row {
-    value: String,
-}
-
-#[derive(Deserialize)]
-struct Due {
-    due: Option<String>,
-}
-
 impl Table {
     /// Opens the table, creating it at first.
     pub(super) fn open(state: &State, name: &'static str) -> Result<Self> {
         let table = Self { sql: state.storage().sql(), name };
         table.exec(
-            "CREATE TABLE IF NOT EXISTS {} (key TEXT PRIMARY KEY, value TEXT NOT NULL, open INTEGER NOT NULL, due INTEGER NOT NULL)",
+            "CREATE TABLE IF NOT EXISTS {} (key TEXT PRIMARY KEY, value BLOB NOT NULL, open INTEGER NOT NULL, due INTEGER NOT NULL)",
             [],
         )?;
         table.exec("CREATE INDEX IF NOT EXISTS {}_open ON {} (open) WHERE open", [])?;
@@ -44,15 +35,20 @@ impl Table {
         self.sql.exec(&statement.replace("{}", self.name), values.to_vec())
     }
 
+    /// The first column of what a statement gives.
+    fn column<const N: usize>(&self, statement: &str, values: [SqlStorageValue; N]) -> Result<Vec<SqlStorageValue>> {
+        let rows = self.exec(statement, values)?.raw();
+        rows.filter_map(|row| row.map(|row| row.into_iter().next()).transpose()).collect()
+    }
+
     /// Reads one value.
     pub(super) fn get<T: DeserializeOwned>(&self, key: &B256) -> Result<Option<T>> {
-        let row = self.exec("SELECT value FROM {} WHERE key = ?", [text(key)])?.to_array::<Row>()?.pop();
-        row.map(|row| serde_json::from_str(&row.value).map_err(Into::into)).transpose()
+        self.column("SELECT value FROM {} WHERE key = ?", [text(key)])?.pop().map(stored).transpose()
     }
 
     /// Writes one value. One that is `open` is found by [`Table::open_values`]; one that is `due` is pruned.
     pub(super) fn put(&self, key: &B256, value: &impl Serialize, open: bool, due: Option<Timestamp>) -> Result<()> {
-        let value = SqlStorageValue::String(serde_json::to_string(value)?);
+        let value = SqlStorageValue::Blob(binary(value)?);
         let due = due.map_or(SqlStorageValue::Integer(MAX_SAFE_INTEGER), millis);
         let values = [text(key), value, SqlStorageValue::Integer(open.into()), due];
         self.exec("INSERT OR REPLACE INTO {} (key, value, open, due) VALUES (?, ?, ?, ?)", values)?;
@@ -67,8 +63,7 @@ impl Table {
 
     /// The values that are open.
     pub(super) fn open_values<T: DeserializeOwned>(&self) -> Result<Vec<T>> {
-        let rows = self.exec("SELECT value FROM {} WHERE open", [])?.to_array::<Row>()?;
-        rows.iter().map(|row| serde_json::from_str(&row.value).map_err(Into::into)).collect()
+        self.column("SELECT value FROM {} WHERE open", [])?.into_iter().map(stored).collect()
     }
 
     /// Up to `most` values in the order of their keys, after the key `after`.
@@ -84,8 +79,11 @@ impl Table {
     pub(super) fn prune(&self, now: Timestamp) -> Result<Option<Timestamp>> {
         self.exec("DELETE FROM {} WHERE due <= ?", [millis(now)])?;
         let never = SqlStorageValue::Integer(MAX_SAFE_INTEGER);
-        let next = self.exec("SELECT CAST(MIN(due) AS TEXT) AS due FROM {} WHERE due < ?", [never])?.to_array::<Due>()?.pop();
-        Ok(next.and_then(|row| row.due?.parse().ok()).map(Timestamp::from_millis))
+        let next = self.column("SELECT MIN(due) FROM {} WHERE due < ?", [never])?.pop();
+        // A time reaches Rust as an integer as long as a JavaScript number holds it exactly.
+        Ok(next
+            .and_then(|due| if let SqlStorageValue::Integer(due) = due { u64::try_from(due).ok() } else { None })
+            .map(Timestamp::from_millis))
     }
 }
 
@@ -93,6 +91,13 @@ impl Table {
 pub(super) async fn set_alarm(state: &State, at: Timestamp) -> Result<()> {
     let date = js_sys::Date::from(Date::new(DateInit::Millis(at.millis())));
     state.storage().set_alarm(ScheduledTime::new(date)).await
+}
+
+fn stored<T: DeserializeOwned>(value: SqlStorageValue) -> Result<T> {
+    match value {
+        SqlStorageValue::Blob(bytes) => read(&bytes),
+        _ => Err("a stored value is not in binary form".into()),
+    }
 }
 
 fn text(key: &B256) -> SqlStorageValue {
