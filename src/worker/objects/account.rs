@@ -37,7 +37,7 @@ const HINDERED: Duration = Duration::from_secs(30);
 const DRY: Duration = Duration::from_secs(10);
 
 /// See the module.
-#[durable_object]
+#[durable_object(alarm)]
 pub struct Account {
     state: State,
     env: Env,

@@ -21,7 +21,7 @@ use worker::{DurableObject, Env, Request, Response, Result, State, console_error
 const HINDERED: Duration = Duration::from_secs(30);
 
 /// See the module.
-#[durable_object]
+#[durable_object(alarm)]
 pub struct Channel {
     state: State,
     env: Env,

@@ -29,7 +29,7 @@ const SOON: Duration = Duration::from_secs(5);
 const ROUND: Duration = Duration::from_secs(30);
 
 /// See the module.
-#[durable_object]
+#[durable_object(alarm)]
 pub struct Payer {
     state: State,
     env: Env,
