@@ -26,6 +26,20 @@ impl Target {
         Some(Self { scheme: scheme.to_string(), host: host.to_string(), path_and_query })
     }
 
+    /// [`Target::parse`] for a URL that a URL parser would leave as it is, by a look that is quick and rather says `None`: then
+    /// it must be asked.
+    pub fn parse_resolved(url: &str) -> Option<Self> {
+        let target = Self::parse(url)?;
+        let (path, query) = target.path_and_query.split_once('?').unwrap_or((&target.path_and_query, ""));
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$&()*+,;=:@/".contains(&byte);
+        let stays = url.ends_with(&target.path_and_query)
+            && is_resolved_host(&target.scheme, &target.host)
+            && path.bytes().all(plain)
+            && !path.split('/').any(|segment| matches!(segment, "." | ".."))
+            && query.bytes().all(|byte| plain(byte) || matches!(byte, b'?' | b'%'));
+        stays.then_some(target)
+    }
+
     /// The path without the query.
     pub fn path(&self) -> &str {
         self.path_and_query.split('?').next().unwrap_or_default()
@@ -43,11 +57,68 @@ impl Target {
     }
 }
 
+/// Whether a URL parser would leave host and port as they are.
+fn is_resolved_host(scheme: &str, host: &str) -> bool {
+    let (name, port) = host.split_once(':').map_or((host, None), |(name, port)| (name, Some(port)));
+    let standard = match scheme {
+        "https" => "443",
+        "http" => "80",
+        _ => return false,
+    };
+    let port_stays = port.is_none_or(|port| port != standard && port.parse::<u16>().is_ok_and(|number| number.to_string() == port));
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.');
+    // What ends in a number is read as an address.
+    let last = name.rsplit('.').next().unwrap_or_default();
+    let is_name = last.starts_with(|first: char| first.is_ascii_lowercase()) && !name.contains("xn--");
+    port_stays && name.bytes().all(plain) && (is_name || name.parse::<Ipv4Addr>().is_ok())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    #[test]
+    fn what_a_url_parser_might_change_is_not_resolved() {
+        for url in ["https://api.example/v1/x.json?a=%2e&b=/..", "http://127.0.0.1:8787/", "http://localhost:65535/a..b/.well-known"] {
+            assert_eq!(Target::parse_resolved(url), Target::parse(url), "{url}");
+        }
+        for url in [
+            "https://api.example",
+            "https://api.example?x",
+            "https://api.example/./x",
+            "https://api.example/x/..",
+            "https://api.example/x/../y",
+            "https://api.example/%2e%2e/x",
+            "https://api.example/a\\..\\b",
+            "https://api.example/a\tb",
+            "https://api.example/x y",
+            "https://api.example/x#y",
+            "https://api.example/x#",
+            "https://api.example/x?a=\"b\"",
+            "https://api.example/x?a='b'",
+            "https://api.example/ä",
+            "https://API.example/x",
+            "HTTPS://api.example/x",
+            "ftp://api.example/x",
+            "https://api.example:443/x",
+            "http://api.example:80/x",
+            "http://api.example:/x",
+            "http://api.example:080/x",
+            "http://api.example:99999/x",
+            "https://user@api.example/x",
+            "https://127.1/x",
+            "https://127.0.0.01/x",
+            "https://0x7f.1/x",
+            "https://example./x",
+            "https://xn--a/x",
+            "https:///x",
+            "http://[::1]:8787/x",
+        ] {
+            assert_eq!(Target::parse_resolved(url), None, "{url}");
+        }
+    }
 
     #[test]
     fn nothing_of_path_and_query_is_changed() {

@@ -5,11 +5,13 @@ use futures_util::future::{Either, select};
 use std::future::Future;
 use std::pin::pin;
 use std::time::Duration;
-use worker::{Date, Delay};
+use worker::Delay;
 
 /// The time now. On Workers it stands still between I/O.
 pub(super) fn now() -> Timestamp {
-    Timestamp::from_millis(Date::now().as_millis())
+    // JavaScript counts milliseconds in a float, and a duration is the way from one to an integer.
+    let millis = Duration::try_from_secs_f64(js_sys::Date::now()).map_or(0, |millis| millis.as_secs());
+    Timestamp::from_millis(millis)
 }
 
 /// Waits.

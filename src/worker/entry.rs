@@ -2,7 +2,7 @@
 
 use super::config::{Isolate, load};
 use super::objects::{ChannelMessage, ChannelReply, PayerMessage, PayerReply};
-use super::origin::{Incoming, finish, send};
+use super::origin::{Incoming, Outgoing, send};
 use super::respond::{Rejection, challenge, internal, misconfigured, problem};
 use super::{body, paid, status};
 use crate::channel::Status;
@@ -36,11 +36,12 @@ async fn fetch(request: Request, env: Env, context: Context) -> Result<Response>
 async fn answer(request: Request, env: Env, context: Context) -> Result<Response> {
     // What is priced must be what is sent on: the runtime resolves dot segments when it sends, so they are
     // resolved here already.
-    let url = Url::new(&request.url()).map_or_else(|_| request.url(), |url| url.href());
-    let Some(target) = Target::parse(&url) else {
+    let url = request.url();
+    let resolved = || Target::parse(&Url::new(&url).map_or_else(|_| url.clone(), |url| url.href()));
+    let Some(target) = Target::parse_resolved(&url).or_else(resolved) else {
         return problem(&Problem::new(ProblemKind::BadRequest, "the request has no absolute URL"));
     };
-    let incoming = Incoming { request, target };
+    let incoming = Incoming::new(request, target);
     let loaded = load(&env);
     if let Some(response) = status::answer(&loaded, &env, &incoming).await? {
         return Ok(response);
@@ -54,7 +55,7 @@ async fn answer(request: Request, env: Env, context: Context) -> Result<Response
 async fn route(isolate: &Isolate, env: &Env, context: &Context, incoming: Incoming) -> Result<Response> {
     let gateway = &isolate.gateway;
     let path = incoming.target.path();
-    let route = gateway.router.find(&incoming.request.method(), path).or_else(|| managed_route(gateway, &incoming));
+    let route = gateway.router.find(&incoming.method, path).or_else(|| managed_route(gateway, &incoming));
     match route {
         Some(route) => priced(isolate, env, context, &incoming, route).await,
         None => unpriced(env, &gateway.origin, &incoming, gateway.limits.origin_timeout).await,
@@ -64,8 +65,7 @@ async fn route(isolate: &Isolate, env: &Env, context: &Context, incoming: Incomi
 /// The route of a request that only manages a channel: by HEAD, or by POST without a body, whatever the route's own
 /// methods are.
 fn managed_route<'a>(gateway: &'a Gateway, incoming: &Incoming) -> Option<&'a Route> {
-    let method = incoming.request.method();
-    if !(method == "HEAD" || (method == "POST" && !incoming.has_body())) {
+    if !(incoming.method == "HEAD" || (incoming.method == "POST" && !incoming.has_body())) {
         return None;
     }
     let authorization = incoming.header("authorization")?;
@@ -82,7 +82,7 @@ async fn unpriced(env: &Env, origin: &Origin, incoming: &Incoming, limit: Durati
         Some(Err(_)) | None => None,
     };
     match send(env, origin, incoming, others.as_deref(), None, None, limit).await {
-        Ok(response) => finish(&response, incoming, origin, response.body().as_ref()),
+        Ok(response) => Outgoing::new(&response, incoming, origin)?.finish(),
         Err(reason) => problem(&reason),
     }
 }
@@ -90,7 +90,7 @@ async fn unpriced(env: &Env, origin: &Origin, incoming: &Incoming, limit: Durati
 /// Under a wrong configuration paid routes are closed, and so is everything when it is unknown which are.
 async fn broken_route(broken: &Broken, env: &Env, incoming: &Incoming) -> Result<Response> {
     match &broken.surface {
-        Some(Surface { origin, priced }) if !is_priced(priced, &incoming.request.method(), incoming.target.path()) => {
+        Some(Surface { origin, priced }) if !is_priced(priced, &incoming.method, incoming.target.path()) => {
             unpriced(env, origin, incoming, DEFAULT_ORIGIN_TIMEOUT).await
         }
         _ => problem(&misconfigured(&broken.errors)),
@@ -106,10 +106,9 @@ async fn priced(isolate: &Isolate, env: &Env, context: &Context, incoming: &Inco
         Ok(body) => body,
         Err(reason) => return problem(&reason),
     };
-    let method = incoming.request.method();
     let asked = Asked {
         realm: gateway.realm.as_deref().unwrap_or(&incoming.target.host),
-        method: &method,
+        method: &incoming.method,
         target: &incoming.target.path_and_query,
         digest: body.as_deref().map(BodyDigest::of),
     };
@@ -157,7 +156,7 @@ async fn known_channel(isolate: &Isolate, env: &Env, incoming: &Incoming, route:
 
 /// The body, on routes that bind it, for methods that have one.
 async fn bound_body(isolate: &Isolate, incoming: &Incoming, route: &Route) -> std::result::Result<Option<Vec<u8>>, Problem> {
-    if !route.digest || matches!(incoming.request.method().as_str(), "GET" | "HEAD") {
+    if !route.digest || matches!(incoming.method.as_str(), "GET" | "HEAD") {
         return Ok(None);
     }
     body::read(&incoming.request, isolate.gateway.limits.digest_body_bytes).await.map(Some)

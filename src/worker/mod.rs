@@ -7,6 +7,7 @@ mod clock;
 mod config;
 mod entry;
 mod escrow;
+mod glue;
 mod holding;
 mod objects;
 mod origin;

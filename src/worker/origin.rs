@@ -1,6 +1,7 @@
 //! Towards the origin and back, streaming both ways.
 
 use super::clock::within;
+use super::glue::{Changes, HeaderNames};
 use super::respond::EXPOSED_HEADERS;
 use crate::gateway::config::Origin;
 use crate::gateway::headers::{
@@ -8,11 +9,11 @@ use crate::gateway::headers::{
 };
 use crate::gateway::target::Target;
 use crate::protocol::problem::{Problem, ProblemKind};
-use js_sys::{Array, Uint8Array};
+use js_sys::Uint8Array;
 use std::time::Duration;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{AbortController, Headers, Request, RequestInit, RequestRedirect, Response, ResponseInit, Url, WorkerGlobalScope};
+use web_sys::{ReadableStream, Request, Response, Url, WorkerGlobalScope};
 use worker::{Env, Result, console_error};
 
 /// A request on its way through the gateway.
@@ -21,6 +22,10 @@ pub(super) struct Incoming {
     pub(super) request: Request,
     /// Where it went.
     pub(super) target: Target,
+    /// Its method.
+    pub(super) method: String,
+    /// Which headers it has.
+    names: HeaderNames,
 }
 
 /// Who paid for a request: told to the origin in headers that no client can set.
@@ -34,15 +39,19 @@ pub(super) struct PaidBy<'a> {
 }
 
 impl Incoming {
-    /// A header's value; several are joined with `, `.
+    pub(super) fn new(request: Request, target: Target) -> Self {
+        Self { target, method: request.method(), names: HeaderNames::of(&request.headers()), request }
+    }
+
+    /// A header's value, its name in lower case; several are joined with `, `.
     pub(super) fn header(&self, name: &str) -> Option<String> {
-        self.request.headers().get(name).ok().flatten()
+        if self.names.has(name) { self.request.headers().get(name).ok().flatten() } else { None }
     }
 
     /// Whether there is a body, by what the headers announce.
     pub(super) fn has_body(&self) -> bool {
         let length = self.header("content-length");
-        self.header("transfer-encoding").is_some() || length.is_some_and(|length| length.trim() != "0")
+        self.names.has("transfer-encoding") || length.is_some_and(|length| length.trim() != "0")
     }
 
     /// The `Upgrade` to a WebSocket is asked for.
@@ -66,26 +75,19 @@ pub(super) async fn send(
         console_error!("origin: {error:?}");
         Problem::new(ProblemKind::OriginFailed, "the origin could not be reached")
     };
-    let abort = AbortController::new().map_err(failed)?;
-    let init = RequestInit::new();
-    init.set_method(&incoming.request.method());
-    init.set_redirect(RequestRedirect::Manual);
-    init.set_signal(Some(&abort.signal()));
-    let headers = headers(incoming, origin, authorization, paid_by).map_err(failed)?;
-    init.set_headers(&headers);
-    match body {
-        _ if matches!(incoming.request.method().as_str(), "GET" | "HEAD") => {}
-        Some(bytes) if !bytes.is_empty() => init.set_body(&Uint8Array::from(bytes.as_slice())),
-        Some(_) => {}
-        None => init.set_body_opt_readable_stream(incoming.request.body().as_ref()),
-    }
+    let body = match body {
+        _ if matches!(incoming.method.as_str(), "GET" | "HEAD") => JsValue::UNDEFINED,
+        Some(bytes) if !bytes.is_empty() => Uint8Array::from(bytes.as_slice()).into(),
+        Some(_) => JsValue::UNDEFINED,
+        None => incoming.request.body().into(),
+    };
     let url = match origin {
         Origin::Url(base) => format!("{base}{}", incoming.target.path_and_query),
         Origin::Service(_) | Origin::Dns => {
             format!("{}://{}{}", incoming.target.scheme, incoming.target.host, incoming.target.path_and_query)
         }
     };
-    let request = Request::new_with_str_and_init(&url, &init).map_err(failed)?;
+    let request = changes(incoming, origin, authorization, paid_by).request(&incoming.request, &url, &body).map_err(failed)?;
     let answer = async {
         match origin {
             Origin::Service(name) => service(env, name, &request).await,
@@ -97,10 +99,8 @@ pub(super) async fn send(
     };
     match within(limit, answer).await {
         Some(response) => response.map_err(failed),
-        None => {
-            abort.abort();
-            Err(Problem::new(ProblemKind::OriginTimeout, "the origin did not answer in time"))
-        }
+        // The runtime cancels the request with ours, which ends here.
+        None => Err(Problem::new(ProblemKind::OriginTimeout, "the origin did not answer in time")),
     }
 }
 
@@ -111,31 +111,25 @@ async fn service(env: &Env, name: &str, request: &Request) -> std::result::Resul
     JsFuture::from(promise).await?.dyn_into()
 }
 
-fn headers(
-    incoming: &Incoming,
-    origin: &Origin,
-    authorization: Option<&str>,
-    paid_by: Option<&PaidBy<'_>>,
-) -> std::result::Result<Headers, JsValue> {
-    let headers = Headers::new_with_headers(&incoming.request.headers())?;
+/// What of the request's headers the origin gets otherwise.
+fn changes(incoming: &Incoming, origin: &Origin, authorization: Option<&str>, paid_by: Option<&PaidBy<'_>>) -> Changes {
+    let mut changes = Changes::default();
     let connection = incoming.header("connection");
     let upgrades = paid_by.is_none() && incoming.is_websocket();
     // An origin with a URL of its own sees another host: it is told the client's, and no client may tell it another.
     let renamed = matches!(origin, Origin::Url(_));
-    for name in names(&headers) {
-        let transport = is_hop_by_hop(&name, connection.as_deref()) && !(upgrades && matches!(name.as_str(), "upgrade" | "connection"));
-        if transport || is_private(&name) || (renamed && is_forwarded(&name)) {
-            headers.delete(&name)?;
+    for name in incoming.names.iter() {
+        let transport = is_hop_by_hop(name, connection.as_deref()) && !(upgrades && matches!(name, "upgrade" | "connection"));
+        if transport || is_private(name) || (renamed && (is_forwarded(name) || name == "host")) || name == "authorization" {
+            changes.remove(name);
         }
     }
-    match authorization {
-        Some(value) => headers.set("authorization", value)?,
-        None => headers.delete("authorization")?,
+    if let Some(value) = authorization {
+        changes.set("authorization", value);
     }
     if renamed {
-        headers.delete("host")?;
-        headers.set("x-forwarded-host", &incoming.target.host)?;
-        headers.set("x-forwarded-proto", &incoming.target.scheme)?;
+        changes.set("x-forwarded-host", &incoming.target.host);
+        changes.set("x-forwarded-proto", &incoming.target.scheme);
     }
     if let Some(paid_by) = paid_by {
         let values = [
@@ -147,51 +141,83 @@ fn headers(
         ];
         for (name, value) in values {
             if let Some(value) = value {
-                headers.set(&format!("{PAYER_PREFIX}{name}"), value)?;
+                changes.set(&format!("{PAYER_PREFIX}{name}"), value);
             }
         }
     }
-    Ok(headers)
+    changes
 }
 
-/// The names of all headers, in one crossing into JavaScript and back.
-fn names(headers: &Headers) -> Vec<String> {
-    let joined = String::from(Array::from(&headers.keys()).join("\n"));
-    joined.split('\n').filter(|name| !name.is_empty()).map(str::to_string).collect()
+/// The origin's response on its way to the client: redirects to the origin lead to the gateway, payment headers
+/// are readable across origins.
+pub(super) struct Outgoing<'a> {
+    response: &'a Response,
+    names: HeaderNames,
+    changes: Changes,
 }
 
-/// The origin's response as the client gets it: redirects to the origin lead to the gateway, payment
-/// headers are readable across origins. `body` replaces the response's own.
-pub(super) fn finish(
-    response: &Response,
-    incoming: &Incoming,
-    origin: &Origin,
-    body: Option<&web_sys::ReadableStream>,
-) -> Result<Response> {
-    let headers = Headers::new_with_headers(&response.headers())?;
-    for name in RESPONSE_PAYMENT {
-        headers.delete(name)?;
+impl<'a> Outgoing<'a> {
+    pub(super) fn new(response: &'a Response, incoming: &Incoming, origin: &Origin) -> Result<Self> {
+        let names = HeaderNames::of(&response.headers());
+        let mut outgoing = Self { response, names, changes: Changes::default() };
+        outgoing.remove(&RESPONSE_PAYMENT);
+        if let Some(challenges) = outgoing.header("www-authenticate")? {
+            match without_payment_challenges(&challenges) {
+                Some(rest) if rest == challenges => {}
+                Some(rest) => outgoing.set("www-authenticate", &rest),
+                None => outgoing.changes.remove("www-authenticate"),
+            }
+        }
+        if let Some(location) = outgoing.header("location")?.and_then(|location| on_gateway(&location, incoming, origin)) {
+            outgoing.set("location", &location);
+        }
+        outgoing.expose(incoming)?;
+        Ok(outgoing)
     }
-    if let Some(challenges) = headers.get("www-authenticate")? {
-        match without_payment_challenges(&challenges) {
-            Some(rest) => headers.set("www-authenticate", &rest)?,
-            None => headers.delete("www-authenticate")?,
+
+    /// A header's value as the origin gave it, its name in lower case.
+    pub(super) fn header(&self, name: &str) -> Result<Option<String>> {
+        Ok(if self.names.has(name) { self.response.headers().get(name)? } else { None })
+    }
+
+    pub(super) fn remove(&mut self, names: &[&str]) {
+        for name in names.iter().filter(|name| self.names.has(name)) {
+            self.changes.remove(name);
         }
     }
-    if let Some(location) = headers.get("location")?.and_then(|location| on_gateway(&location, incoming, origin)) {
-        headers.set("location", &location)?;
+
+    pub(super) fn set(&mut self, name: &str, value: &str) {
+        self.changes.set(name, value);
     }
-    expose(&headers, incoming)?;
-    let init = ResponseInit::new();
-    init.set_status(response.status());
-    init.set_status_text(&response.status_text());
-    init.set_headers(&headers);
-    if let Ok(socket) = js_sys::Reflect::get(response, &JsValue::from_str("webSocket"))
-        && !socket.is_null()
-    {
-        js_sys::Reflect::set(&init, &JsValue::from_str("webSocket"), &socket)?;
+
+    /// When the origin uses CORS, pages may send the credential and read the payment headers.
+    fn expose(&mut self, incoming: &Incoming) -> Result<()> {
+        if !self.names.has("access-control-allow-origin") {
+            return Ok(());
+        }
+        let (name, more): (_, &[&str]) = if incoming.method == "OPTIONS" {
+            ("access-control-allow-headers", &["Authorization", "Accept-Payment"])
+        } else {
+            ("access-control-expose-headers", &EXPOSED_HEADERS)
+        };
+        let listed = with_names(self.header(name)?.as_deref(), more);
+        self.set(name, &listed);
+        Ok(())
     }
-    Ok(Response::new_with_opt_readable_stream_and_init(body, &init)?)
+
+    /// The response; the very same when nothing about it is changed.
+    pub(super) fn finish(self) -> Result<Response> {
+        if self.changes.is_empty() {
+            return Ok(Clone::clone(self.response));
+        }
+        let body = self.response.body();
+        self.with_body(body.as_ref())
+    }
+
+    /// The response with `body` instead of its own, and with headers that can be changed.
+    pub(super) fn with_body(self, body: Option<&ReadableStream>) -> Result<Response> {
+        Ok(self.changes.response(self.response, body)?)
+    }
 }
 
 /// Where a redirect to the origin's own URL leads through the gateway. Those relative to the request do so
@@ -210,19 +236,4 @@ fn on_gateway(location: &str, incoming: &Incoming, origin: &Origin) -> Option<St
     let path = target.pathname();
     let path = below(&path, &base.pathname())?;
     Some(format!("{}://{}{path}{}{}", incoming.target.scheme, incoming.target.host, target.search(), target.hash()))
-}
-
-/// When the origin uses CORS, pages may send the credential and read the payment headers.
-fn expose(headers: &Headers, incoming: &Incoming) -> Result<()> {
-    if !headers.has("access-control-allow-origin")? {
-        return Ok(());
-    }
-    if incoming.request.method() == "OPTIONS" {
-        let allowed = headers.get("access-control-allow-headers")?;
-        headers.set("access-control-allow-headers", &with_names(allowed.as_deref(), &["Authorization", "Accept-Payment"]))?;
-    } else {
-        let exposed = headers.get("access-control-expose-headers")?;
-        headers.set("access-control-expose-headers", &with_names(exposed.as_deref(), &EXPOSED_HEADERS))?;
-    }
-    Ok(())
 }

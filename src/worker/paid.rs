@@ -3,7 +3,7 @@
 use super::clock::now;
 use super::config::{Isolate, load};
 use super::objects::{PayerMessage, PayerReply};
-use super::origin::{self, Incoming, PaidBy};
+use super::origin::{self, Incoming, Outgoing, PaidBy};
 use super::respond::{Rejection, failed, internal};
 use super::token::TokenDomain;
 use super::watch::{Ending, WatchedPipe};
@@ -140,7 +140,7 @@ impl Sale<'_> {
                 discard(&response);
                 return Err(Problem::new(ProblemKind::OriginFailed, "the origin asks for a payment of its own"));
             }
-            self.request.pass_on(&response, response.body().as_ref()).map_err(failed("origin's response"))
+            self.request.pass_on(&response, response.body().as_ref(), &[]).map_err(failed("origin's response"))
         }))
     }
 
@@ -207,29 +207,30 @@ impl Sale<'_> {
     /// The response with its receipt, and the pipe that its body will come through.
     fn prepare(&self, transaction: B256, response: &Response) -> worker::Result<(Response, Option<WatchedPipe>)> {
         let pipe = WatchedPipe::new(response)?;
-        let prepared = self.request.pass_on(response, pipe.as_ref().map(WatchedPipe::readable).as_ref())?;
-        if has_receipt(response.status()) {
+        let receipt = has_receipt(response.status()).then(|| {
             let reference = transaction.to_string();
             let mut receipt = Receipt::new(self.offer.method.name(), &reference, now());
             receipt.challenge_id = Some(&self.charge.challenge_id);
             receipt.chain_id = Some(self.request.isolate.gateway.chain_id);
-            prepared.headers().set("payment-receipt", &receipt.to_header())?;
-        }
+            receipt.to_header()
+        });
+        let receipt = receipt.as_deref().map(|receipt| ("payment-receipt", receipt));
+        let prepared = self.request.pass_on(response, pipe.as_ref().map(WatchedPipe::readable).as_ref(), receipt.as_slice())?;
         Ok((prepared, pipe))
     }
 }
 
 impl Purchase<'_> {
-    /// The origin's response as a payer gets it: not for shared caches, whatever its status.
-    pub(super) fn pass_on(&self, response: &Response, body: Option<&ReadableStream>) -> worker::Result<Response> {
-        let response = origin::finish(response, self.incoming, &self.isolate.gateway.origin, body)?;
-        let headers = response.headers();
-        let from_origin = headers.get("cache-control")?;
-        headers.set("cache-control", &private_cache_control(from_origin.as_deref()))?;
-        for name in CACHE_OVERRIDES {
-            headers.delete(name)?;
+    /// The origin's response as a payer gets it, with `more` headers: not for shared caches, whatever its status.
+    pub(super) fn pass_on(&self, response: &Response, body: Option<&ReadableStream>, more: &[(&str, &str)]) -> worker::Result<Response> {
+        let mut outgoing = Outgoing::new(response, self.incoming, &self.isolate.gateway.origin)?;
+        let from_origin = outgoing.header("cache-control")?;
+        outgoing.set("cache-control", &private_cache_control(from_origin.as_deref()));
+        outgoing.remove(&CACHE_OVERRIDES);
+        for (name, value) in more {
+            outgoing.set(name, value);
         }
-        Ok(response)
+        outgoing.with_body(body)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::clock::now;
 use super::config::Isolate;
+use super::glue::Changes;
 use crate::gateway::offer::{Asked, Circumstances, Entropy};
 use crate::gateway::route::Route;
 use crate::method::Method;
@@ -9,7 +10,7 @@ use crate::method::session::Snapshot;
 use crate::protocol::accept::preferred;
 use crate::protocol::problem::{FieldError, Problem, ProblemKind};
 use std::fmt;
-use web_sys::{Headers, Response, ResponseInit};
+use web_sys::Response;
 use worker::{Result, console_error};
 
 /// What browsers may read of the gateway's answers and of paid responses.
@@ -17,32 +18,32 @@ pub(super) const EXPOSED_HEADERS: [&str; 4] = ["Idempotency-Replayed", "Payment-
 
 /// Answers with a problem.
 pub(super) fn problem(problem: &Problem) -> Result<Response> {
-    let headers = Headers::new()?;
-    headers.set("content-type", "application/problem+json")?;
-    headers.set("cache-control", "no-store")?;
+    problem_with(problem, &[])
+}
+
+fn problem_with(problem: &Problem, challenges: &[String]) -> Result<Response> {
+    let mut headers = Changes::default();
+    headers.set("content-type", "application/problem+json");
+    headers.set("cache-control", "no-store");
     if let Some(seconds) = problem.retry_after {
-        headers.set("retry-after", &format!("{seconds}"))?;
+        headers.set("retry-after", &format!("{seconds}"));
     }
     // The answer holds nothing private, so a page of any origin may read it.
-    headers.set("access-control-allow-origin", "*")?;
-    headers.set("access-control-expose-headers", &EXPOSED_HEADERS.join(", "))?;
-    with_body(&problem.to_json(), problem.kind.status(), &headers)
+    headers.set("access-control-allow-origin", "*");
+    headers.set("access-control-expose-headers", &EXPOSED_HEADERS.join(", "));
+    for challenge in challenges {
+        headers.set("www-authenticate", challenge);
+    }
+    Ok(headers.answer(problem.kind.status(), Some(&problem.to_json()))?)
 }
 
 /// Answers with JSON.
 pub(super) fn json(body: &str, status: u16) -> Result<Response> {
-    let headers = Headers::new()?;
-    headers.set("content-type", "application/json")?;
-    headers.set("cache-control", "no-store")?;
-    headers.set("access-control-allow-origin", "*")?;
-    with_body(body, status, &headers)
-}
-
-fn with_body(body: &str, status: u16, headers: &Headers) -> Result<Response> {
-    let init = ResponseInit::new();
-    init.set_status(status);
-    init.set_headers(headers);
-    Ok(Response::new_with_opt_str_and_init(Some(body), &init)?)
+    let mut headers = Changes::default();
+    headers.set("content-type", "application/json");
+    headers.set("cache-control", "no-store");
+    headers.set("access-control-allow-origin", "*");
+    Ok(headers.answer(status, Some(body))?)
 }
 
 /// Why a client does not get what it asked for, and what it needs to go on with its channel.
@@ -88,11 +89,7 @@ pub(super) async fn challenge(
         reason.challenge_id.get_or_insert(issued.id);
         headers.push(issued.header);
     }
-    let response = problem(&reason)?;
-    for header in &headers {
-        response.headers().append("www-authenticate", header)?;
-    }
-    Ok(response)
+    problem_with(&reason, &headers)
 }
 
 fn entropy() -> Result<Entropy> {

@@ -3,6 +3,7 @@
 use super::body;
 use super::clock::{now, sleep};
 use super::config::load;
+use super::glue::Changes;
 use super::holding::{Holding, hold};
 use super::objects::{ChannelMessage, ChannelReply, Claim, Done};
 use super::origin::{self, PaidBy};
@@ -22,7 +23,7 @@ use crate::protocol::credential::Credential;
 use crate::protocol::problem::{Problem, ProblemKind};
 use crate::protocol::receipt::{Receipt, SessionReceipt};
 use futures_channel::oneshot;
-use web_sys::{Headers, Response, ResponseInit};
+use web_sys::Response;
 use worker::{Env, console_warn};
 
 /// Units that a stream reserves to begin with.
@@ -90,7 +91,7 @@ impl Purchase<'_> {
 
     /// Whether a request only manages its channel: it never reaches the origin, and buys nothing.
     fn is_management(&self, action: Action) -> bool {
-        let method = self.incoming.request.method();
+        let method = self.incoming.method.as_str();
         match action {
             Action::TopUp { .. } | Action::Close => true,
             Action::Open { .. } | Action::Voucher => method == "HEAD" || (method == "POST" && !self.incoming.has_body()),
@@ -167,15 +168,12 @@ impl Visit<'_> {
 
     /// The answer to a management request: a receipt and nothing else.
     fn managed(&self, done: &Done) -> worker::Result<Response> {
-        let headers = Headers::new()?;
-        headers.set("payment-receipt", &self.receipt_terms().receipt(done, None, |receipt| receipt.to_header()))?;
-        headers.set("cache-control", "no-store")?;
-        headers.set("access-control-allow-origin", "*")?;
-        headers.set("access-control-expose-headers", "Payment-Receipt")?;
-        let init = ResponseInit::new();
-        init.set_status(if self.request.incoming.request.method() == "HEAD" { 200 } else { 204 });
-        init.set_headers(&headers);
-        Ok(Response::new_with_opt_str_and_init(None, &init)?)
+        let mut headers = Changes::default();
+        headers.set("payment-receipt", &self.receipt_terms().receipt(done, None, |receipt| receipt.to_header()));
+        headers.set("cache-control", "no-store");
+        headers.set("access-control-allow-origin", "*");
+        headers.set("access-control-expose-headers", "Payment-Receipt");
+        Ok(headers.answer(if self.request.incoming.method == "HEAD" { 200 } else { 204 }, None)?)
     }
 
     /// What its receipts have in common.
@@ -206,7 +204,7 @@ impl Visit<'_> {
             }
             Disposition::PassOn => {
                 self.give_back(purchased).await;
-                return self.request.pass_on(&response, response.body().as_ref()).map_err(failed("origin's response"));
+                return self.request.pass_on(&response, response.body().as_ref(), &[]).map_err(failed("origin's response"));
             }
         }
         let delivered = match self.request.route.meter {
@@ -248,15 +246,12 @@ impl Visit<'_> {
         response: &Response,
         body: Option<&web_sys::ReadableStream>,
     ) -> worker::Result<Response> {
-        let prepared = self.request.pass_on(response, body)?;
-        if has_receipt(response.status()) {
-            let receipt = self.receipt_terms().receipt(done, Some(bought.units), |receipt| receipt.to_header());
-            prepared.headers().set("payment-receipt", &receipt)?;
-        }
-        if bought.replayed {
-            prepared.headers().set("idempotency-replayed", "true")?;
-        }
-        Ok(prepared)
+        let with_receipt = has_receipt(response.status());
+        let receipt = with_receipt.then(|| self.receipt_terms().receipt(done, Some(bought.units), |receipt| receipt.to_header()));
+        let receipt = receipt.as_deref().map(|receipt| ("payment-receipt", receipt));
+        let replayed = bought.replayed.then_some(("idempotency-replayed", "true"));
+        let more: Vec<_> = receipt.into_iter().chain(replayed).collect();
+        self.request.pass_on(response, body, &more)
     }
 
     async fn call_origin(&self, done: &Done, body: Option<Vec<u8>>) -> Result<Response, Problem> {

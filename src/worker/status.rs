@@ -33,7 +33,7 @@ std::thread_local! {
 /// Answers the gateway's own paths, and only those.
 pub(super) async fn answer(loaded: &std::result::Result<Isolate, Broken>, env: &Env, incoming: &Incoming) -> Result<Option<Response>> {
     let Some(name) = incoming.target.path().strip_prefix(OWN_PREFIX) else { return Ok(None) };
-    if !matches!(incoming.request.method().as_str(), "GET" | "HEAD") {
+    if !matches!(incoming.method.as_str(), "GET" | "HEAD") {
         let response = problem(&Problem::new(ProblemKind::MethodNotAllowed, "only GET is possible here"))?;
         response.headers().set("allow", "GET, HEAD")?;
         return Ok(Some(response));

@@ -1,0 +1,57 @@
+// What the runtime does for the gateway in one call, where Rust would need one for each header: a call out of wasm costs more
+// than what it does, and every object of the runtime that one returns has to be collected.
+
+// The runtime's own makes an object for each task that it is handed. A promise's reaction runs at the same moment and costs a
+// fraction, and whatever wakes a future is such a task.
+globalThis.queueMicrotask = (task) => {
+  Promise.resolve().then(() => {
+    try {
+      task();
+    } catch (error) {
+      // As if nothing stood in between.
+      reportError(error);
+    }
+  });
+};
+
+/** The names of all headers, in lower case, each with a line feed behind it. */
+export function names(headers) {
+  let names = "";
+  for (const name of headers.keys()) names += `${name}\n`;
+  return names;
+}
+
+/** Name and value in turn, each with a line feed behind it, as pairs. */
+function pairs(lines) {
+  const parts = lines.split("\n");
+  const pairs = [];
+  for (let i = 0; i + 1 < parts.length; i += 2) pairs.push([parts[i], parts[i + 1]]);
+  return pairs;
+}
+
+/** Removes the headers named, each with a line feed behind it, and sets others, given as for {@link pairs}. */
+function change(headers, removed, added) {
+  for (const name of removed.split("\n")) if (name !== "") headers.delete(name);
+  for (const [name, value] of pairs(added)) headers.set(name, value);
+}
+
+/** A request like `request` to `url`, with other headers. */
+export function forwarded(request, url, removed, added, body) {
+  const init = { method: request.method, headers: request.headers, redirect: "manual" };
+  if (body) init.body = body;
+  const forwarded = new Request(url, init);
+  change(forwarded.headers, removed, added);
+  return forwarded;
+}
+
+/** A response like `response`, with other headers and with `body`. */
+export function changed(response, removed, added, body) {
+  const changed = new Response(body, response);
+  change(changed.headers, removed, added);
+  return changed;
+}
+
+/** The gateway's own response. */
+export function answer(status, headers, body) {
+  return new Response(body, { status, headers: pairs(headers) });
+}

@@ -1,0 +1,81 @@
+//! Rust's side of `glue.js`: what the runtime does for the gateway in one call.
+
+use wasm_bindgen::JsValue;
+use web_sys::{ReadableStream, Request, Response};
+
+mod js {
+    use wasm_bindgen::JsValue;
+    use wasm_bindgen::prelude::wasm_bindgen;
+    use web_sys::{Headers, ReadableStream, Request, Response};
+
+    #[wasm_bindgen(module = "/src/worker/glue.js")]
+    extern "C" {
+        pub(super) fn names(headers: &Headers) -> String;
+        #[wasm_bindgen(catch)]
+        pub(super) fn forwarded(request: &Request, url: &str, removed: &str, added: &str, body: &JsValue) -> Result<Request, JsValue>;
+        #[wasm_bindgen(catch)]
+        pub(super) fn changed(response: &Response, removed: &str, added: &str, body: Option<&ReadableStream>) -> Result<Response, JsValue>;
+        #[wasm_bindgen(catch)]
+        pub(super) fn answer(status: u16, headers: &str, body: Option<&str>) -> Result<Response, JsValue>;
+    }
+}
+
+/// The names of a message's headers, in lower case. Most that is asked for is not there: then nothing else has to be asked.
+pub(super) struct HeaderNames(String);
+
+impl HeaderNames {
+    pub(super) fn of(headers: &web_sys::Headers) -> Self {
+        Self(js::names(headers))
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &str> {
+        self.0.split_terminator('\n')
+    }
+
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.iter().any(|held| held == name)
+    }
+}
+
+/// Changes of a message's headers: first some are removed, then some are set.
+#[derive(Default)]
+pub(super) struct Changes {
+    removed: String,
+    added: String,
+}
+
+impl Changes {
+    pub(super) fn remove(&mut self, name: &str) {
+        line(&mut self.removed, name);
+    }
+
+    pub(super) fn set(&mut self, name: &str, value: &str) {
+        line(&mut self.added, name);
+        line(&mut self.added, value);
+    }
+
+    pub(super) const fn is_empty(&self) -> bool {
+        self.removed.is_empty() && self.added.is_empty()
+    }
+
+    /// A request like `request` to `url` with its headers changed. A redirect will not be followed.
+    pub(super) fn request(&self, request: &Request, url: &str, body: &JsValue) -> Result<Request, JsValue> {
+        js::forwarded(request, url, &self.removed, &self.added, body)
+    }
+
+    /// A response like `response` with its headers changed, and with `body`.
+    pub(super) fn response(&self, response: &Response, body: Option<&ReadableStream>) -> Result<Response, JsValue> {
+        js::changed(response, &self.removed, &self.added, body)
+    }
+
+    /// The gateway's own response, with the headers that are set. One that is set twice is there twice.
+    pub(super) fn answer(&self, status: u16, body: Option<&str>) -> Result<Response, JsValue> {
+        js::answer(status, &self.added, body)
+    }
+}
+
+/// No header holds a line feed. If one did, what follows must not become a header of its own.
+fn line(lines: &mut String, text: &str) {
+    lines.extend(text.chars().map(|character| if character == '\n' { ' ' } else { character }));
+    lines.push('\n');
+}
