@@ -71,8 +71,7 @@ impl Table {
         // No key comes before the empty text.
         let after = after.map_or_else(|| SqlStorageValue::String(String::new()), text);
         let values = [after, SqlStorageValue::Integer(most.into())];
-        let rows = self.exec("SELECT value FROM {} WHERE key > ? ORDER BY key LIMIT ?", values)?.to_array::<Row>()?;
-        rows.iter().map(|row| serde_json::from_str(&row.value).map_err(Into::into)).collect()
+        self.column("SELECT value FROM {} WHERE key > ? ORDER BY key LIMIT ?", values)?.into_iter().map(stored).collect()
     }
 
     /// Removes what is due at `now`, and returns when the next is.
