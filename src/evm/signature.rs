@@ -139,6 +139,7 @@ impl fmt::Display for InvalidSignature {
 mod tests {
     use super::super::key::PrivateKey;
     use super::*;
+    use alloy_primitives::hex;
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
