@@ -12,7 +12,7 @@ use mpp_edge::evm::amount::Amount;
 use mpp_edge::evm::erc3009::{Authorization, SignedAuthorization};
 use mpp_edge::evm::key::PrivateKey;
 use mpp_edge::method::charge::Charge;
-use mpp_edge::payment::{LeaseId, Next, Payment, Refusal, Stage};
+use mpp_edge::payment::{LeaseId, Lost, Next, Payment, Refusal, Stage};
 use mpp_edge::settlement::{Failure, Verdict};
 use mpp_edge::time::{Timestamp, UnixSeconds};
 use proptest::prelude::*;
@@ -23,6 +23,8 @@ const START: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 const LIFETIME: Duration = Duration::from_secs(300);
 const RESUMABLE: Duration = Duration::from_secs(24 * 60 * 60);
 const LEASE: Duration = Duration::from_secs(65);
+/// A delivery may be taken back this often.
+const REOPENINGS: u32 = 3;
 const TRANSACTION: B256 = B256::repeat_byte(7);
 
 static CHARGE: LazyLock<Charge> = LazyLock::new(|| {
@@ -115,11 +117,12 @@ struct World {
     verdict: Option<Verdict>,
     /// Responses handed out and not taken back.
     delivered: u32,
+    reopened: u32,
 }
 
 impl World {
     fn new() -> Self {
-        Self { now: START, stored: None, at_work: false, requests: Vec::new(), asked: false, verdict: None, delivered: 0 }
+        Self { now: START, stored: None, at_work: false, requests: Vec::new(), asked: false, verdict: None, delivered: 0, reopened: 0 }
     }
 
     fn payment(&self) -> Option<Payment> {
@@ -219,9 +222,13 @@ impl World {
                 if !well {
                     let reopened = self.change(|payment| payment.reopen(lease));
                     // Unless it was forgotten meanwhile, who delivered can take back.
-                    if let Some(reopened) = reopened {
-                        assert_eq!(reopened, Ok(()));
-                        self.delivered -= 1;
+                    match reopened {
+                        Some(Ok(())) => {
+                            self.delivered -= 1;
+                            self.reopened += 1;
+                        }
+                        Some(Err(Lost)) => assert_eq!(self.reopened, REOPENINGS, "refused too soon"),
+                        None => {}
                     }
                 }
                 Request::Gone
