@@ -4,6 +4,7 @@ use super::bookings::Bookings;
 use super::held::Held;
 use super::idempotency::{Attempts, Keys};
 use super::sales::Sales;
+use super::settling::RETRY;
 use super::used::Used;
 use super::{Answer, Channel, Reason, Refusal, Status};
 use crate::evm::amount::Amount;
@@ -12,6 +13,11 @@ use crate::evm::reading::Reading;
 use crate::evm::{Address, B256};
 use crate::protocol::problem::{Problem, ProblemKind};
 use crate::time::{Timestamp, UnixSeconds};
+use core::time::Duration;
+
+/// A node that lags behind another must not undo what that one has shown. One that lags for longer is right: the other has told
+/// of a block that never was, or the chain was begun anew.
+const LAG: Duration = Duration::from_secs(300);
 
 /// What a channel must be to be taken on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,7 +124,7 @@ impl Channel {
             token: on_chain.token,
             payer: on_chain.payer,
             signer: on_chain.signer(),
-            seen: reading.block,
+            seen: (reading.block, now),
             status: Status::Open,
             deposit: on_chain.deposit,
             settled,
@@ -149,11 +155,11 @@ impl Channel {
 
     pub(super) fn observe(&mut self, reading: &Reading, now: Timestamp) -> Result<Answer, Refusal> {
         let Reading { block, on_chain } = reading;
-        // A node that lags behind another must not undo what that one has shown.
-        if *block < self.seen {
-            return Ok(Answer::Noted);
+        let (highest, at) = self.seen;
+        if *block < highest && now.since(at) < LAG {
+            return Ok(Answer::Behind);
         }
-        self.seen = *block;
+        self.seen = (*block, now);
         if let Status::Closed { .. } = self.status {
             return Ok(Answer::Noted);
         }
@@ -170,6 +176,8 @@ impl Channel {
             self.settled = on_chain.settled;
             self.epoch = self.epoch.saturating_add(1);
             self.unsettled_since.get_or_insert(now);
+            // Or it is so young that this reading did not show it yet: it is looked at once more before.
+            self.retry_at = Some(now.saturating_add(RETRY));
         }
         self.deposit = on_chain.deposit;
         let shown = on_chain.payer == self.payer && self.accepted <= self.deposit;

@@ -18,7 +18,7 @@ const MAX_REPLAYS: u8 = 3;
 pub struct Key {
     /// Hash of the challenge's id and the client's key.
     pub name: B256,
-    /// Hash of the HTTP method and the target.
+    /// Hash of the HTTP method, the target and the body.
     pub target: B256,
 }
 

@@ -104,8 +104,8 @@ pub struct Channel {
     token: Address,
     payer: Address,
     signer: Address,
-    /// The latest block in which it was seen.
-    seen: u64,
+    /// The latest block in which it was seen, and when that was.
+    seen: (u64, Timestamp),
     status: Status,
     deposit: Amount,
     settled: Amount,
@@ -162,7 +162,7 @@ pub enum Event {
         /// All units delivered.
         delivered: u64,
     },
-    /// What the escrow says. A reading of an earlier block than the last one changes nothing.
+    /// What the escrow says.
     Observed(Reading),
     /// The alarm went off.
     Woken,
@@ -175,6 +175,8 @@ pub enum Event {
 pub enum Answer {
     /// Done, or nothing to do.
     Noted,
+    /// The reading is of an earlier block than another one, and changes nothing.
+    Behind,
     /// The voucher holds; what it bought.
     Bought(Bought),
     /// What a metered sale got.
@@ -254,6 +256,11 @@ impl Channel {
         self.escrow
     }
 
+    /// Who is paid.
+    pub const fn payee(&self) -> Address {
+        self.payee
+    }
+
     /// Who deposited, and gets the rest back.
     pub const fn payer(&self) -> Address {
         self.payer
@@ -291,7 +298,8 @@ impl Channel {
 
     /// Whether those who wait for its balance, or for the end of its operation, want to know of this change.
     pub fn is_other_for_waiters(&self, next: &Self) -> bool {
-        (self.available(), self.status, self.operation) != (next.available(), next.status, next.operation)
+        let news = |channel: &Self| (channel.accepted, channel.spent, channel.status, channel.operation);
+        news(self) != news(next)
     }
 
     fn available(&self) -> Amount {

@@ -10,8 +10,9 @@ use serde::{Deserialize, Serialize};
 /// Sales under way at the most; more are refused until one has ended.
 const MAX_SALES: usize = 32;
 
-/// A sale that has not reported for this long counts as delivered in full: whoever served it died.
-pub const SILENCE: Duration = Duration::from_secs(10 * 60);
+/// A sale that has not reported for this long counts as delivered in full: whoever served it died. An origin may take
+/// ten minutes until it begins to answer, and nothing is reported before that.
+pub const SILENCE: Duration = Duration::from_secs(15 * 60);
 
 /// What a metered sale got for its asking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -9,27 +9,40 @@ use alloc::vec::Vec;
 use alloy_primitives::Bytes;
 use serde::{Deserialize, Serialize};
 
-/// What can be relied on of a channel when `block` is the latest: bad news counts at once, good news when it is as deep as a
-/// settlement must be.
+/// What can be relied on of a channel: bad news counts at once, good news when it is as deep as a settlement must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Reading {
-    /// The number of the latest block.
+    /// The number of the block that was the latest.
     pub block: u64,
     /// The cautious view of the channel.
     pub on_chain: OnChain,
 }
 
-/// The block in which news are as deep as a settlement must be, its own block included, when `head` is the latest.
-pub const fn deep_block(head: u64, confirmations: u64) -> u64 {
-    head.saturating_sub(confirmations.saturating_sub(1))
+/// Two blocks to look at a channel in, where the latest is not deep enough to be relied on. Both are named by their number, so
+/// that a node that lags behind the one that told them has no answer, rather than an older one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Heights {
+    /// The latest block.
+    pub head: u64,
+    /// The block in which news is as deep as a settlement must be.
+    pub deep: u64,
 }
 
-/// Asks for a channel in the latest block, and in the `deep` one where that is another.
-pub fn channel_questions(escrow: Address, channel_id: B256, deep: Option<u64>) -> Vec<Request> {
+impl Heights {
+    /// When `head` is the latest block, and news counts with so many confirmations, that of its own block included.
+    pub const fn new(head: u64, confirmations: u64) -> Self {
+        Self { head, deep: head.saturating_sub(confirmations.saturating_sub(1)) }
+    }
+}
+
+/// Asks for a channel at two heights, or else in the latest block.
+pub fn channel_questions(escrow: Address, channel_id: B256, heights: Option<Heights>) -> Vec<Request> {
     let call = Call { to: escrow, data: channel_call(channel_id).into() };
-    let latest = Request::call(None, &call);
-    core::iter::once(latest).chain(deep.map(|deep| Request::call_at(&call, deep))).collect()
+    match heights {
+        Some(Heights { head, deep }) => [head, deep].map(|block| Request::call_at(&call, block)).into(),
+        None => [Request::call(None, &call)].into(),
+    }
 }
 
 /// The number of the latest block.
@@ -136,12 +149,12 @@ mod tests {
 
     #[test]
     fn the_deep_block_counts_its_own() {
-        assert_eq!((deep_block(9, 1), deep_block(9, 3), deep_block(1, 3)), (9, 7, 0));
+        assert_eq!([(9, 1), (9, 3), (1, 3)].map(|(head, confirmations)| Heights::new(head, confirmations).deep), [9, 7, 0]);
     }
 
     #[test]
-    fn it_is_asked_in_one_block_or_in_two() {
-        let ask = |deep| channel_questions(Address::repeat_byte(4), B256::repeat_byte(5), deep).len();
-        assert_eq!((ask(None), ask(Some(3))), (1, 2));
+    fn it_is_asked_in_the_latest_block_or_at_two_heights() {
+        let ask = |heights| channel_questions(Address::repeat_byte(4), B256::repeat_byte(5), heights).len();
+        assert_eq!((ask(None), ask(Some(Heights::new(9, 3)))), (1, 2));
     }
 }

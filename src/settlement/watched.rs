@@ -1,7 +1,8 @@
 //! A channel that is looked at on chain from time to time, as long as money may be at risk.
 
+use crate::evm::escrow::OnChain;
 use crate::evm::jsonrpc::Request;
-use crate::evm::reading::{Reading, channel_questions};
+use crate::evm::reading::{Heights, Reading, channel_questions};
 use crate::evm::{Address, B256};
 use crate::time::Timestamp;
 use alloc::vec::Vec;
@@ -18,7 +19,7 @@ const STRAY: Duration = Duration::from_secs(600);
 pub struct Watched {
     escrow: Address,
     channel_id: B256,
-    told: Option<Reading>,
+    told: Option<OnChain>,
     /// How often the keeper has learned something by itself.
     turn: u32,
     /// Since when its keeper says that it does not know it.
@@ -41,21 +42,21 @@ impl Watched {
         self.channel_id
     }
 
-    /// Asks the escrow, also in the block `deep`, where that is not the latest; [`Reading::read`] reads the answers.
-    pub fn questions(&self, deep: Option<u64>) -> Vec<Request> {
-        channel_questions(self.escrow, self.channel_id, deep)
+    /// Asks the escrow; [`Reading::read`] reads the answers.
+    pub fn questions(&self, heights: Option<Heights>) -> Vec<Request> {
+        channel_questions(self.escrow, self.channel_id, heights)
     }
 
-    /// Whether its keeper must be told of a reading. A node that lags behind what was told has nothing to say: else
-    /// two nodes that take turns would tell of settlements undone.
+    /// Whether its keeper must be told of a reading.
     pub fn is_news(&self, reading: &Reading) -> bool {
-        self.told.is_none_or(|told| told.on_chain != reading.on_chain && reading.block >= told.block)
+        self.told.is_none_or(|told| told != reading.on_chain)
     }
 
     /// The keeper has learned something by itself, so that what it was told says nothing about what it believes:
     /// it must be told again, even what it was told before.
     pub const fn forget(&mut self) {
         self.told = None;
+        self.disowned_since = None;
         self.turn = self.turn.wrapping_add(1);
     }
 
@@ -63,7 +64,7 @@ impl Watched {
     pub const fn tell(&mut self, asked: &Self, reading: Reading) {
         self.disowned_since = None;
         if self.turn == asked.turn {
-            self.told = Some(reading);
+            self.told = Some(reading.on_chain);
         }
     }
 
@@ -74,7 +75,7 @@ impl Watched {
 
     /// Whether its end was told: nothing will change any more.
     pub fn is_over(&self) -> bool {
-        self.told.is_some_and(|told| told.on_chain.finalized)
+        self.told.is_some_and(|told| told.finalized)
     }
 }
 
@@ -82,7 +83,6 @@ impl Watched {
 mod tests {
     use super::*;
     use crate::evm::amount::Amount;
-    use crate::evm::escrow::OnChain;
     use crate::time::UnixSeconds;
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;
@@ -125,14 +125,6 @@ mod tests {
         ] {
             assert!(watched.is_news(&at(8, change)), "{change:?}");
         }
-    }
-
-    #[test]
-    fn a_node_that_lags_has_no_news_and_a_reorganisation_has() {
-        let mut watched = watched();
-        told(&mut watched, OnChain { settled: Amount::from_base_units(1), ..OPEN }, 7);
-        assert!(!watched.is_news(&at(6, OPEN)));
-        assert!(watched.is_news(&at(7, OPEN)));
     }
 
     /// Its own settlement is known to the keeper before a round sees it. If a reorganisation takes it back by then, the

@@ -4,12 +4,13 @@ use super::clock::now;
 use super::config::Isolate;
 use super::objects::{Claim, Errand, SettleMessage, SettleReply};
 use super::respond::misconfigured;
+use super::rpc::Unreachable;
 use crate::channel::{Expected, Refusal, Unfit, check_transaction};
 use crate::evm::amount::Amount;
 use crate::evm::erc3009::{Authorization, balance_call};
 use crate::evm::escrow::{EscrowFacts, OnChain, Opening, facts_calls, opened, takes_authorizations, topped_up};
 use crate::evm::jsonrpc::{Answer, NodeError, Receipt, Request, decode, decode_u64};
-use crate::evm::reading::{Reading, channel_questions, deep_block, read_channel, read_head};
+use crate::evm::reading::{Heights, Reading, channel_questions, read_channel, read_head};
 use crate::evm::transaction::Call;
 use crate::evm::{Address, B256, U256};
 use crate::gateway::escrow_misfit;
@@ -113,21 +114,22 @@ pub(super) async fn find(isolate: &Isolate, claim: &Claim) -> Result<Found, Prob
         Action::Open { transaction } => transaction,
         _ => None,
     };
-    let mut deep = None;
+    let mut heights = None;
     if opening.is_some() || confirmations > 1 {
         let (head, receipt) = head_and_receipt(isolate, opening).await?;
         if opening.is_some() {
             let shows = |logs: &[_]| opened(claim.escrow, claim.channel_id, logs).is_some();
             check_transaction(receipt.as_ref(), head, confirmations, shows)?;
         }
-        deep = (confirmations > 1).then(|| deep_block(head, confirmations));
+        heights = (confirmations > 1).then(|| Heights::new(head, confirmations));
     }
     let mut requests = Vec::from([Request::latest_block()]);
     requests.extend(facts_questions(claim.escrow));
-    requests.extend(channel_questions(claim.escrow, claim.channel_id, deep));
+    requests.extend(channel_questions(claim.escrow, claim.channel_id, heights));
     let mut answers = isolate.rpc.batch(&requests).await.map_err(|_| unknown())?.into_iter();
     let mut next = || answers.next().ok_or_else(unknown);
-    let block = read_head(next()?).ok_or_else(unknown)?;
+    let latest = read_head(next()?).ok_or_else(unknown)?;
+    let block = heights.map_or(latest, |heights| heights.head);
     let Some(facts) = EscrowFacts::decode(&bytes(next()?)?, &bytes(next()?)?) else {
         return Err(misconfigured(&[escrow_misfit(claim.method, None)]));
     };
@@ -147,18 +149,32 @@ pub(super) fn unfit(unfit: Unfit, found: &Found, claim: &Claim) -> Problem {
     }
 }
 
+/// Where to look at channels; `None` is the latest block alone.
+pub(super) async fn heights(isolate: &Isolate) -> Result<Option<Heights>, Unreachable> {
+    let confirmations = isolate.gateway.confirmations;
+    if confirmations <= 1 {
+        return Ok(None);
+    }
+    let [head] = isolate.rpc.ask([Request::latest_block()]).await?;
+    read_head(head).map(|head| Some(Heights::new(head, confirmations))).ok_or(Unreachable)
+}
+
 /// What the escrow says of a channel.
 pub(super) async fn look(isolate: &Isolate, escrow: Address, channel_id: B256) -> Result<Reading, Problem> {
-    let confirmations = isolate.gateway.confirmations;
-    let deep = match confirmations {
-        0 | 1 => None,
-        _ => Some(deep_block(head_and_receipt(isolate, None).await?.0, confirmations)),
-    };
-    let mut requests = Vec::from([Request::latest_block()]);
-    requests.extend(channel_questions(escrow, channel_id, deep));
-    let mut answers = isolate.rpc.batch(&requests).await.map_err(|_| unknown())?.into_iter();
-    let block = answers.next().and_then(read_head).ok_or_else(unknown)?;
+    let heights = heights(isolate).await.map_err(|_| unknown())?;
+    let (block, answers) = ask(isolate, channel_questions(escrow, channel_id, heights), heights).await.map_err(|_| unknown())?;
     Reading::read(block, answers).ok_or_else(unknown)
+}
+
+/// Asks at these heights. Returns the number of the latest block with the answers.
+pub(super) async fn ask(isolate: &Isolate, questions: Vec<Request>, heights: Option<Heights>) -> Result<(u64, Vec<Answer>), Unreachable> {
+    if let Some(Heights { head, .. }) = heights {
+        return Ok((head, isolate.rpc.batch(&questions).await?));
+    }
+    let requests: Vec<Request> = std::iter::once(Request::latest_block()).chain(questions).collect();
+    let mut answers = isolate.rpc.batch(&requests).await?.into_iter();
+    let block = answers.next().and_then(read_head).ok_or(Unreachable)?;
+    Ok((block, answers.collect()))
 }
 
 /// Checks an addition to the deposit. Returns the latest block then: one who looks at the channel must see no less.

@@ -20,6 +20,9 @@ use worker::{DurableObject, Env, Request, Response, Result, State, console_error
 /// Work that is hindered, by a wrong configuration for one, is taken up again after this.
 const HINDERED: Duration = Duration::from_secs(30);
 
+/// A channel of another payee is looked at again after this: the configuration may be as it was again.
+const OUTDATED: Duration = Duration::from_secs(60 * 60);
+
 /// See the module.
 #[durable_object(alarm)]
 pub struct Channel {
@@ -79,8 +82,10 @@ impl Channel {
     async fn work_on(&self) -> Result<()> {
         let loaded = load(&self.env);
         let isolate = loaded.as_ref().as_ref().map_err(|_| unconfigured())?;
-        if !self.is_known()? {
-            return Ok(());
+        let Some(payee) = self.ledger()?.map(|ledger| ledger.payee()) else { return Ok(()) };
+        if payee != isolate.gateway.recipient {
+            console_error!("channel: it pays {payee}, for whom this gateway cannot settle any more");
+            return set_alarm(&self.state, now().saturating_add(OUTDATED)).await;
         }
         let outcome = self.step(isolate, Event::Woken).await?;
         for effect in outcome.effects {
@@ -181,8 +186,8 @@ impl Channel {
         if !self.is_known()? {
             return Ok(ChannelReply::Unknown);
         }
-        self.step(isolate, event).await?;
-        Ok(ChannelReply::Noted)
+        let outcome = self.step(isolate, event).await?;
+        Ok(if outcome.answer == Ok(Answer::Behind) { ChannelReply::Behind } else { ChannelReply::Noted })
     }
 
     async fn claim(&self, isolate: &Isolate, claim: &Claim) -> Result<ChannelReply> {
@@ -208,13 +213,12 @@ impl Channel {
         if let Err(refusal) = ledger.check_source(*source) {
             return Ok(Err(refusal.problem()));
         }
-        if let Err(refusal) = ledger.check_terms(isolate.gateway.recipient, isolate.gateway.token.address) {
-            return Ok(Err(refusal.problem()));
-        }
-        if let (Status::Closed { .. }, true) = (ledger.status(), claim.action != Action::Close) {
-            return Ok(Err(Refusal::Closed.problem()));
-        }
-        Ok(Ok(()))
+        let terms = || ledger.check_terms(isolate.gateway.recipient, isolate.gateway.token.address);
+        Ok(match (ledger.status(), claim.action) {
+            (Status::Closed { .. }, Action::Close) => Ok(()),
+            (Status::Closed { .. }, _) => Err(Refusal::Closed.problem()),
+            _ => terms().map_err(Refusal::problem),
+        })
     }
 
     async fn serve(&self, isolate: &Isolate, claim: &Claim) -> Result<Step<ChannelReply>> {
@@ -246,9 +250,11 @@ impl Channel {
                 Ok(added) => transaction = added,
                 Err(problem) => return Ok(Err(problem)),
             }
-            if let Some(added) = transaction
-                && let Err(problem) = self.see_top_up(isolate, claim, added, topping_up.signed.authorization.value).await?
-            {
+            let seen = match transaction {
+                Some(added) => self.see_top_up(isolate, claim, added, topping_up.signed.authorization.value).await?,
+                None => self.inspect(isolate).await?.map(drop),
+            };
+            if let Err(problem) = seen {
                 return Ok(Err(problem));
             }
         }
@@ -299,7 +305,7 @@ impl Channel {
         Ok(Ok(()))
     }
 
-    /// Checks an addition to the deposit, and looks at the channel until it shows.
+    /// Checks an addition to the deposit, and looks at the channel, which must show it.
     async fn see_top_up(&self, isolate: &Isolate, claim: &Claim, transaction: B256, addition: Amount) -> Result<Step<()>> {
         let head = match escrow::verify_top_up(isolate, claim, transaction, addition).await {
             Ok(head) => head,

@@ -103,6 +103,8 @@ pub(super) enum ChannelReply {
     Done(Done),
     /// Noted, or not needed.
     Noted,
+    /// The reading was older than another one.
+    Behind,
     /// How it stands.
     Shown(Shown),
     /// No such channel was taken on.

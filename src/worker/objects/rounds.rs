@@ -3,13 +3,13 @@
 
 use super::table::Table;
 use super::{ChannelMessage, ChannelReply};
-use crate::evm::jsonrpc::{Answer, Request};
-use crate::evm::reading::{Reading, deep_block, read_head};
+use crate::evm::reading::Reading;
 use crate::evm::{Address, B256};
 use crate::settlement::Watched;
 use crate::time::Timestamp;
 use crate::worker::clock::now;
 use crate::worker::config::Isolate;
+use crate::worker::escrow::{ask, heights};
 use crate::worker::rpc::Unreachable;
 use futures_util::StreamExt;
 use futures_util::stream;
@@ -17,16 +17,13 @@ use std::cell::{Cell, OnceCell};
 use std::time::Duration;
 use worker::{Env, Result, State, console_error};
 
-/// Channels looked at in one batch of JSON-RPC, beside the request for the latest block.
-const PART: u32 = 49;
-
-/// The same when each is asked for in two blocks.
-const PART_IN_DEPTH: u32 = 24;
+/// Channels looked at in one batch of JSON-RPC, each perhaps in two blocks.
+const PART: u32 = 24;
 
 /// Objects told at the same time.
 const AT_ONCE: usize = 8;
 
-/// When the chain could not be asked, the round goes on after this.
+/// When the chain could not be asked about some, the round goes on with the others after this, and when it is over another begins.
 const RETRY: Duration = Duration::from_secs(10);
 
 /// A round that takes longer goes on after the account's other work.
@@ -39,7 +36,7 @@ pub(super) struct Rounds {
     /// When the next round is due, or goes on. `None`: nothing is watched, or it is not known yet.
     next: Cell<Option<Timestamp>>,
     /// The channel after which a round that is under way goes on.
-    done: Cell<Option<B256>>,
+    cursor: Cell<Option<B256>>,
     /// Whether the round under way could not ask about some of them.
     missed: Cell<bool>,
 }
@@ -122,26 +119,17 @@ impl Rounds {
 
     async fn work(&self, state: &State, env: &Env, isolate: &Isolate) -> Result<Shift> {
         let until = now().saturating_add(SHIFT);
-        let confirmations = isolate.gateway.confirmations;
-        let deep = match confirmations {
-            0 | 1 => None,
-            _ => match head(isolate).await {
-                Ok(head) => Some(deep_block(head, confirmations)),
-                Err(Unreachable) => return Ok(Shift::Hindered),
-            },
-        };
-        let most = if deep.is_some() { PART_IN_DEPTH } else { PART };
         loop {
-            let part = self.table(state)?.page::<Watched>(self.done.get().as_ref(), most)?;
+            let part = self.table(state)?.page::<Watched>(self.cursor.get().as_ref(), PART)?;
             let Some(last) = part.last() else {
-                if self.done.take().is_none() {
+                if self.cursor.take().is_none() {
                     self.next.set(None);
                 }
                 return Ok(Shift::Over);
             };
             // Whatever happens to this part, the others are looked at as well.
-            self.done.set(Some(last.channel_id()));
-            if let Err(Unreachable) = self.look_at(state, env, isolate, &part, deep).await? {
+            self.cursor.set(Some(last.channel_id()));
+            if let Err(Unreachable) = self.look_at(state, env, isolate, &part).await? {
                 console_error!("account: the chain cannot be asked about {} channels", part.len());
                 return Ok(Shift::Hindered);
             }
@@ -152,19 +140,14 @@ impl Rounds {
     }
 
     /// Asks about some channels, and tells their objects what is new. One that cannot be told is told in the next round.
-    async fn look_at(
-        &self,
-        state: &State,
-        env: &Env,
-        isolate: &Isolate,
-        part: &[Watched],
-        deep: Option<u64>,
-    ) -> Result<std::result::Result<(), Unreachable>> {
-        let Ok((block, answers)) = ask(isolate, part, deep).await else { return Ok(Err(Unreachable)) };
+    async fn look_at(&self, state: &State, env: &Env, isolate: &Isolate, part: &[Watched]) -> Result<std::result::Result<(), Unreachable>> {
+        let Ok(heights) = heights(isolate).await else { return Ok(Err(Unreachable)) };
+        let questions = part.iter().flat_map(|watched| watched.questions(heights)).collect();
+        let Ok((block, answers)) = ask(isolate, questions, heights).await else { return Ok(Err(Unreachable)) };
         let mut answers = answers.into_iter();
         let mut news = Vec::new();
         for watched in part {
-            let answers = answers.by_ref().take(if deep.is_some() { 2 } else { 1 });
+            let answers = answers.by_ref().take(if heights.is_some() { 2 } else { 1 });
             match Reading::read(block, answers.collect::<Vec<_>>()) {
                 Some(reading) if watched.is_news(&reading) => news.push((watched, reading)),
                 Some(_) => self.drop_if_over(state, watched)?,
@@ -190,6 +173,8 @@ impl Rounds {
         let Some(mut current) = table.get::<Watched>(&id)? else { return Ok(()) };
         let is_stray = match reply {
             ChannelReply::Unknown => current.disown(now()),
+            // It knows better; the next round has perhaps a node that does as well.
+            ChannelReply::Behind => return Ok(()),
             _ => {
                 current.tell(watched, reading);
                 false
@@ -208,18 +193,4 @@ impl Rounds {
         }
         Ok(())
     }
-}
-
-async fn head(isolate: &Isolate) -> std::result::Result<u64, Unreachable> {
-    let [head] = isolate.rpc.ask([Request::latest_block()]).await?;
-    read_head(head).ok_or(Unreachable)
-}
-
-/// The latest block, and what the escrows answer.
-async fn ask(isolate: &Isolate, part: &[Watched], deep: Option<u64>) -> std::result::Result<(u64, Vec<Answer>), Unreachable> {
-    let questions = part.iter().flat_map(|watched| watched.questions(deep));
-    let requests: Vec<Request> = std::iter::once(Request::latest_block()).chain(questions).collect();
-    let mut answers = isolate.rpc.batch(&requests).await?.into_iter();
-    let block = answers.next().and_then(read_head).ok_or(Unreachable)?;
-    Ok((block, answers.collect()))
 }
