@@ -253,7 +253,7 @@ impl World {
 }
 
 /// More than this is never stored.
-pub(crate) const MOST_BYTES: usize = 40 * 1024;
+pub(crate) const MOST_BYTES: usize = 12 * 1024;
 
 fn reads_back(channel: &Channel) -> Result<(), String> {
     let bytes = encode(channel).unwrap();

@@ -11,7 +11,7 @@ use super::config::{Gateway, Limits, Origin, RawGateway, RawLimits, RawOrigin, R
 use super::network::{PRESETS, Preset};
 use super::route::Pattern;
 use crate::evm::{Address, ChainId, parse};
-use crate::json::describe;
+use crate::json::{describe, field_of};
 use crate::protocol::problem::FieldError;
 use alloc::borrow::ToOwned;
 use alloc::format;
@@ -108,14 +108,13 @@ fn read(json: Option<&str>, findings: &mut Findings) -> Option<RawGateway> {
         findings.add(Rule::Shape, "gateway", "is missing", "add a [vars.gateway] table to wrangler.toml");
         return None;
     };
-    let mut deserializer = serde_json::Deserializer::from_str(json);
-    let error = match serde_path_to_error::deserialize(&mut deserializer) {
+    let error: serde_json::Error = match serde_json::from_str(json) {
         Ok(raw) => return Some(raw),
         Err(error) => error,
     };
-    let path = error.path().to_string();
-    let field = if path == "." { "gateway".to_owned() } else { path };
-    findings.add(Rule::Shape, field, describe(error.inner()), REMEDY);
+    let path = field_of(&error, json);
+    let field = if path.is_empty() { "gateway".to_owned() } else { path };
+    findings.add(Rule::Shape, field, describe(&error), REMEDY);
     None
 }
 

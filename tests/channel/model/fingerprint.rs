@@ -6,7 +6,7 @@ use mpp_edge::time::Timestamp;
 use serde::ser::{
     Impossible, Serialize, SerializeSeq, SerializeStruct, SerializeStructVariant, SerializeTuple, SerializeTupleStruct, Serializer,
 };
-use std::fmt::{self, Display, Write};
+use std::fmt::{self, Display};
 use std::hash::Hasher;
 
 /// Fields that are points in time.
@@ -41,13 +41,6 @@ impl std::error::Error for Unsupported {}
 impl serde::ser::Error for Unsupported {
     fn custom<T: Display>(_: T) -> Self {
         Self
-    }
-}
-
-impl<H: Hasher> Write for Print<'_, H> {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        self.hasher.write(text.as_bytes());
-        Ok(())
     }
 }
 
@@ -139,8 +132,13 @@ impl<H: Hasher> Serializer for &mut Print<'_, H> {
         Ok(())
     }
 
-    fn collect_str<T: Display + ?Sized>(self, value: &T) -> Printed {
-        write!(self, "{value}").map_err(|_| Unsupported)
+    fn serialize_u128(self, value: u128) -> Printed {
+        self.hasher.write_u128(value);
+        Ok(())
+    }
+
+    fn collect_str<T: Display + ?Sized>(self, _: &T) -> Printed {
+        Err(Unsupported)
     }
 
     fn serialize_bytes(self, value: &[u8]) -> Printed {
