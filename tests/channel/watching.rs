@@ -123,12 +123,25 @@ fn an_earlier_block_has_nothing_to_say() {
         ledger.bought(1000, once(1000));
         ledger.step(at(BLOCK + 2, later)).unwrap();
         let seen = ledger.channel.clone();
-        ledger.step(at(BLOCK + 1, earlier)).unwrap();
+        assert_eq!(ledger.step(at(BLOCK + 1, earlier)), Ok(Answer::Behind));
         assert_eq!(ledger.channel, seen, "{later:?}, {earlier:?}");
         // Its own block may be read again, and the next says something.
         ledger.step(at(BLOCK + 2, earlier)).unwrap();
         assert_ne!(ledger.channel, seen, "{later:?}, {earlier:?}");
     }
+}
+
+/// A node that told of a block that never was is not believed for ever, nor is a chain that was begun anew ignored.
+#[test]
+fn a_block_that_never_was_is_forgotten_after_five_minutes() {
+    let at = |block| Event::Observed(Reading { block, on_chain: requested(on_chain(1000, 0)) });
+    let mut ledger = Ledger::new(1000);
+    ledger.step(Event::Observed(Reading { block: u64::MAX, on_chain: on_chain(1000, 0) })).unwrap();
+    ledger.pass(Duration::from_secs(299));
+    assert_eq!(ledger.step(at(BLOCK)), Ok(Answer::Behind));
+    ledger.pass(Duration::from_secs(1));
+    assert_eq!(ledger.step(at(BLOCK)), Ok(Answer::Noted));
+    assert_eq!(ledger.status(), Status::Closing(Reason::Requested));
 }
 
 #[test]
@@ -285,7 +298,7 @@ fn a18_a_settlement_that_is_taken_back_is_made_again() {
     ledger.observe(on_chain(10_000, 0));
     assert_eq!((ledger.settled(), ledger.counters()), (0, (1100, 1100, 1000)));
     ledger.again(Event::Observed(seen(on_chain(10_000, 0))));
-    let second = ledger.wake().unwrap();
+    let second = ledger.submits(on_chain(10_000, 0)).unwrap();
     assert_eq!(taken(second), (Payment::Settle, 1000));
     assert_ne!(first, second);
     // The chain brings the first back meanwhile: both ends are the same.
@@ -293,6 +306,20 @@ fn a18_a_settlement_that_is_taken_back_is_made_again() {
     ledger.again(Event::Concluded(first, DONE));
     ledger.conclude(second, DONE);
     assert_eq!(ledger.settled(), 1000);
+}
+
+/// What was read before the settlement was mined may be told after it was concluded.
+#[test]
+fn a_settlement_that_a_reading_is_too_old_to_show_is_not_made_again() {
+    let mut ledger = Ledger::new(10_000);
+    ledger.bought(1000, once(1000));
+    let first = ledger.wake().unwrap();
+    ledger.conclude(first, DONE);
+    ledger.observe(on_chain(10_000, 0));
+    let ends = ledger.wake();
+    assert_eq!((ends, ledger.effects.contains(&Effect::Inspect)), (None, true));
+    ledger.observe(on_chain(10_000, 1000));
+    assert_eq!((ledger.settled(), ledger.channel.operation()), (1000, None));
 }
 
 #[test]
