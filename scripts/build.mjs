@@ -29,8 +29,30 @@ export async function build({ variant = "release", force = false } = {}) {
   await step(`worker (${variant})`, (detail) =>
     command([toolBin("worker-build"), ...FLAGS[variant]], { onLine: detail, timeoutSeconds: 1800, env: { RUST_BACKTRACE: "0" } }),
   );
+  lightenEntry(at("build/index.js"));
   writeFileSync(stamp, wanted);
   return true;
+}
+
+/**
+ * worker-build's entry is a class whose every instance, one per request, gets a proxy around it that starts the wasm anew after a
+ * crash. One proxy is enough: what it guards is a function that finds its environment in `this`.
+ */
+function lightenEntry(path) {
+  const built = readFileSync(path, "utf8");
+  const exported = /([\w$]+) as default\s*\}/;
+  const [, entry] = exported.exec(built) ?? [];
+  if (!entry)
+    throw new Stop("worker-build's output has no default export where one is expected: see lightenEntry in scripts/build.mjs");
+  const object = `let guardedFetch;
+const lightEntry = {
+  fetch(request, env, ctx) {
+    guardedFetch ??= new ${entry}(ctx, env).fetch;
+    return guardedFetch.call({ env, ctx }, request);
+  },
+};
+`;
+  writeFileSync(path, `${built.replace(exported, "lightEntry as default}")}${object}`);
 }
 
 /** Everything that decides what comes out. */

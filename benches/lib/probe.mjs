@@ -44,7 +44,9 @@ export function answer(Entry) {
         const wasmBytes = memories.reduce((sum, { buffer }) => sum + buffer.byteLength, 0);
         return Response.json({ calls, wasmBytes });
       }
-      return new Entry(this.ctx, this.env).fetch(request);
+      return typeof Entry === "function"
+        ? new Entry(this.ctx, this.env).fetch(request)
+        : Entry.fetch(request, this.env, this.ctx);
     }
   };
 }
