@@ -8,7 +8,7 @@ use crate::evm::eip712::Domain;
 use crate::gateway::token::Unconfirmed;
 use crate::protocol::problem::Problem;
 use crate::time::Timestamp;
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::time::Duration;
 
 /// How often a request looks whether another has heard from the token.
@@ -17,6 +17,8 @@ const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// What is known so far.
 #[derive(Default)]
 pub(super) struct TokenFacts {
+    /// What the configuration says, as it is a few hashes to compute.
+    configured: OnceCell<Domain>,
     confirmed: RefCell<Option<Domain>>,
     /// Since when a request of this isolate is asking the token.
     asking_since: Cell<Option<Timestamp>>,
@@ -48,7 +50,10 @@ impl Isolate {
         }
         let token = &self.gateway.token;
         match &token.domain {
-            Some((name, version)) => Ok(TokenDomain::Configured(Domain::new(name, version, self.gateway.chain_id, token.address))),
+            Some((name, version)) => {
+                let domain = || Domain::new(name, version, self.gateway.chain_id, token.address);
+                Ok(TokenDomain::Configured(self.token.configured.get_or_init(domain).clone()))
+            }
             None => Ok(TokenDomain::Confirmed(self.confirm_token().await?)),
         }
     }

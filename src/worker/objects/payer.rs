@@ -34,6 +34,8 @@ pub struct Payer {
     state: State,
     env: Env,
     payments: OnceCell<Table>,
+    /// The payment that was read or written last, as it is stored: a charge is looked at time and again.
+    latest: RefCell<Option<Payment>>,
     /// Nonces that a call of this object is simulating or settling right now.
     at_work: RefCell<BTreeSet<B256>>,
 }
@@ -59,7 +61,7 @@ impl Drop for AtWork<'_> {
 
 impl DurableObject for Payer {
     fn new(state: State, env: Env) -> Self {
-        Self { state, env, payments: OnceCell::new(), at_work: RefCell::default() }
+        Self { state, env, payments: OnceCell::new(), latest: RefCell::default(), at_work: RefCell::default() }
     }
 
     async fn fetch(&self, request: Request) -> Result<Response> {
@@ -72,6 +74,7 @@ impl DurableObject for Payer {
             console_error!("payer: {error}");
             true
         });
+        self.latest.replace(None);
         let next = self.payments()?.prune(now())?;
         if open {
             self.wake_within(ROUND).await?;
@@ -107,11 +110,10 @@ impl Payer {
                 self.change(&nonce, |payment| payment.reopen(lease).map_or_else(lost, |()| PayerReply::Noted))
             }
             PayerMessage::Release { nonce, lease } => {
-                let table = self.payments()?;
-                if let Some(payment) = table.get::<Payment>(&nonce)? {
+                if let Some(payment) = self.read(&nonce)? {
                     match payment.release(lease) {
-                        Some(payment) => save(table, &payment)?,
-                        None => table.remove(&nonce)?,
+                        Some(payment) => self.save(payment)?,
+                        None => self.remove(&nonce)?,
                     }
                 }
                 Ok(PayerReply::Noted)
@@ -131,22 +133,44 @@ impl Payer {
 
     /// Reads, changes and writes one payment, without an await between.
     fn change<T>(&self, nonce: &B256, change: impl FnOnce(&mut Payment) -> T) -> Result<T> {
-        let table = self.payments()?;
-        let mut payment = table.get::<Payment>(nonce)?.ok_or("a payment in progress is gone")?;
+        let mut payment = self.read(nonce)?.ok_or("a payment in progress is gone")?;
         let result = change(&mut payment);
-        save(table, &payment)?;
+        self.save(payment)?;
         Ok(result)
+    }
+
+    fn read(&self, nonce: &B256) -> Result<Option<Payment>> {
+        let is_it = |payment: &&Payment| payment.charge().signed.authorization.nonce == *nonce;
+        if let Some(payment) = self.latest.borrow().as_ref().filter(is_it) {
+            return Ok(Some(payment.clone()));
+        }
+        let payment = self.payments()?.get::<Payment>(nonce)?;
+        self.latest.replace(payment.clone());
+        Ok(payment)
+    }
+
+    fn save(&self, payment: Payment) -> Result<()> {
+        // Should writing fail, nothing is known.
+        self.latest.replace(None);
+        let nonce = payment.charge().signed.authorization.nonce;
+        self.payments()?.put(&nonce, &payment, payment.is_open(), Some(payment.forget_at()))?;
+        self.latest.replace(Some(payment));
+        Ok(())
+    }
+
+    fn remove(&self, nonce: &B256) -> Result<()> {
+        self.latest.replace(None);
+        self.payments()?.remove(nonce)
     }
 
     async fn claim(&self, isolate: &Isolate, charge: Charge, reserve: bool) -> Result<PayerReply> {
         let nonce = charge.signed.authorization.nonce;
-        let table = self.payments()?;
         let at_work = self.at_work.borrow().contains(&nonce);
-        let (payment, next) = match Payment::present(table.get(&nonce)?, charge, now(), at_work) {
+        let (payment, next) = match Payment::present(self.read(&nonce)?, charge, now(), at_work) {
             Ok(presented) => presented,
             Err(refusal) => return Ok(PayerReply::Refused(refusal.into_problem().into())),
         };
-        save(table, &payment)?;
+        self.save(payment.clone())?;
         let _at_work = AtWork::on(&self.at_work, nonce);
         self.wake_within(ROUND).await?;
         match next {
@@ -161,7 +185,7 @@ impl Payer {
             Next::Settle { gas_limit } => self.settle(isolate, payment.charge(), gas_limit).await,
             Next::Simulate => match self.simulate(isolate, payment.charge()).await? {
                 Err(problem) => {
-                    table.remove(&nonce)?;
+                    self.remove(&nonce)?;
                     Ok(PayerReply::Refused(problem.into()))
                 }
                 Ok(Simulated::Viable { .. }) if reserve => {
@@ -204,7 +228,7 @@ impl Payer {
         let gas_limit = match self.simulate(isolate, &charge).await? {
             Ok(simulated) => simulated.gas_limit(),
             Err(problem) => {
-                self.payments()?.remove(&nonce)?;
+                self.remove(&nonce)?;
                 return Ok(PayerReply::Refused(problem.into()));
             }
         };
@@ -306,8 +330,7 @@ impl Payer {
     /// Takes note of what the account said about an abandoned payment, unless somebody works on it or it is
     /// concluded already. Returns whether it is settled one way or the other.
     fn take_note(&self, nonce: &B256, answer: Step<SettleReply>) -> Result<bool> {
-        let table = self.payments()?;
-        let Some(mut payment) = table.get::<Payment>(nonce)? else { return Ok(true) };
+        let Some(mut payment) = self.read(nonce)? else { return Ok(true) };
         if self.at_work.borrow().contains(nonce) || !matches!(payment.stage(), Stage::Submitted { .. }) {
             return Ok(true);
         }
@@ -316,7 +339,7 @@ impl Payer {
             Ok(SettleReply::NotTaken) => payment.withdraw(),
             Ok(SettleReply::Pending) | Err(_) => return Ok(false),
         }
-        save(table, &payment)?;
+        self.save(payment)?;
         Ok(true)
     }
 }
@@ -331,10 +354,6 @@ fn lost(lost: Lost) -> PayerReply {
 
 fn lease_duration(isolate: &Isolate) -> Duration {
     isolate.gateway.limits.origin_timeout + LEASE_MARGIN
-}
-
-fn save(table: &Table, payment: &Payment) -> Result<()> {
-    table.put(&payment.charge().signed.authorization.nonce, payment, payment.is_open(), Some(payment.forget_at()))
 }
 
 /// The answers to the simulation's requests. The authorization's state and the balance must be readable.
