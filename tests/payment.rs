@@ -7,7 +7,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests may panic")]
 
 use alloy_primitives::{Address, B256, keccak256};
-use mpp_edge::binary::{decode, encode};
+use mpp_edge::binary::{VERSION, decode, encode};
 use mpp_edge::evm::amount::Amount;
 use mpp_edge::evm::erc3009::{Authorization, SignedAuthorization};
 use mpp_edge::evm::key::PrivateKey;
@@ -365,6 +365,17 @@ fn event() -> impl Strategy<Value = Event> {
         3 => prop_oneof![8 => 0u64..40, 1 => 0u64..400, 1 => 0u64..100_000].prop_map(|seconds| Event::Pass { seconds }),
         1 => Just(Event::Prune),
     ]
+}
+
+/// Who changes what is stored raises `mpp_edge::binary::VERSION`, and pins the new form here.
+#[test]
+fn the_stored_form_is_that_of_its_version() {
+    let (mut payment, _) = Payment::present(None, CHARGE.clone(), START, false).unwrap();
+    payment.submit(Some(100_000));
+    payment.conclude(Verdict::Settled { transaction: TRANSACTION });
+    payment.hand_over(START, LEASE).unwrap();
+    let form = keccak256(encode(&payment).unwrap()).to_string();
+    assert_eq!((VERSION, form.as_str()), (1, "0xf6cc21d207e5447c2c748a6e94aa45a777df11c45a48e979dfee1941d3eec1b9"));
 }
 
 proptest! {

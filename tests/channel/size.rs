@@ -2,7 +2,7 @@
 
 use super::fixture::*;
 use super::properties::MOST_BYTES;
-use mpp_edge::binary::encode;
+use mpp_edge::binary::{VERSION, encode};
 use mpp_edge::channel::{Event, Kind, Order};
 use std::time::Duration;
 
@@ -63,6 +63,27 @@ fn at_its_worst() {
     let worst = bytes(&worst());
     println!("{worst} bytes at its worst");
     assert!((6_000..MOST_BYTES).contains(&worst), "{worst}");
+}
+
+/// Who changes what is stored raises `mpp_edge::binary::VERSION`, and pins the new form here.
+#[test]
+fn the_stored_form_is_that_of_its_version() {
+    let mut open = Ledger::new(1_000_000);
+    open.bought(500, Order { key: Some(key(1, 1)), ..once(100) });
+    open.bought(600, stream(10, 3));
+    open.pass(2 * POLICY.settle_after);
+    open.step(Event::Woken).unwrap();
+    let mut closed = open.clone();
+    closed.observe(FINALIZED);
+    let forms = [open, closed].map(|ledger| alloy_primitives::keccak256(encode(&ledger.channel).unwrap()).to_string());
+    assert_eq!(
+        (VERSION, forms[0].as_str(), forms[1].as_str()),
+        (
+            1,
+            "0xd3db29dca1b42148eb9c84a1a8e4c5b20c6678e5f46f0d5215642e622d4399bd",
+            "0xea393aa4e26472d69dfb1371a7df5ec5cd05675f2e8b51a4882c9f0bd87b0284"
+        )
+    );
 }
 
 /// Of a channel that is closed nothing is needed any more but how it ended.

@@ -4,11 +4,14 @@ use super::escrow::{ESCROW, TOKEN, authorized, use_of};
 use super::{ADDITION, CHAIN_ID, CLOSE, DEPOSIT, KEY, OPEN, PURPOSES, SETTLE, START, TOP_UP, opening, with_nonce};
 use alloy_primitives::{Address, B256, U256, keccak256};
 use alloy_sol_types::SolValue;
+use mpp_edge::binary::{VERSION, encode};
+use mpp_edge::evm::amount::Amount;
 use mpp_edge::evm::erc3009::Authorization;
 use mpp_edge::evm::escrow::{Opening, Payout, ToppingUp};
 use mpp_edge::evm::jsonrpc::Log;
+use mpp_edge::evm::reading::Reading;
 use mpp_edge::evm::transaction::GasPrice;
-use mpp_edge::settlement::{AccountView, Ending, Failure, Outbox, Purpose, Search, Transfer, Verdict};
+use mpp_edge::settlement::{AccountView, Ending, Failure, Outbox, Purpose, Search, Transfer, Verdict, Watched};
 use mpp_edge::time::{Timestamp, UnixSeconds};
 use serde_json::json;
 use std::collections::BTreeSet;
@@ -252,4 +255,36 @@ fn openings_and_additions_carry_the_nonce_that_binds_them() {
     let opening = opening(DEPOSIT, 200);
     assert_eq!(authorized(&PURPOSES[OPEN]).unwrap().authorization.nonce, opening.nonce());
     assert_eq!(with_nonce(topping_up().signed, topping_up().nonce()), topping_up().signed);
+}
+
+/// Who changes what is stored raises `mpp_edge::binary::VERSION`, and pins the new form here.
+#[test]
+fn the_stored_form_is_that_of_its_version() {
+    let mut outbox = outbox();
+    for purpose in PURPOSES.iter() {
+        outbox.submit(*purpose, GAS, NOW);
+    }
+    let operations: Vec<_> = PURPOSES.iter().map(|purpose| outbox.get(&purpose.id()).unwrap().clone()).collect();
+    let mut watched = Watched::new(ESCROW, B256::repeat_byte(1));
+    let new = watched;
+    let on_chain = mpp_edge::evm::escrow::OnChain {
+        finalized: false,
+        close_requested_at: UnixSeconds::new(START),
+        payer: Address::repeat_byte(2),
+        payee: Address::repeat_byte(3),
+        token: TOKEN,
+        authorized_signer: Address::ZERO,
+        deposit: Amount::from_base_units(DEPOSIT),
+        settled: Amount::ZERO,
+    };
+    watched.tell(&new, Reading { block: 9, on_chain });
+    let forms = [encode(&operations), encode(&[new, watched])].map(|bytes| keccak256(bytes.unwrap()).to_string());
+    assert_eq!(
+        (VERSION, forms[0].as_str(), forms[1].as_str()),
+        (
+            1,
+            "0x9e42cb3d9870a17e1e7119b70ee0a0e0027b8a1dcdc12f7be4e40395a448c3b0",
+            "0x7c0364157a48deb352a288cd7a1c06b5519934ce484d87872e55ae0fb4fb9822"
+        )
+    );
 }

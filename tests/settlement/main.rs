@@ -165,7 +165,7 @@ struct World {
     now: Timestamp,
     chain: Chain,
     outbox: Outbox,
-    /// What is persisted, as JSON.
+    /// What is persisted, in binary form.
     stored: BTreeMap<B256, Vec<u8>>,
     /// Verdicts that somebody may have been told.
     told: BTreeMap<B256, Verdict>,
