@@ -1,6 +1,7 @@
 // Rules 22 to 24, and escrows that are not what they should be: sessions are sold where the money can be taken, or not at all.
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { generatePrivateKey, privateKeyToAddress } from "viem/accounts";
 import { approveEscrows, ESCROW_ABI, METHODS } from "./harness/channels.mjs";
 import { expectProblem } from "./harness/expect.mjs";
 import {
@@ -211,4 +212,26 @@ test("without feePayer an authorization is refused although the escrow has the f
     assert.ok([400, 402].includes(answer.status), `${answer.status} ${answer.text}`);
   }
   await mark.nothing();
+});
+
+test("after a change of recipient old channels buy nothing, and go on when it is changed back", async () => {
+  await stack.reconfigure({});
+  const known = await openSession(stack, "evm");
+  expectReceipt(await known.send(payloads.voucher(known.channel, PRICE)), known, { accepted: PRICE, spent: PRICE });
+  const key = generatePrivateKey();
+  await stack.reconfigure({ gateway: set({ recipient: privateKeyToAddress(key) }), secrets: { SETTLEMENT_PRIVATE_KEY: key } });
+  await known.challenge(PATH, { fresh: true });
+  const mark = await stack.mark();
+  const more = payloads.voucher(known.channel, 2n * PRICE);
+  for (const answer of [
+    await known.send(more),
+    await known.manage(more),
+    await known.manage(payloads.close(known.channel, PRICE)),
+  ]) {
+    expectProblem(answer, 410, "session/channel-finalized");
+  }
+  await mark.nothing();
+  await stack.reconfigure({});
+  await known.challenge(PATH, { fresh: true });
+  expectReceipt(await known.send(more), known, { accepted: 2n * PRICE, spent: 2n * PRICE });
 });
