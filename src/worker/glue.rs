@@ -76,6 +76,10 @@ impl Changes {
 
 /// No header holds a line feed. If one did, what follows must not become a header of its own.
 fn line(lines: &mut String, text: &str) {
-    lines.extend(text.chars().map(|character| if character == '\n' { ' ' } else { character }));
+    if text.contains('\n') {
+        lines.push_str(&text.replace('\n', " "));
+    } else {
+        lines.push_str(text);
+    }
     lines.push('\n');
 }
