@@ -68,7 +68,7 @@ impl Changes {
         js::changed(response, &self.removed, &self.added, body)
     }
 
-    /// The gateway's own response, with the headers that are set. One that is set twice is there twice.
+    /// The gateway's own response, with the headers that are set. One that is set twice is one line of both values.
     pub(super) fn answer(&self, status: u16, body: Option<&str>) -> Result<Response, JsValue> {
         js::answer(status, &self.added, body)
     }
