@@ -14,6 +14,7 @@ import { command, runMain, Stop, say, step } from "./lib/run.mjs";
 
 const FLAGS = { release: ["--release"], "no-opt": ["--release", "--no-opt"], dev: ["--dev", "--no-opt"] };
 const OUTPUT = ["index.js", "index_bg.wasm"];
+const OBJECTS = ["Account", "Channel", "Payer"];
 
 /**
  * Builds the worker unless build/ is of the same sources already.
@@ -36,23 +37,43 @@ export async function build({ variant = "release", force = false } = {}) {
 
 /**
  * worker-build's entry is a class whose every instance, one per request, gets a proxy around it that starts the wasm anew after a
- * crash. One proxy is enough: what it guards is a function that finds its environment in `this`.
+ * crash. One proxy is enough: what it guards is a function that finds its environment in `this`. And its objects can only be
+ * fetched from: whose methods are to be called must be of the runtime's class.
  */
 function lightenEntry(path) {
-  const built = readFileSync(path, "utf8");
-  const exported = /([\w$]+) as default\s*\}/;
-  const [, entry] = exported.exec(built) ?? [];
-  if (!entry)
-    throw new Stop("worker-build's output has no default export where one is expected: see lightenEntry in scripts/build.mjs");
-  const object = `let guardedFetch;
-const lightEntry = {
+  let built = readFileSync(path, "utf8");
+  const exported = (name) => {
+    const found = new RegExp(`([\\w$]+) as ${name}\\b`).exec(built);
+    if (!found) throw new Stop(`worker-build's output has no export ${name} where one is expected: see lightenEntry in scripts/build.mjs`);
+    built = built.replace(found[0], `light${name} as ${name}`);
+    return found[1];
+  };
+  const entry = exported("default");
+  const objects = OBJECTS.map((name) => `const light${name} = callable(${exported(name)});\n`);
+  const light = `import { DurableObject } from "cloudflare:workers";
+let guardedFetch;
+const lightdefault = {
   fetch(request, env, ctx) {
     guardedFetch ??= new ${entry}(ctx, env).fetch;
     return guardedFetch.call({ env, ctx }, request);
   },
 };
-`;
-  writeFileSync(path, `${built.replace(exported, "lightEntry as default}")}${object}`);
+const callable = (Inner) =>
+  class extends DurableObject {
+    #inner;
+    constructor(ctx, env) {
+      super(ctx, env);
+      this.#inner = new Inner(ctx, env);
+    }
+    ask(message) {
+      return this.#inner.ask(message);
+    }
+    alarm() {
+      return this.#inner.alarm();
+    }
+  };
+${objects.join("")}`;
+  writeFileSync(path, `${built}${light}`);
 }
 
 /** Everything that decides what comes out. */

@@ -60,3 +60,16 @@ export function answer(status, lines, body) {
   for (const [name, value] of pairs(lines)) headers[name] = name in headers ? `${headers[name]}, ${value}` : value;
   return new Response(body, { status, headers });
 }
+
+/** Asks an object. An object whose instance has crashed may never answer. */
+export async function ask(env, namespace, name, message, limit) {
+  let timer;
+  const late = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(new Error("no answer in time")), limit);
+  });
+  try {
+    return await Promise.race([env[namespace].getByName(name).ask(message), late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

@@ -1,12 +1,17 @@
 //! Rust's side of `glue.js`: what the runtime does for the gateway in one call.
 
-use wasm_bindgen::JsValue;
+use js_sys::Uint8Array;
+use std::time::Duration;
+use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{ReadableStream, Request, Response};
+use worker::Env;
 
 mod js {
+    use js_sys::Uint8Array;
     use wasm_bindgen::JsValue;
     use wasm_bindgen::prelude::wasm_bindgen;
     use web_sys::{Headers, ReadableStream, Request, Response};
+    use worker::Env;
 
     #[wasm_bindgen(module = "/src/worker/glue.js")]
     extern "C" {
@@ -15,6 +20,8 @@ mod js {
         pub(super) fn forwarded(request: &Request, url: &str, removed: &str, added: &str, body: &JsValue) -> Result<Request, JsValue>;
         #[wasm_bindgen(catch)]
         pub(super) fn changed(response: &Response, removed: &str, added: &str, body: Option<&ReadableStream>) -> Result<Response, JsValue>;
+        #[wasm_bindgen(catch)]
+        pub(super) async fn ask(env: &Env, namespace: &str, name: &str, message: Uint8Array, limit: f64) -> Result<JsValue, JsValue>;
         #[wasm_bindgen(catch)]
         pub(super) fn answer(status: u16, headers: &str, body: Option<&str>) -> Result<Response, JsValue>;
     }
@@ -72,6 +79,13 @@ impl Changes {
     pub(super) fn answer(&self, status: u16, body: Option<&str>) -> Result<Response, JsValue> {
         js::answer(status, &self.added, body)
     }
+}
+
+/// What the object called `name` answers to `message`, if it does so in time.
+pub(super) async fn ask(env: &Env, namespace: &str, name: &str, message: &[u8], limit: Duration) -> Result<Vec<u8>, JsValue> {
+    let millis = limit.as_secs_f64() * 1000.0;
+    let answer = js::ask(env, namespace, name, Uint8Array::from(message), millis).await?;
+    Ok(answer.unchecked_into::<Uint8Array>().to_vec())
 }
 
 /// No header holds a line feed. If one did, what follows must not become a header of its own.

@@ -4,7 +4,8 @@
 
 use super::rounds::Rounds;
 use super::table::{Table, set_alarm};
-use super::{AccountMessage, AccountReply, Errand, SettleMessage, SettleReply, receive, reply, unconfigured};
+use super::export::Object;
+use super::{AccountMessage, AccountReply, Errand, SettleMessage, SettleReply, unconfigured};
 use crate::evm::B256;
 use crate::evm::jsonrpc::{Answer, Block, Count, LoggedAt, NodeError, Receipt, Request as RpcRequest, decode, decode_u64, decode_u128};
 use crate::settlement::{AccountView, Effect, Ending, Operation, Outbox, Purpose, Receipts, Search, Verdict, poll_delay};
@@ -17,7 +18,7 @@ use futures_channel::oneshot;
 use futures_util::future::{join, join_all};
 use std::cell::{Cell, OnceCell, RefCell};
 use std::time::Duration;
-use worker::{DurableObject, Env, Request, Response, Result, State, console_error, console_log, durable_object};
+use worker::{Env, Result, State, console_error, console_log};
 
 /// A finished operation is remembered for this long after it matters no more, so that whoever asks late gets
 /// the same verdict.
@@ -37,8 +38,7 @@ const HINDERED: Duration = Duration::from_secs(30);
 const DRY: Duration = Duration::from_secs(10);
 
 /// See the module.
-#[durable_object(alarm)]
-pub struct Account {
+pub(super) struct Account {
     state: State,
     env: Env,
     operations: OnceCell<Table>,
@@ -55,7 +55,10 @@ pub struct Account {
     rounds: Rounds,
 }
 
-impl DurableObject for Account {
+impl Object for Account {
+    type Message = AccountMessage;
+    type Reply = AccountReply;
+
     fn new(state: State, env: Env) -> Self {
         Self {
             state,
@@ -70,12 +73,11 @@ impl DurableObject for Account {
         }
     }
 
-    async fn fetch(&self, request: Request) -> Result<Response> {
-        let message = receive(request).await?;
+    async fn answer(&self, message: AccountMessage) -> Result<AccountReply> {
         let loaded = load(&self.env);
         let isolate = loaded.as_ref().as_ref().map_err(|_| unconfigured())?;
         let outbox = self.outbox(isolate)?;
-        reply(&match message {
+        Ok(match message {
             AccountMessage::Settle(message) => {
                 let SettleMessage { purpose, errand } = *message;
                 let deadline = now().saturating_add(isolate.gateway.limits.settlement_timeout);
@@ -89,13 +91,13 @@ impl DurableObject for Account {
         })
     }
 
-    async fn alarm(&self) -> Result<Response> {
+    async fn wake(&self) -> Result<()> {
         if let Err(error) = self.work_on().await {
             // The platform drops an alarm that fails too often, and with it what is on its way.
             console_error!("account: {error}");
             set_alarm(&self.state, now().saturating_add(HINDERED)).await?;
         }
-        Response::empty()
+        Ok(())
     }
 }
 

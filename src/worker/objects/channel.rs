@@ -1,7 +1,8 @@
 //! The channel's object, one per channel: its ledger, and whoever waits for its balance.
 
 use super::table::{Table, set_alarm};
-use super::{ChannelMessage, ChannelReply, Claim, Done, PayerMessage, Shown, receive, reply, unconfigured};
+use super::export::Object;
+use super::{ChannelMessage, ChannelReply, Claim, Done, PayerMessage, Shown, unconfigured};
 use crate::channel::{Answer, Channel as Ledger, Drawn, Effect, Event, Operation, Outcome, Refusal, Reuse, Status};
 use crate::evm::B256;
 use crate::evm::amount::Amount;
@@ -15,7 +16,7 @@ use crate::worker::escrow::{self, Brought};
 use futures_channel::oneshot;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::time::Duration;
-use worker::{DurableObject, Env, Request, Response, Result, State, console_error, console_warn, durable_object};
+use worker::{Env, Result, State, console_error, console_warn};
 
 /// Work that is hindered, by a wrong configuration for one, is taken up again after this.
 const HINDERED: Duration = Duration::from_secs(30);
@@ -24,8 +25,7 @@ const HINDERED: Duration = Duration::from_secs(30);
 const OUTDATED: Duration = Duration::from_secs(60 * 60);
 
 /// See the module.
-#[durable_object(alarm)]
-pub struct Channel {
+pub(super) struct Channel {
     state: State,
     env: Env,
     table: OnceCell<Table>,
@@ -56,25 +56,27 @@ impl Drop for Submitting<'_> {
 /// What a step of the work gave, or the problem to answer with.
 type Step<T> = std::result::Result<T, Problem>;
 
-impl DurableObject for Channel {
+impl Object for Channel {
+    type Message = ChannelMessage;
+    type Reply = ChannelReply;
+
     fn new(state: State, env: Env) -> Self {
         Self { state, env, table: OnceCell::new(), ledger: RefCell::default(), waiting: RefCell::default(), submitting: Cell::default() }
     }
 
-    async fn fetch(&self, request: Request) -> Result<Response> {
-        let message = receive(request).await?;
+    async fn answer(&self, message: ChannelMessage) -> Result<ChannelReply> {
         let loaded = load(&self.env);
         let isolate = loaded.as_ref().as_ref().map_err(|_| unconfigured())?;
-        reply(&self.handle(isolate, message).await?)
+        self.handle(isolate, message).await
     }
 
-    async fn alarm(&self) -> Result<Response> {
+    async fn wake(&self) -> Result<()> {
         if let Err(error) = self.work_on().await {
             // The platform drops an alarm that fails too often, and with it the settlement.
             console_error!("channel: {error}");
             set_alarm(&self.state, now().saturating_add(HINDERED)).await?;
         }
-        Response::empty()
+        Ok(())
     }
 }
 

@@ -1,7 +1,8 @@
 //! The payer's object, one per payer and token: which of its charges are claimed, settled, delivered.
 
 use super::table::{Table, set_alarm};
-use super::{Errand, PayerMessage, PayerReply, SettleMessage, SettleReply, receive, reply, unconfigured};
+use super::export::Object;
+use super::{Errand, PayerMessage, PayerReply, SettleMessage, SettleReply, unconfigured};
 use crate::evm::amount::Amount;
 use crate::evm::jsonrpc::{Answer, NodeError, Request as RpcRequest, decode, decode_u64};
 use crate::evm::transaction::Call;
@@ -17,7 +18,7 @@ use alloy_primitives::Bytes;
 use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeSet;
 use std::time::Duration;
-use worker::{DurableObject, Env, Request, Response, Result, State, console_error, durable_object};
+use worker::{Env, Result, State, console_error};
 
 /// A lease outlives the origin's time-out by this, so that an answer in the last moment is delivered.
 const LEASE_MARGIN: Duration = Duration::from_secs(5);
@@ -29,8 +30,7 @@ const SOON: Duration = Duration::from_secs(5);
 const ROUND: Duration = Duration::from_secs(30);
 
 /// See the module.
-#[durable_object(alarm)]
-pub struct Payer {
+pub(super) struct Payer {
     state: State,
     env: Env,
     payments: OnceCell<Table>,
@@ -59,17 +59,19 @@ impl Drop for AtWork<'_> {
     }
 }
 
-impl DurableObject for Payer {
+impl Object for Payer {
+    type Message = PayerMessage;
+    type Reply = PayerReply;
+
     fn new(state: State, env: Env) -> Self {
         Self { state, env, payments: OnceCell::new(), latest: RefCell::default(), at_work: RefCell::default() }
     }
 
-    async fn fetch(&self, request: Request) -> Result<Response> {
-        let message = receive(request).await?;
-        reply(&self.handle(message).await?)
+    async fn answer(&self, message: PayerMessage) -> Result<PayerReply> {
+        self.handle(message).await
     }
 
-    async fn alarm(&self) -> Result<Response> {
+    async fn wake(&self) -> Result<()> {
         let open = self.conclude_abandoned().await.unwrap_or_else(|error| {
             console_error!("payer: {error}");
             true
@@ -81,7 +83,7 @@ impl DurableObject for Payer {
         } else if let Some(next) = next {
             self.wake_within(next.since(now()).max(ROUND)).await?;
         }
-        Response::empty()
+        Ok(())
     }
 }
 

@@ -21,14 +21,16 @@ const text = (value) => JSON.stringify(String(value));
  * outside to see how often. With `resets` the objects of a class also die during every so many calls, as they do when they are
  * moved or a new version is deployed: "before" or "after" the call has done its work, whose answer is lost either way.
  */
-const watching = ({ resets = {} }) => `import * as built from "./index.js";
+const watching = ({ resets = {} }) => `import { DurableObject } from "cloudflare:workers";
+import * as built from "./index.js";
 const resets = ${JSON.stringify(resets)};
 let calls = 0;
 const watched = (name) =>
-  class {
+  class extends DurableObject {
     #object;
     #state;
     constructor(state, env) {
+      super(state, env);
       this.#state = state;
       this.#object = new built[name](state, env);
       this.#note("made");
@@ -36,11 +38,11 @@ const watched = (name) =>
     #note(what) {
       console.log("object " + name + " " + what + " " + this.#state.id);
     }
-    async fetch(...given) {
+    async ask(...given) {
       this.#note("call");
       const dies = name === resets.name && ++calls % resets.every === 0;
       if (dies && resets.when === "before") this.#die();
-      const answer = await this.#object.fetch(...given);
+      const answer = await this.#object.ask(...given);
       if (dies) {
         // What it has written is there; else it would be as if the call had never been.
         await this.#state.storage.sync();

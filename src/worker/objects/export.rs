@@ -1,0 +1,85 @@
+//! The classes that the runtime makes objects of. A message comes as bytes, by a method of the object: what needs no I/O is
+//! answered before that returns, without a promise.
+
+use super::account::Account;
+use super::channel::Channel;
+use super::payer::Payer;
+use super::{binary, read};
+use futures_util::future::FutureExt;
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use js_sys::{Promise, Uint8Array};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::rc::Rc;
+use wasm_bindgen::JsValue;
+use wasm_bindgen::prelude::wasm_bindgen;
+use wasm_bindgen_futures::future_to_promise;
+use worker::worker_sys::DurableObjectState;
+use worker::{Env, Error, Result, State};
+
+/// What an object does.
+pub(super) trait Object: 'static {
+    type Message: DeserializeOwned;
+    type Reply: Serialize;
+
+    fn new(state: State, env: Env) -> Self;
+
+    /// Answers a message.
+    async fn answer(&self, message: Self::Message) -> Result<Self::Reply>;
+
+    /// Does what an alarm was set for.
+    async fn wake(&self) -> Result<()>;
+}
+
+/// The answer in binary form, or a promise of it when the object must wait for something.
+fn ask<O: Object>(object: &Rc<O>, message: &[u8]) -> Result<JsValue> {
+    let object = object.clone();
+    let message = read(message)?;
+    let answer = async move { binary(&object.answer(message).await?).map(|bytes| JsValue::from(Uint8Array::from(bytes.as_slice()))) };
+    // Futures keep the waker of their first poll, so both polls are those of one set.
+    let mut answers = FuturesUnordered::from_iter([answer]);
+    match answers.next().now_or_never() {
+        Some(answer) => answer.unwrap_or_else(|| Err(no_answer())),
+        None => Ok(future_to_promise(async move { Ok(answers.next().await.unwrap_or_else(|| Err(no_answer()))?) }).into()),
+    }
+}
+
+fn no_answer() -> Error {
+    Error::RustError("an object has no answer".into())
+}
+
+fn wake<O: Object>(object: &Rc<O>) -> Promise {
+    let object = object.clone();
+    future_to_promise(async move { Ok(object.wake().await.map(|()| JsValue::UNDEFINED)?) })
+}
+
+macro_rules! export {
+    ($object:ident as $class:ident) => {
+        #[doc = "The class of an object, for the runtime."]
+        #[wasm_bindgen(js_name = $object)]
+        pub struct $class(Rc<$object>);
+
+        #[wasm_bindgen(js_class = $object)]
+        impl $class {
+            #[doc = "Makes the object."]
+            #[wasm_bindgen(constructor)]
+            pub fn new(state: DurableObjectState, env: Env) -> Self {
+                Self(Rc::new($object::new(State::from(state), env)))
+            }
+
+            #[doc = "Answers a message."]
+            pub fn ask(&self, message: &[u8]) -> std::result::Result<JsValue, JsValue> {
+                Ok(ask(&self.0, message)?)
+            }
+
+            #[doc = "The alarm rings."]
+            pub fn alarm(&self) -> Promise {
+                wake(&self.0)
+            }
+        }
+    };
+}
+
+export!(Account as AccountClass);
+export!(Channel as ChannelClass);
+export!(Payer as PayerClass);
