@@ -44,7 +44,8 @@ function lightenEntry(path) {
   let built = readFileSync(path, "utf8");
   const exported = (name) => {
     const found = new RegExp(`([\\w$]+) as ${name}\\b`).exec(built);
-    if (!found) throw new Stop(`worker-build's output has no export ${name} where one is expected: see lightenEntry in scripts/build.mjs`);
+    if (!found)
+      throw new Stop(`worker-build's output has no export ${name} where one is expected: see lightenEntry in scripts/build.mjs`);
     built = built.replace(found[0], `light${name} as ${name}`);
     return found[1];
   };

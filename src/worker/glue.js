@@ -61,15 +61,49 @@ export function answer(status, lines, body) {
   return new Response(body, { status, headers });
 }
 
-/** Asks an object. An object whose instance has crashed may never answer. */
-export async function ask(env, namespace, name, message, limit) {
-  let timer;
-  const late = new Promise((_, reject) => {
-    timer = setTimeout(() => reject(new Error("no answer in time")), limit);
+/** What `promise` gives, `undefined` if it takes longer than `limit` milliseconds. */
+function within(limit, promise) {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(resolve, limit);
+    const end = (settle) => (outcome) => {
+      clearTimeout(timer);
+      settle(outcome);
+    };
+    promise.then(end(resolve), end(reject));
   });
+}
+
+/** Asks an object. One whose instance has crashed may never answer. */
+export function ask(env, namespace, name, message, limit) {
+  return within(limit, env[namespace].getByName(name).ask(message));
+}
+
+/** Fetches from a service that is bound to the gateway, or over the network. */
+export function fetched(env, service, request, limit) {
+  return within(limit, service === undefined ? fetch(request) : env[service].fetch(request));
+}
+
+/** What there is at first of a body of `length` bytes; `undefined` when its stream cannot tell. */
+export async function beginning(body, length) {
+  let reader;
   try {
-    return await Promise.race([env[namespace].getByName(name).ask(message), late]);
-  } finally {
-    clearTimeout(timer);
+    reader = body.getReader({ mode: "byob" });
+  } catch {
+    return undefined;
   }
+  try {
+    return (await reader.read(new Uint8Array(length))).value;
+  } finally {
+    reader.releaseLock();
+  }
+}
+
+/** Lets a body flow, whose beginning was read. Neither end may hide from the other which of them failed. */
+export async function piped(beginning, source, sink) {
+  if (beginning) {
+    const writer = sink.getWriter();
+    await writer.write(beginning);
+    writer.releaseLock();
+  }
+  await source.pipeTo(sink, { preventAbort: true, preventCancel: true });
 }

@@ -1,16 +1,16 @@
 //! Rust's side of `glue.js`: what the runtime does for the gateway in one call.
 
-use js_sys::Uint8Array;
+use js_sys::{Object, Uint8Array};
 use std::time::Duration;
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{ReadableStream, Request, Response};
 use worker::Env;
 
 mod js {
-    use js_sys::Uint8Array;
+    use js_sys::{Object, Promise, Uint8Array};
     use wasm_bindgen::JsValue;
     use wasm_bindgen::prelude::wasm_bindgen;
-    use web_sys::{Headers, ReadableStream, Request, Response};
+    use web_sys::{Headers, ReadableStream, Request, Response, WritableStream};
     use worker::Env;
 
     #[wasm_bindgen(module = "/src/worker/glue.js")]
@@ -19,9 +19,14 @@ mod js {
         #[wasm_bindgen(catch)]
         pub(super) fn forwarded(request: &Request, url: &str, removed: &str, added: &str, body: &JsValue) -> Result<Request, JsValue>;
         #[wasm_bindgen(catch)]
-        pub(super) fn changed(response: &Response, removed: &str, added: &str, body: Option<&ReadableStream>) -> Result<Response, JsValue>;
+        pub(super) fn changed(response: &Response, removed: &str, added: &str, body: Option<&Object>) -> Result<Response, JsValue>;
         #[wasm_bindgen(catch)]
-        pub(super) async fn ask(env: &Env, namespace: &str, name: &str, message: Uint8Array, limit: f64) -> Result<JsValue, JsValue>;
+        pub(super) async fn ask(env: &Env, namespace: &str, name: &str, message: Uint8Array, limit: i32) -> Result<JsValue, JsValue>;
+        #[wasm_bindgen(catch)]
+        pub(super) async fn fetched(env: &Env, service: Option<&str>, request: &Request, limit: i32) -> Result<JsValue, JsValue>;
+        #[wasm_bindgen(catch)]
+        pub(super) async fn beginning(body: &ReadableStream, length: u32) -> Result<JsValue, JsValue>;
+        pub(in crate::worker) fn piped(beginning: Option<Uint8Array>, source: &ReadableStream, sink: &WritableStream) -> Promise;
         #[wasm_bindgen(catch)]
         pub(super) fn answer(status: u16, headers: &str, body: Option<&str>) -> Result<Response, JsValue>;
     }
@@ -71,7 +76,7 @@ impl Changes {
     }
 
     /// A response like `response` with its headers changed, and with `body`.
-    pub(super) fn response(&self, response: &Response, body: Option<&ReadableStream>) -> Result<Response, JsValue> {
+    pub(super) fn response(&self, response: &Response, body: Option<&Object>) -> Result<Response, JsValue> {
         js::changed(response, &self.removed, &self.added, body)
     }
 
@@ -81,11 +86,32 @@ impl Changes {
     }
 }
 
-/// What the object called `name` answers to `message`, if it does so in time.
-pub(super) async fn ask(env: &Env, namespace: &str, name: &str, message: &[u8], limit: Duration) -> Result<Vec<u8>, JsValue> {
-    let millis = limit.as_secs_f64() * 1000.0;
-    let answer = js::ask(env, namespace, name, Uint8Array::from(message), millis).await?;
+/// What the object called `name` answers to `message`.
+pub(super) async fn ask(env: &Env, namespace: &str, name: &str, message: &[u8], limit: Duration) -> worker::Result<Vec<u8>> {
+    let answer = js::ask(env, namespace, name, Uint8Array::from(message), millis(limit)).await?;
+    if answer.is_undefined() {
+        return Err("no answer in time".into());
+    }
     Ok(answer.unchecked_into::<Uint8Array>().to_vec())
+}
+
+/// What a service that is bound to the gateway, or else the network, answers to a request; `None` if not in time.
+pub(super) async fn fetched(env: &Env, service: Option<&str>, request: &Request, limit: Duration) -> Result<Option<Response>, JsValue> {
+    let response = js::fetched(env, service, request, millis(limit)).await?;
+    Ok(if response.is_undefined() { None } else { Some(response.unchecked_into()) })
+}
+
+/// What there is at first of a body of `length` bytes, if its stream can tell.
+pub(super) async fn beginning(body: &ReadableStream, length: u32) -> Result<Option<Uint8Array>, JsValue> {
+    let read = js::beginning(body, length).await?;
+    Ok(if read.is_undefined() { None } else { Some(read.unchecked_into()) })
+}
+
+pub(super) use js::piped;
+
+/// As the runtime's timers take it.
+fn millis(limit: Duration) -> i32 {
+    i32::try_from(limit.as_millis()).unwrap_or(i32::MAX)
 }
 
 /// No header holds a line feed. If one did, what follows must not become a header of its own.

@@ -1,7 +1,6 @@
 //! Towards the origin and back, streaming both ways.
 
-use super::clock::within;
-use super::glue::{Changes, HeaderNames};
+use super::glue::{Changes, HeaderNames, fetched};
 use super::respond::EXPOSED_HEADERS;
 use crate::gateway::config::Origin;
 use crate::gateway::headers::{
@@ -9,11 +8,10 @@ use crate::gateway::headers::{
 };
 use crate::gateway::target::Target;
 use crate::protocol::problem::{Problem, ProblemKind};
-use js_sys::Uint8Array;
+use js_sys::{Object, Uint8Array};
 use std::time::Duration;
-use wasm_bindgen::{JsCast, JsValue};
-use wasm_bindgen_futures::JsFuture;
-use web_sys::{ReadableStream, Request, Response, Url, WorkerGlobalScope};
+use wasm_bindgen::JsValue;
+use web_sys::{Request, Response, Url};
 use worker::{Env, Result, console_error};
 
 /// A request on its way through the gateway.
@@ -88,27 +86,10 @@ pub(super) async fn send(
         }
     };
     let request = changes(incoming, origin, authorization, paid_by).request(&incoming.request, &url, &body).map_err(failed)?;
-    let answer = async {
-        match origin {
-            Origin::Service(name) => service(env, name, &request).await,
-            Origin::Url(_) | Origin::Dns => {
-                let global: WorkerGlobalScope = js_sys::global().unchecked_into();
-                JsFuture::from(global.fetch_with_request(&request)).await?.dyn_into()
-            }
-        }
-    };
-    match within(limit, answer).await {
-        Some(response) => response.map_err(failed),
-        // The runtime cancels the request with ours, which ends here.
-        None => Err(Problem::new(ProblemKind::OriginTimeout, "the origin did not answer in time")),
-    }
-}
-
-async fn service(env: &Env, name: &str, request: &Request) -> std::result::Result<Response, JsValue> {
-    let fetcher: JsValue = env.service(name).map_err(JsValue::from)?.into();
-    let fetch: js_sys::Function = js_sys::Reflect::get(&fetcher, &JsValue::from_str("fetch"))?.dyn_into()?;
-    let promise: js_sys::Promise = fetch.call1(&fetcher, request)?.dyn_into()?;
-    JsFuture::from(promise).await?.dyn_into()
+    let service = if let Origin::Service(name) = origin { Some(name.as_str()) } else { None };
+    // One that is late is cancelled by the runtime together with ours, which ends here.
+    let late = || Problem::new(ProblemKind::OriginTimeout, "the origin did not answer in time");
+    fetched(env, service, &request, limit).await.map_err(failed)?.ok_or_else(late)
 }
 
 /// What of the request's headers the origin gets otherwise.
@@ -211,11 +192,11 @@ impl<'a> Outgoing<'a> {
             return Ok(Clone::clone(self.response));
         }
         let body = self.response.body();
-        self.with_body(body.as_ref())
+        self.with_body(body.as_deref())
     }
 
     /// The response with `body` instead of its own, and with headers that can be changed.
-    pub(super) fn with_body(self, body: Option<&ReadableStream>) -> Result<Response> {
+    pub(super) fn with_body(self, body: Option<&Object>) -> Result<Response> {
         Ok(self.changes.response(self.response, body)?)
     }
 }

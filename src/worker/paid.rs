@@ -6,7 +6,7 @@ use super::objects::{PayerMessage, PayerReply};
 use super::origin::{self, Incoming, Outgoing, PaidBy};
 use super::respond::{Rejection, failed, internal};
 use super::token::TokenDomain;
-use super::watch::{Ending, WatchedPipe};
+use super::watch::{Body, Ending, WatchedPipe};
 use crate::evm::B256;
 use crate::evm::erc3009::SignedAuthorization;
 use crate::gateway::config::Settle;
@@ -18,7 +18,8 @@ use crate::payment::{Disposition, LeaseId, disposition, has_receipt};
 use crate::protocol::credential::Credential;
 use crate::protocol::problem::{Problem, ProblemKind};
 use crate::protocol::receipt::Receipt;
-use web_sys::{ReadableStream, Response};
+use js_sys::Object;
+use web_sys::Response;
 use worker::{Context, Env, console_warn};
 
 /// A priced request that came with a credential.
@@ -140,7 +141,7 @@ impl Sale<'_> {
                 discard(&response);
                 return Err(Problem::new(ProblemKind::OriginFailed, "the origin asks for a payment of its own"));
             }
-            self.request.pass_on(&response, response.body().as_ref(), &[]).map_err(failed("origin's response"))
+            self.request.pass_on(&response, response.body().as_deref(), &[]).map_err(failed("origin's response"))
         }))
     }
 
@@ -162,12 +163,12 @@ impl Sale<'_> {
     /// Hands the response out, if the payer's object counts it as delivered. What can fail comes before that.
     async fn deliver(&self, lease: LeaseId, transaction: B256, response: &Response) -> Result<Response, Problem> {
         let nonce = self.nonce();
-        let (prepared, pipe) = match self.prepare(transaction, response) {
+        let (prepared, pipe) = match self.prepare(transaction, response).await {
             Ok(prepared) => prepared,
-            Err(error) => {
+            Err(problem) => {
                 discard(response);
                 self.ask(&PayerMessage::Release { nonce, lease }).await?;
-                return Err(internal("paid response", error));
+                return Err(problem);
             }
         };
         let deliver = PayerMessage::Deliver { nonce, lease };
@@ -205,8 +206,8 @@ impl Sale<'_> {
     }
 
     /// The response with its receipt, and the pipe that its body will come through.
-    fn prepare(&self, transaction: B256, response: &Response) -> worker::Result<(Response, Option<WatchedPipe>)> {
-        let pipe = WatchedPipe::new(response)?;
+    async fn prepare(&self, transaction: B256, response: &Response) -> Result<(Response, Option<WatchedPipe>), Problem> {
+        let body = Body::of(response).await?;
         let receipt = has_receipt(response.status()).then(|| {
             let reference = transaction.to_string();
             let mut receipt = Receipt::new(self.offer.method.name(), &reference, now());
@@ -215,14 +216,15 @@ impl Sale<'_> {
             receipt.to_header()
         });
         let receipt = receipt.as_deref().map(|receipt| ("payment-receipt", receipt));
-        let prepared = self.request.pass_on(response, pipe.as_ref().map(WatchedPipe::readable).as_ref(), receipt.as_slice())?;
-        Ok((prepared, pipe))
+        let readable = body.as_ref().map(Body::readable);
+        let prepared = self.request.pass_on(response, readable.as_ref(), receipt.as_slice()).map_err(failed("paid response"))?;
+        Ok((prepared, body.and_then(Body::pipe)))
     }
 }
 
 impl Purchase<'_> {
     /// The origin's response as a payer gets it, with `more` headers: not for shared caches, whatever its status.
-    pub(super) fn pass_on(&self, response: &Response, body: Option<&ReadableStream>, more: &[(&str, &str)]) -> worker::Result<Response> {
+    pub(super) fn pass_on(&self, response: &Response, body: Option<&Object>, more: &[(&str, &str)]) -> worker::Result<Response> {
         let mut outgoing = Outgoing::new(response, self.incoming, &self.isolate.gateway.origin)?;
         let from_origin = outgoing.header("cache-control")?;
         outgoing.set("cache-control", &private_cache_control(from_origin.as_deref()));

@@ -10,7 +10,7 @@ use super::origin::{self, PaidBy};
 use super::paid::{Purchase, discard};
 use super::respond::{Rejection, failed, internal};
 use super::stream::{AGAIN, Metering};
-use super::watch::{Ending, WatchedPipe};
+use super::watch::{Body, Ending};
 use crate::channel::{Bought, Key, Kind, Order};
 use crate::evm::amount::Amount;
 use crate::evm::{Address, B256, keccak256};
@@ -204,28 +204,30 @@ impl Visit<'_> {
             }
             Disposition::PassOn => {
                 self.give_back(purchased).await;
-                return self.request.pass_on(&response, response.body().as_ref(), &[]).map_err(failed("origin's response"));
+                return self.request.pass_on(&response, response.body().as_deref(), &[]).map_err(failed("origin's response"));
             }
         }
         let delivered = match self.request.route.meter {
-            Meter::Request => self.deliver_whole(&done, purchased, &response),
+            Meter::Request => self.deliver_whole(&done, purchased, &response).await,
             _ => Metering::of(self, purchased.bought, &response)
-                .and_then(|metering| metering.deliver(self, &mut done, purchased.bought, &response)),
+                .and_then(|metering| metering.deliver(self, &mut done, purchased.bought, &response))
+                .map_err(failed("paid response")),
         };
         match delivered {
             Ok(delivered) => Ok(delivered),
-            Err(error) => {
+            Err(problem) => {
                 discard(&response);
                 self.give_back(purchased).await;
-                Err(internal("paid response", error))
+                Err(problem)
             }
         }
     }
 
-    fn deliver_whole(&self, done: &Done, purchased: Purchased, response: &Response) -> worker::Result<Response> {
-        let pipe = WatchedPipe::new(response)?;
-        let prepared = self.prepare(done, purchased.bought, response, pipe.as_ref().map(WatchedPipe::readable).as_ref())?;
-        if let Some(pipe) = pipe {
+    async fn deliver_whole(&self, done: &Done, purchased: Purchased, response: &Response) -> Result<Response, Problem> {
+        let body = Body::of(response).await?;
+        let readable = body.as_ref().map(Body::readable);
+        let prepared = self.prepare(done, purchased.bought, response, readable.as_ref()).map_err(failed("paid response"))?;
+        if let Some(pipe) = body.and_then(Body::pipe) {
             let credit = self.credit(purchased);
             let Purchase { env, context, incoming, .. } = *self.request;
             let (env, escrow, channel_id) = (env.clone(), self.claim.escrow, self.claim.channel_id);
@@ -244,7 +246,7 @@ impl Visit<'_> {
         done: &Done,
         bought: Bought,
         response: &Response,
-        body: Option<&web_sys::ReadableStream>,
+        body: Option<&js_sys::Object>,
     ) -> worker::Result<Response> {
         let with_receipt = has_receipt(response.status());
         let receipt = with_receipt.then(|| self.receipt_terms().receipt(done, Some(bought.units), |receipt| receipt.to_header()));

@@ -120,7 +120,7 @@ fn deliver_fixed(visit: &Visit<'_>, done: &mut Done, bought: Bought, units: u64,
     done.balance.spent = done.balance.spent.saturating_sub(price.times(bought.units.saturating_sub(units)));
     let pipe = WatchedPipe::new(response)?;
     let charged = Bought { units, ..bought };
-    let prepared = visit.prepare(done, charged, response, pipe.as_ref().map(WatchedPipe::readable).as_ref())?;
+    let prepared = visit.prepare(done, charged, response, pipe.as_ref().map(WatchedPipe::readable).as_deref())?;
     let Purchase { env, context, incoming, .. } = *visit.request;
     let (env, escrow, channel_id) = (env.clone(), visit.claim.escrow, visit.claim.channel_id);
     let end = move |delivered| ChannelMessage::End { sale: bought.booking, delivered, price };

@@ -2,14 +2,16 @@
 //! at: when the origin breaks off, the payer may fetch again; when the client hangs up, it may not.
 
 use super::clock::sleep;
-use js_sys::{BigInt, Promise};
+use super::glue::{beginning, piped};
+use crate::protocol::problem::{Problem, ProblemKind};
+use js_sys::{BigInt, Object, Promise, Uint8Array};
 use std::future::Future;
 use std::time::Duration;
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{AbortSignal, ReadableStream, Response, StreamPipeOptions, TransformStream, WritableStream};
-use worker::Context;
+use web_sys::{AbortSignal, ReadableStream, Response, TransformStream, WritableStream};
+use worker::{Context, console_error};
 
 #[wasm_bindgen]
 extern "C" {
@@ -29,17 +31,67 @@ extern "C" {
 /// How long after the end of a body the client's hanging up may become known.
 const NEWS_OF_CLIENT: Duration = Duration::from_millis(50);
 
+/// A body of at most this many bytes goes out without a pipe when all of it is there at once.
+const SMALL: u32 = 64 * 1024;
+
+/// A response's body as it is to go out.
+pub(super) enum Body {
+    /// There is nothing more that could fail.
+    Whole(Uint8Array),
+    /// The rest of it is still to come.
+    Flowing(WatchedPipe),
+}
+
+impl Body {
+    /// Waits for the beginning of a small body; `None` when there is none.
+    ///
+    /// # Errors
+    /// The origin broke off before it.
+    pub(super) async fn of(response: &Response) -> Result<Option<Self>, Problem> {
+        let failed = |error: JsValue| {
+            console_error!("origin: {error:?}");
+            Problem::new(ProblemKind::OriginFailed, "the origin broke off")
+        };
+        let Some(source) = response.body() else { return Ok(None) };
+        let length = length(response).map_err(failed)?;
+        let small = length.and_then(|length| u32::try_from(length).ok()).filter(|length| (1..=SMALL).contains(length));
+        let beginning = match small {
+            Some(small) => beginning(&source, small).await.map_err(failed)?,
+            None => None,
+        };
+        if let Some(whole) = beginning.as_ref().filter(|beginning| Some(beginning.length()) == small) {
+            return Ok(Some(Self::Whole(whole.clone())));
+        }
+        Ok(Some(Self::Flowing(WatchedPipe { source, pipe: pipe(length).map_err(failed)?, beginning })))
+    }
+
+    /// What the client reads.
+    pub(super) fn readable(&self) -> Object {
+        match self {
+            Self::Whole(bytes) => bytes.clone().into(),
+            Self::Flowing(pipe) => pipe.readable().into(),
+        }
+    }
+
+    /// The pipe, when there is one.
+    pub(super) fn pipe(self) -> Option<WatchedPipe> {
+        if let Self::Flowing(pipe) = self { Some(pipe) } else { None }
+    }
+}
+
 /// A response's body on its way through a pipe that is watched to its end.
 pub(super) struct WatchedPipe {
     source: ReadableStream,
     pipe: TransformStream,
+    /// What was read of it already.
+    beginning: Option<Uint8Array>,
 }
 
 impl WatchedPipe {
     /// A pipe for the response's body, `None` when there is none. Nothing flows yet.
     pub(super) fn new(response: &Response) -> worker::Result<Option<Self>> {
         let Some(source) = response.body() else { return Ok(None) };
-        Ok(Some(Self { source, pipe: pipe_for(response)? }))
+        Ok(Some(Self { source, pipe: pipe(length(response)?)?, beginning: None }))
     }
 
     /// A pipe without a source: the end that the client reads, and the end to write to.
@@ -60,13 +112,9 @@ impl WatchedPipe {
         client: AbortSignal,
         on_end: impl FnOnce(Ending) -> F + 'static,
     ) {
-        let Self { source, pipe } = self;
+        let Self { source, pipe, beginning } = self;
         let sink = pipe.writable();
-        // Neither end may hide from the other which of them failed.
-        let options = StreamPipeOptions::new();
-        options.set_prevent_abort(true);
-        options.set_prevent_cancel(true);
-        let piped = source.pipe_to_with_options(&sink, &options);
+        let piped = piped(beginning, &source, &sink);
         let flow = Flow { piped, source, sink, client };
         context.wait_until(flow.watch(on_end));
     }
@@ -114,13 +162,19 @@ pub(super) fn hung_up(client: &AbortSignal) -> Promise {
     })
 }
 
-/// A pipe that announces the origin's length, unless the runtime decodes the body on the way.
-fn pipe_for(response: &Response) -> worker::Result<TransformStream> {
+/// How long the body is by the origin's word, unless the runtime decodes it on the way.
+fn length(response: &Response) -> Result<Option<u64>, JsValue> {
     let headers = response.headers();
-    let encoded = headers.has("content-encoding")?;
-    let length = headers.get("content-length")?.and_then(|length| length.parse::<u64>().ok());
+    if headers.has("content-encoding")? {
+        return Ok(None);
+    }
+    Ok(headers.get("content-length")?.and_then(|length| length.parse().ok()))
+}
+
+/// A pipe that announces the length, when it is known.
+fn pipe(length: Option<u64>) -> Result<TransformStream, JsValue> {
     Ok(match length {
-        Some(length) if !encoded => FixedLengthStream::new(BigInt::from(length))?.unchecked_into(),
-        _ => IdentityTransformStream::new()?.unchecked_into(),
+        Some(length) => FixedLengthStream::new(BigInt::from(length))?.unchecked_into(),
+        None => IdentityTransformStream::new()?.unchecked_into(),
     })
 }

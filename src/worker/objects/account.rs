@@ -2,9 +2,9 @@
 //! the outbox: signs, persists, broadcasts, polls, driven by the requests that wait and by alarms. And it makes
 //! rounds over the channels. There is one alarm for both: who wants it first gets it.
 
+use super::export::Object;
 use super::rounds::Rounds;
 use super::table::{Table, set_alarm};
-use super::export::Object;
 use super::{AccountMessage, AccountReply, Errand, SettleMessage, SettleReply, unconfigured};
 use crate::evm::B256;
 use crate::evm::jsonrpc::{Answer, Block, Count, LoggedAt, NodeError, Receipt, Request as RpcRequest, decode, decode_u64, decode_u128};

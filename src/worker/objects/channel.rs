@@ -1,7 +1,7 @@
 //! The channel's object, one per channel: its ledger, and whoever waits for its balance.
 
-use super::table::{Table, set_alarm};
 use super::export::Object;
+use super::table::{Table, set_alarm};
 use super::{ChannelMessage, ChannelReply, Claim, Done, PayerMessage, Shown, unconfigured};
 use crate::channel::{Answer, Channel as Ledger, Drawn, Effect, Event, Operation, Outcome, Refusal, Reuse, Status};
 use crate::evm::B256;

@@ -1,7 +1,7 @@
 //! The payer's object, one per payer and token: which of its charges are claimed, settled, delivered.
 
-use super::table::{Table, set_alarm};
 use super::export::Object;
+use super::table::{Table, set_alarm};
 use super::{Errand, PayerMessage, PayerReply, SettleMessage, SettleReply, unconfigured};
 use crate::evm::amount::Amount;
 use crate::evm::jsonrpc::{Answer, NodeError, Request as RpcRequest, decode, decode_u64};
