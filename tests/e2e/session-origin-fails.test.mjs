@@ -92,6 +92,40 @@ for (const method of METHODS) {
     }
   });
 
+  test(`${method}: an origin that breaks off before the first byte of its body has not delivered`, async () => {
+    const session = await openSession(stack, method);
+    const voucher = await payloads.voucher(session.channel, PRICE);
+    origin.next({
+      answer(request, response) {
+        response.writeHead(200, { "content-length": "1000" });
+        response.flushHeaders();
+        setTimeout(() => request.socket.destroy(), 50);
+      },
+    });
+    const failed = await session.send(voucher);
+    expectProblem(failed, 502);
+    assert.equal(failed.headers["payment-receipt"], undefined);
+    await spentIs(session, 0, PRICE);
+    expectReceipt(await session.send(voucher), session, { spent: PRICE });
+  });
+
+  test(`${method}: a small body that comes in pieces arrives whole, and is paid once`, async () => {
+    const session = await openSession(stack, method);
+    origin.next({
+      answer(_request, response) {
+        response.writeHead(200, { "content-length": "9" });
+        response.write("one ");
+        setTimeout(() => response.write("two "), 50);
+        setTimeout(() => response.end("3"), 100);
+      },
+    });
+    const paid = await session.pay();
+    expectReceipt(paid, session, { spent: PRICE });
+    assert.equal(paid.text, "one two 3");
+    assert.equal(paid.headers["content-length"], "9");
+    await spentIs(session, PRICE, PRICE);
+  });
+
   test(`${method}: a failure whose own body breaks off is credited once`, async () => {
     const session = await openSession(stack, method);
     expectReceipt(await session.pay(), session, { spent: PRICE });
