@@ -72,3 +72,28 @@ test(`after ${MANY} vouchers a channel takes no more room than bounds allow`, { 
   t.diagnostic(`after 10 vouchers ${JSON.stringify(few)}, after ${MANY} ${JSON.stringify(many)}`);
   for (const name of Object.keys(BOUND)) assert.ok(many[name] <= BOUND[name], `${name}: ${many[name]} > ${BOUND[name]}`);
 });
+
+test("who only names channels and payers that nobody knows leaves nothing behind", async () => {
+  const kept = () => ["Channel", "Payer"].flatMap((kind) => gateway.objectFiles(kind));
+  const before = new Set(kept());
+  for (let i = 1; i <= 5; i++) {
+    const named = i.toString(16);
+    for (const name of [`0x${named.padStart(64, "0")}`, `did:pkh:eip155:11124:0x${named.padStart(40, "0")}`]) {
+      const answer = await stack.send("/s/item/1", { headers: { "payment-session": name } });
+      assert.equal(answer.status, 402);
+    }
+  }
+  await gateway.stop();
+  const left = kept().filter((file) => !before.has(file));
+  const rooms = left.map(measure);
+  await gateway.start();
+  assert.deepEqual(
+    rooms.filter(({ rows }) => rows > 0),
+    [],
+  );
+  for (const file of left) {
+    const database = new DatabaseSync(file, { readOnly: true });
+    assert.deepEqual(database.prepare("SELECT name FROM sqlite_schema WHERE name NOT LIKE '_cf_%'").all(), [], file);
+    database.close();
+  }
+});

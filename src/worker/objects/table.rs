@@ -5,6 +5,7 @@ use crate::evm::B256;
 use crate::time::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::cell::Cell;
 use worker::{Date, DateInit, Result, ScheduledTime, SqlStorage, SqlStorageValue, State};
 
 /// The largest integer that a JavaScript number holds exactly.
@@ -15,19 +16,26 @@ const MAX_SAFE_INTEGER: i64 = 9_007_199_254_740_991;
 pub(super) struct Table {
     sql: SqlStorage,
     name: &'static str,
+    /// Whether it is there, as far as is known. An object that was only asked something stores nothing.
+    exists: Cell<bool>,
 }
 
 impl Table {
-    /// Opens the table, creating it at first.
+    /// The table of this name. It is created when something is first written to it.
     pub(super) fn open(state: &State, name: &'static str) -> Result<Self> {
-        let table = Self { sql: state.storage().sql(), name };
-        table.exec(
-            "CREATE TABLE IF NOT EXISTS {} (key TEXT PRIMARY KEY, value BLOB NOT NULL, open INTEGER NOT NULL, due INTEGER NOT NULL)",
-            [],
-        )?;
-        table.exec("CREATE INDEX IF NOT EXISTS {}_open ON {} (open) WHERE open", [])?;
-        table.exec("CREATE INDEX IF NOT EXISTS {}_due ON {} (due)", [])?;
+        let table = Self { sql: state.storage().sql(), name, exists: Cell::new(false) };
+        let named = SqlStorageValue::String(name.to_string());
+        let found = table.exec("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?", [named])?.raw().next().is_some();
+        table.exists.set(found);
         Ok(table)
+    }
+
+    fn create(&self) -> Result<()> {
+        self.exec("CREATE TABLE {} (key TEXT PRIMARY KEY, value BLOB NOT NULL, open INTEGER NOT NULL, due INTEGER NOT NULL)", [])?;
+        self.exec("CREATE INDEX {}_open ON {} (open) WHERE open", [])?;
+        self.exec("CREATE INDEX {}_due ON {} (due)", [])?;
+        self.exists.set(true);
+        Ok(())
     }
 
     /// Runs a statement in which `{}` stands for the table's name.
@@ -37,6 +45,9 @@ impl Table {
 
     /// The first column of what a statement gives.
     fn column<const N: usize>(&self, statement: &str, values: [SqlStorageValue; N]) -> Result<Vec<SqlStorageValue>> {
+        if !self.exists.get() {
+            return Ok(Vec::new());
+        }
         let rows = self.exec(statement, values)?.raw();
         rows.filter_map(|row| row.map(|row| row.into_iter().next()).transpose()).collect()
     }
@@ -49,6 +60,9 @@ impl Table {
     /// Writes one value. One that is `open` is found by [`Table::open_values`]; one that is `due` is pruned.
     pub(super) fn put(&self, key: &B256, value: &impl Serialize, open: bool, due: Option<Timestamp>) -> Result<()> {
         let value = SqlStorageValue::Blob(binary(value)?);
+        if !self.exists.get() {
+            self.create()?;
+        }
         let due = due.map_or(SqlStorageValue::Integer(MAX_SAFE_INTEGER), millis);
         let values = [text(key), value, SqlStorageValue::Integer(open.into()), due];
         self.exec("INSERT OR REPLACE INTO {} (key, value, open, due) VALUES (?, ?, ?, ?)", values)?;
@@ -57,7 +71,9 @@ impl Table {
 
     /// Removes one value.
     pub(super) fn remove(&self, key: &B256) -> Result<()> {
-        self.exec("DELETE FROM {} WHERE key = ?", [text(key)])?;
+        if self.exists.get() {
+            self.exec("DELETE FROM {} WHERE key = ?", [text(key)])?;
+        }
         Ok(())
     }
 
@@ -76,6 +92,9 @@ impl Table {
 
     /// Removes what is due at `now`, and returns when the next is.
     pub(super) fn prune(&self, now: Timestamp) -> Result<Option<Timestamp>> {
+        if !self.exists.get() {
+            return Ok(None);
+        }
         self.exec("DELETE FROM {} WHERE due <= ?", [millis(now)])?;
         let never = SqlStorageValue::Integer(MAX_SAFE_INTEGER);
         let next = self.column("SELECT MIN(due) FROM {} WHERE due < ?", [never])?.pop();

@@ -1,0 +1,159 @@
+//! What clients want of a channel: it is taken on when it is not known yet, money is brought in, and then the ledger decides.
+
+use super::{Channel, Step};
+use crate::channel::{Answer, Channel as Ledger, Event, Outcome, Refusal, Reuse, Status};
+use crate::evm::B256;
+use crate::evm::amount::Amount;
+use crate::method::session::{Action, Funding, Proof, Snapshot};
+use crate::protocol::problem::Problem;
+use crate::settlement::Purpose;
+use crate::worker::clock::now;
+use crate::worker::config::Isolate;
+use crate::worker::escrow;
+use crate::worker::objects::{ChannelReply, Claim, PayerMessage};
+use worker::{Result, console_error};
+
+impl Channel {
+    pub(super) async fn claim(&self, isolate: &Isolate, claim: &Claim) -> Result<ChannelReply> {
+        match self.serve(isolate, claim).await? {
+            Ok(reply) => Ok(reply),
+            Err(problem) => {
+                let snapshot = self.snapshot(isolate, claim.price, claim.reuse)?;
+                Ok(ChannelReply::Refused { refused: problem.into(), snapshot })
+            }
+        }
+    }
+
+    /// What a channel that was taken on refuses without asking anybody.
+    fn check(&self, isolate: &Isolate, claim: &Claim) -> Result<Step<()>> {
+        self.read()?;
+        let ledger = self.ledger.borrow();
+        let Some(ledger) = ledger.as_ref() else { return Ok(Ok(())) };
+        let Proof { presented, source, .. } = &claim.proof;
+        // Who cannot have signed for the channel gets nothing done for it.
+        if presented.is_some_and(|presented| presented.signer != ledger.signer()) {
+            return Ok(Err(Refusal::SignerMismatch.problem()));
+        }
+        if let Err(refusal) = ledger.check_source(*source) {
+            return Ok(Err(refusal.problem()));
+        }
+        let terms = || ledger.check_terms(isolate.gateway.recipient, isolate.gateway.token.address);
+        Ok(match (ledger.status(), claim.action) {
+            (Status::Closed { .. }, Action::Close) => Ok(()),
+            (Status::Closed { .. }, _) => Err(Refusal::Closed.problem()),
+            _ => terms().map_err(Refusal::problem),
+        })
+    }
+
+    async fn serve(&self, isolate: &Isolate, claim: &Claim) -> Result<Step<ChannelReply>> {
+        if let Err(problem) = self.check(isolate, claim)? {
+            return Ok(Err(problem));
+        }
+        let mut transaction = None;
+        if let Some(Funding::Open(opening)) = &claim.proof.funding
+            && !self.is_known()?
+        {
+            if let Err(problem) = claim.check_opening(opening) {
+                return Ok(Err(problem));
+            }
+            match escrow::bring_in(isolate, &self.env, Purpose::Open(*opening), &opening.signed.authorization).await {
+                Ok(opened) => transaction = opened,
+                Err(problem) => return Ok(Err(problem)),
+            }
+        }
+        if !self.is_known()?
+            && let Err(problem) = self.adopt(isolate, claim).await?
+        {
+            return Ok(Err(problem));
+        }
+        if let Some(Funding::TopUp(topping_up)) = &claim.proof.funding {
+            if let Some(Err(refusal)) = self.ledger()?.map(|ledger| ledger.check_usable()) {
+                return Ok(Err(refusal.problem()));
+            }
+            match escrow::bring_in(isolate, &self.env, Purpose::TopUp(*topping_up), &topping_up.signed.authorization).await {
+                Ok(added) => transaction = added,
+                Err(problem) => return Ok(Err(problem)),
+            }
+            let seen = match transaction {
+                Some(added) => self.see_top_up(isolate, claim, added, topping_up.signed.authorization.value).await?,
+                None => self.inspect(isolate).await?.map(drop),
+            };
+            if let Err(problem) = seen {
+                return Ok(Err(problem));
+            }
+        }
+        if let Action::TopUp { transaction: Some((hash, addition)) } = claim.action {
+            if let Err(problem) = self.see_top_up(isolate, claim, hash, addition).await? {
+                return Ok(Err(problem));
+            }
+            transaction = Some(hash);
+        }
+        let event = match (claim.action, claim.proof.presented) {
+            (Action::Close, Some(presented)) => return self.close(isolate, claim, Event::Close(presented)).await,
+            (_, Some(presented)) => Event::Voucher(presented, claim.order),
+            (_, None) => return self.topped_up(isolate, claim, transaction),
+        };
+        let outcome = self.step(isolate, event).await?;
+        if let Err(refusal) = outcome.answer {
+            return Ok(Err(refusal.problem()));
+        }
+        self.done(isolate, &outcome, claim.price, claim.reuse, transaction).map(Ok)
+    }
+
+    /// Takes the channel on, as the escrow shows it.
+    async fn adopt(&self, isolate: &Isolate, claim: &Claim) -> Result<Step<()>> {
+        let found = match escrow::find(isolate, claim).await {
+            Ok(found) => found,
+            Err(problem) => return Ok(Err(problem)),
+        };
+        let ledger = match Ledger::adopt(claim.channel_id, &found.reading, &found.facts, &claim.expected(isolate), now()) {
+            Ok(ledger) => ledger,
+            Err(unfit) => return Ok(Err(escrow::unfit(unfit, &found, claim))),
+        };
+        // Who cannot have signed for it does not bring it here either.
+        if claim.proof.presented.is_some_and(|presented| presented.signer != ledger.signer()) {
+            return Ok(Err(Refusal::SignerMismatch.problem()));
+        }
+        // Nothing is sold on a channel that nobody watches.
+        if let Err(problem) = isolate.watch_channel(&self.env, claim.escrow, claim.channel_id).await {
+            return Ok(Err(problem));
+        }
+        let opened = PayerMessage::Opened { method: claim.method, channel_id: claim.channel_id };
+        if isolate.ask_payer(&self.env, ledger.payer(), &opened).await.is_err() {
+            console_error!("channel: the payer's object could not be told of a channel; it is found by its id only");
+        }
+        // Another request may have taken it on meanwhile, and sold on it.
+        if !self.is_known()? {
+            self.store(ledger)?;
+        }
+        Ok(Ok(()))
+    }
+
+    /// Checks an addition to the deposit, and looks at the channel, which must show it.
+    async fn see_top_up(&self, isolate: &Isolate, claim: &Claim, transaction: B256, addition: Amount) -> Result<Step<()>> {
+        let head = match escrow::verify_top_up(isolate, claim, transaction, addition).await {
+            Ok(head) => head,
+            Err(problem) => return Ok(Err(problem)),
+        };
+        Ok(match self.inspect(isolate).await? {
+            Ok(block) if block < head => Err(Problem::unavailable("the node that was asked does not show the addition yet")),
+            outcome => outcome.map(drop),
+        })
+    }
+
+    fn topped_up(&self, isolate: &Isolate, claim: &Claim, transaction: Option<B256>) -> Result<Step<ChannelReply>> {
+        if let Some(Err(refusal)) = self.ledger()?.map(|ledger| ledger.check_usable()) {
+            return Ok(Err(refusal.problem()));
+        }
+        let outcome = Outcome { answer: Ok(Answer::Noted), effects: Vec::new() };
+        self.done(isolate, &outcome, claim.price, claim.reuse, transaction).map(Ok)
+    }
+
+    /// What a client needs to go on with the channel, if it can.
+    fn snapshot(&self, isolate: &Isolate, price: Amount, reuse: Reuse) -> Result<Option<Snapshot>> {
+        let ledger = self.ledger()?;
+        let policy = &isolate.gateway.session.policy;
+        let usable = ledger.filter(|ledger| ledger.status() == Status::Open);
+        Ok(usable.map(|ledger| Snapshot { channel_id: ledger.id(), balance: ledger.balance(price, reuse, policy) }))
+    }
+}

@@ -1,0 +1,224 @@
+//! The channel's object, one per channel: its ledger, and whoever waits for its balance.
+
+mod claims;
+mod on_chain;
+
+use super::export::Object;
+use super::table::{Table, set_alarm};
+use super::{ChannelMessage, ChannelReply, Done, Shown, unconfigured};
+use crate::channel::{Answer, Channel as Ledger, Drawn, Effect, Event, Outcome, Refusal, Reuse};
+use crate::evm::B256;
+use crate::evm::amount::Amount;
+use crate::protocol::problem::Problem;
+use crate::worker::clock::{now, within};
+use crate::worker::config::{Isolate, load};
+use futures_channel::oneshot;
+use std::cell::{Cell, OnceCell, RefCell};
+use std::time::Duration;
+use worker::{Env, Result, State, console_error, console_warn};
+
+/// Work that is hindered, by a wrong configuration for one, is taken up again after this.
+const HINDERED: Duration = Duration::from_secs(30);
+
+/// A channel of another payee is looked at again after this: the configuration may be as it was again.
+const OUTDATED: Duration = Duration::from_secs(60 * 60);
+
+/// See the module.
+pub(super) struct Channel {
+    state: State,
+    env: Env,
+    table: OnceCell<Table>,
+    /// As it is stored, once it was read or written.
+    ledger: RefCell<Option<Ledger>>,
+    /// Those who wait for the balance to change.
+    waiting: RefCell<Vec<oneshot::Sender<()>>>,
+    /// Whether a call has an operation brought onto the chain.
+    submitting: Cell<bool>,
+}
+
+/// What a step of the work gave, or the problem to answer with.
+type Step<T> = std::result::Result<T, Problem>;
+
+impl Object for Channel {
+    type Message = ChannelMessage;
+    type Reply = ChannelReply;
+
+    fn new(state: State, env: Env) -> Self {
+        Self { state, env, table: OnceCell::new(), ledger: RefCell::default(), waiting: RefCell::default(), submitting: Cell::default() }
+    }
+
+    async fn answer(&self, message: ChannelMessage) -> Result<ChannelReply> {
+        let loaded = load(&self.env);
+        let isolate = loaded.as_ref().as_ref().map_err(|_| unconfigured())?;
+        self.handle(isolate, message).await
+    }
+
+    async fn wake(&self) -> Result<()> {
+        if let Err(error) = self.work_on().await {
+            // The platform drops an alarm that fails too often, and with it the settlement.
+            console_error!("channel: {error}");
+            set_alarm(&self.state, now().saturating_add(HINDERED)).await?;
+        }
+        Ok(())
+    }
+}
+
+impl Channel {
+    async fn work_on(&self) -> Result<()> {
+        let loaded = load(&self.env);
+        let isolate = loaded.as_ref().as_ref().map_err(|_| unconfigured())?;
+        let Some(payee) = self.ledger()?.map(|ledger| ledger.payee()) else { return Ok(()) };
+        if payee != isolate.gateway.recipient {
+            console_error!("channel: it pays {payee}, for whom this gateway cannot settle any more");
+            return set_alarm(&self.state, now().saturating_add(OUTDATED)).await;
+        }
+        let outcome = self.step(isolate, Event::Woken).await?;
+        for effect in outcome.effects {
+            match effect {
+                Effect::Inspect => {
+                    if let Err(problem) = self.inspect(isolate).await? {
+                        console_warn!("channel: {}", problem.detail);
+                    }
+                }
+                Effect::Submit(operation) => {
+                    let deadline = now().saturating_add(isolate.gateway.limits.settlement_timeout);
+                    if let Err(problem) = self.submit(isolate, operation, deadline).await? {
+                        console_warn!("channel {}: {}", operation.payout.channel_id, problem.detail);
+                    }
+                }
+                Effect::WakeAt(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    async fn handle(&self, isolate: &Isolate, message: ChannelMessage) -> Result<ChannelReply> {
+        match message {
+            ChannelMessage::Claim(claim) => self.claim(isolate, &claim).await,
+            ChannelMessage::Show { price, reuse } => self.show(isolate, price, reuse),
+            ChannelMessage::Credit { booking, amount, voucher } => self.note(isolate, Event::Credit { booking, amount, voucher }).await,
+            ChannelMessage::Observed(reading) => self.note(isolate, Event::Observed(reading)).await,
+            ChannelMessage::Draw { sale, delivered, reserved, wanted, price, wait } => {
+                self.draw(isolate, Event::Draw { sale, delivered, reserved, wanted }, price, wait).await
+            }
+            ChannelMessage::End { sale, delivered, price } => {
+                let outcome = self.step(isolate, Event::End { sale, delivered }).await?;
+                self.done(isolate, &outcome, price, Reuse::DrawDown, None)
+            }
+        }
+    }
+
+    fn table(&self) -> Result<&Table> {
+        if let Some(table) = self.table.get() {
+            return Ok(table);
+        }
+        let table = Table::open(&self.state, "channel")?;
+        Ok(self.table.get_or_init(|| table))
+    }
+
+    /// Reads the ledger from storage at first. There is none while the channel was not taken on.
+    fn read(&self) -> Result<()> {
+        if self.ledger.borrow().is_none() {
+            let stored = self.table()?.open_values::<Ledger>()?.pop();
+            self.ledger.replace(stored);
+        }
+        Ok(())
+    }
+
+    /// A copy of the ledger; `None` while the channel was not taken on.
+    fn ledger(&self) -> Result<Option<Ledger>> {
+        self.read()?;
+        Ok(self.ledger.borrow().clone())
+    }
+
+    fn is_known(&self) -> Result<bool> {
+        self.read()?;
+        Ok(self.ledger.borrow().is_some())
+    }
+
+    /// One step of the ledger: decided and stored without an await in between.
+    async fn step(&self, isolate: &Isolate, event: Event) -> Result<Outcome> {
+        let before = self.ledger()?.ok_or_else(|| worker::Error::RustError("the channel was not taken on".into()))?;
+        let (ledger, outcome) = before.step(event, &isolate.gateway.session.policy, now());
+        self.store(ledger)?;
+        for effect in &outcome.effects {
+            if let Effect::WakeAt(at) = effect {
+                set_alarm(&self.state, *at).await?;
+            }
+        }
+        Ok(outcome)
+    }
+
+    fn store(&self, ledger: Ledger) -> Result<()> {
+        if self.ledger.borrow().as_ref() == Some(&ledger) {
+            return Ok(());
+        }
+        self.table()?.put(&ledger.id(), &ledger, true, None)?;
+        // Reports of sales under way are no news: those who wait would wake each other with theirs.
+        let is_news = self.ledger.borrow().as_ref().is_none_or(|before| before.is_other_for_waiters(&ledger));
+        self.ledger.replace(Some(ledger));
+        if is_news {
+            for sender in self.waiting.borrow_mut().drain(..) {
+                // A waiter that is gone does not mind.
+                let _ = sender.send(());
+            }
+        }
+        Ok(())
+    }
+
+    /// A step that only whoever brought the news cares about. While the channel is being taken on, the news must be told again.
+    async fn note(&self, isolate: &Isolate, event: Event) -> Result<ChannelReply> {
+        if !self.is_known()? {
+            return Ok(ChannelReply::Unknown);
+        }
+        let outcome = self.step(isolate, event).await?;
+        Ok(if outcome.answer == Ok(Answer::Behind) { ChannelReply::Behind } else { ChannelReply::Noted })
+    }
+
+    /// Waits until the ledger has changed, or for `limit`.
+    async fn news(&self, limit: Duration) {
+        let (sender, news) = oneshot::channel();
+        self.waiting.borrow_mut().push(sender);
+        let _ = within(limit, news).await;
+    }
+
+    /// Draws units for a metered sale, and waits up to `wait` milliseconds for the balance to allow it.
+    async fn draw(&self, isolate: &Isolate, event: Event, price: Amount, wait: u64) -> Result<ChannelReply> {
+        let deadline = now().saturating_add(Duration::from_millis(wait));
+        loop {
+            let outcome = self.step(isolate, event.clone()).await?;
+            let left = deadline.since(now());
+            if outcome.answer != Ok(Answer::Drawn(Drawn::Exhausted)) || left.is_zero() {
+                return self.done(isolate, &outcome, price, Reuse::DrawDown, None);
+            }
+            self.news(left).await;
+        }
+    }
+
+    fn done(&self, isolate: &Isolate, outcome: &Outcome, price: Amount, reuse: Reuse, transaction: Option<B256>) -> Result<ChannelReply> {
+        let ledger = self.ledger.borrow();
+        let ledger = ledger.as_ref().ok_or_else(|| worker::Error::RustError("the channel was not taken on".into()))?;
+        let balance = ledger.balance(price, reuse, &isolate.gateway.session.policy);
+        let (bought, drawn) = match outcome.answer {
+            Ok(Answer::Bought(bought)) => (Some(bought), None),
+            Ok(Answer::Drawn(drawn)) => (None, Some(drawn)),
+            // The sale is not known any more: it counts as delivered, and is over.
+            Err(Refusal::NoSale) => (None, Some(Drawn::Over)),
+            _ => (None, None),
+        };
+        Ok(ChannelReply::Done(Done { payer: ledger.payer(), bought, drawn, balance, transaction }))
+    }
+
+    fn show(&self, isolate: &Isolate, price: Amount, reuse: Reuse) -> Result<ChannelReply> {
+        let Some(ledger) = self.ledger()? else { return Ok(ChannelReply::Unknown) };
+        let balance = ledger.balance(price, reuse, &isolate.gateway.session.policy);
+        Ok(ChannelReply::Shown(Shown {
+            payer: ledger.payer(),
+            signer: ledger.signer(),
+            status: ledger.status(),
+            delivered: ledger.delivered(),
+            settled: ledger.settled(),
+            balance,
+        }))
+    }
+}
