@@ -51,7 +51,8 @@ export function gateway({ buildDir, origin, rpcUrl }) {
     token: TOKEN,
     origin: { url: origin },
     routes,
-    ...(sessions && { evmEscrow: ESCROW }),
+    // Neither the peer nor the chain of the bench knows of settlements before the end.
+    ...(sessions && { evmEscrow: ESCROW, session: { settleAmount: "1000000000", settleAfterSeconds: 86_400 } }),
   };
   const modules = readdirSync(buildDir).filter((name) => /\.(m?js|wasm)$/.test(name));
   modules.sort((a, b) => Number(b === "index.js") - Number(a === "index.js"));
