@@ -13,7 +13,7 @@ import { at, TOOLS, toolBin } from "./lib/project.mjs";
 import { command, runMain, Stop, say, step } from "./lib/run.mjs";
 
 const FLAGS = { release: ["--release"], "no-opt": ["--release", "--no-opt"], dev: ["--dev", "--no-opt"] };
-const OUTPUT = ["index.js", "index_bg.wasm"];
+export const OUTPUT = ["index.js", "index_bg.wasm"];
 const OBJECTS = ["Account", "Channel", "Payer"];
 
 /**

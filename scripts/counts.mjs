@@ -8,8 +8,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { gzipSync } from "node:zlib";
-import { build } from "./build.mjs";
+import { build, OUTPUT } from "./build.mjs";
 import { at } from "./lib/project.mjs";
 import { command, runMain, Stop, say, step, underModernNode } from "./lib/run.mjs";
 import { setup } from "./setup.mjs";
@@ -17,7 +16,8 @@ import { setup } from "./setup.mjs";
 const FILE = at("benches/counts.json");
 
 const PARTS = {
-  sizes: async ({ buildDir }) => sizes(buildDir),
+  sizes: async ({ buildDir }) =>
+    (await import("../benches/lib/contestants.mjs")).sizes(OUTPUT.map((name) => join(buildDir, name))),
   calls: async (options) => (await import("../benches/lib/calls.mjs")).countCalls(options),
   instructions: async (options) => (await import("../benches/lib/instructions.mjs")).countInstructions(options),
 };
@@ -51,13 +51,6 @@ await runMain(async () => {
   }
   say(found.length > 0 ? "Better than is written: `npm run counts -- --update`." : "All counts are what they were.");
 });
-
-/** What is uploaded, in bytes: as it is and by gzip. */
-function sizes(folder) {
-  const files = ["index.js", "index_bg.wasm"].map((name) => readFileSync(join(folder, name)));
-  const sum = (of) => files.reduce((total, file) => total + of(file), 0);
-  return { raw: sum((file) => file.length), gzip: sum((file) => gzipSync(file, { level: 9 }).length) };
-}
 
 function options() {
   try {

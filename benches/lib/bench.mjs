@@ -50,7 +50,9 @@ async function measureAll(options, tools) {
     versions: await versions(tools.contestants.ours),
     media: Object.fromEntries(places.map(({ name, kind }) => [name, kind])),
     options: { ...options, buildDir: undefined, outDir: undefined },
-    sizes: Object.fromEntries(Object.values(tools.contestants).map((contestant) => [contestant.name, sizes(contestant)])),
+    sizes: Object.fromEntries(
+      Object.values(tools.contestants).map((contestant) => [contestant.name, sizes(Object.values(contestant.modules))]),
+    ),
     startUp: await step("start-up", () => startUps(options, tools, places[0])),
     wasmBytes: {},
     results: [],

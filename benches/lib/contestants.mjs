@@ -127,8 +127,8 @@ async function bundled(name) {
 }
 
 /** What is uploaded, in bytes: as it is and by gzip. */
-export function sizes({ modules }) {
-  const files = Object.values(modules).map((file) => readFileSync(file));
+export function sizes(paths) {
+  const files = paths.map((path) => readFileSync(path));
   const sum = (of) => files.reduce((total, file) => total + of(file), 0);
   return { raw: sum((file) => file.length), gzip: sum((file) => gzipSync(file, { level: 9 }).length) };
 }
