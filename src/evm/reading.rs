@@ -74,12 +74,11 @@ impl Reading {
         Self { block, on_chain }
     }
 
-    /// Reads the answers to [`channel_questions`].
-    pub fn read(block: u64, answers: impl IntoIterator<Item = Answer>) -> Option<Self> {
-        let mut answers = answers.into_iter().map(read_channel);
-        let latest = answers.next()??;
-        let deep = answers.next().unwrap_or(Some(latest))?;
-        Some(Self::new(block, latest, deep))
+    /// Takes from `answers` those to [`channel_questions`] at these heights, and reads them.
+    pub fn read(block: u64, heights: Option<Heights>, answers: &mut impl Iterator<Item = Answer>) -> Option<Self> {
+        let latest = answers.next().and_then(read_channel);
+        let deep = if heights.is_some() { answers.next().and_then(read_channel) } else { latest };
+        Some(Self::new(block, latest?, deep?))
     }
 }
 

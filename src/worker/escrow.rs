@@ -123,13 +123,11 @@ pub(super) async fn find(isolate: &Isolate, claim: &Claim) -> Result<Found, Prob
         }
         heights = (confirmations > 1).then(|| Heights::new(head, confirmations));
     }
-    let mut requests = Vec::from([Request::latest_block()]);
-    requests.extend(facts_questions(claim.escrow));
-    requests.extend(channel_questions(claim.escrow, claim.channel_id, heights));
-    let mut answers = isolate.rpc.batch(&requests).await.map_err(|_| unknown())?.into_iter();
+    let mut questions = Vec::from(facts_questions(claim.escrow));
+    questions.extend(channel_questions(claim.escrow, claim.channel_id, heights));
+    let (block, answers) = ask(isolate, questions, heights).await.map_err(|_| unknown())?;
+    let mut answers = answers.into_iter();
     let mut next = || answers.next().ok_or_else(unknown);
-    let latest = read_head(next()?).ok_or_else(unknown)?;
-    let block = heights.map_or(latest, |heights| heights.head);
     let Some(facts) = EscrowFacts::decode(&bytes(next()?)?, &bytes(next()?)?) else {
         return Err(misconfigured(&[escrow_misfit(claim.method, None)]));
     };
@@ -163,7 +161,7 @@ pub(super) async fn heights(isolate: &Isolate) -> Result<Option<Heights>, Unreac
 pub(super) async fn look(isolate: &Isolate, escrow: Address, channel_id: B256) -> Result<Reading, Problem> {
     let heights = heights(isolate).await.map_err(|_| unknown())?;
     let (block, answers) = ask(isolate, channel_questions(escrow, channel_id, heights), heights).await.map_err(|_| unknown())?;
-    Reading::read(block, answers).ok_or_else(unknown)
+    Reading::read(block, heights, &mut answers.into_iter()).ok_or_else(unknown)
 }
 
 /// Asks at these heights. Returns the number of the latest block with the answers.

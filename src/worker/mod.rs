@@ -12,6 +12,7 @@ mod holding;
 mod objects;
 mod origin;
 mod paid;
+mod remote;
 mod respond;
 mod rpc;
 mod session;

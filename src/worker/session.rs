@@ -1,19 +1,19 @@
 //! A request with a session credential: verify in the isolate, book in the channel's object, fetch, deliver.
 
 use super::body;
-use super::clock::{now, sleep};
-use super::config::load;
+use super::clock::now;
 use super::glue::Changes;
 use super::holding::{Holding, hold};
 use super::objects::{ChannelMessage, ChannelReply, Claim, Done};
 use super::origin::{self, PaidBy};
 use super::paid::{Purchase, discard};
+use super::remote::RemoteChannel;
 use super::respond::{Rejection, failed, internal};
-use super::stream::{AGAIN, Metering};
+use super::stream::Metering;
 use super::watch::{Body, Ending};
 use crate::channel::{Bought, Key, Kind, Order};
 use crate::evm::amount::Amount;
-use crate::evm::{Address, B256, keccak256};
+use crate::evm::keccak256;
 use crate::gateway::config::{Meter, Settle};
 use crate::gateway::offer::{Accepted, Offer, SessionOffer};
 use crate::method::Intent;
@@ -24,7 +24,6 @@ use crate::protocol::problem::{Problem, ProblemKind};
 use crate::protocol::receipt::{Receipt, SessionReceipt};
 use futures_channel::oneshot;
 use web_sys::Response;
-use worker::{Env, console_warn};
 
 /// Units that a stream reserves to begin with.
 pub(super) const FIRST_EVENTS: u64 = 8;
@@ -151,19 +150,24 @@ impl Visit<'_> {
     /// Presents the claim to the channel's object. What a meter reserves is given back when the client leaves before it got
     /// anything; what costs a fixed price was asked for, and is paid.
     async fn present(&self) -> Result<(ChannelReply, Option<Holding>), Problem> {
-        let Purchase { env, context, incoming, .. } = *self.request;
-        let claim = claim(env.clone(), self.claim.clone());
+        let Purchase { context, incoming, .. } = *self.request;
+        let claim = self.remote().claim(self.claim.clone());
         if self.claim.order.is_none_or(|order| order.kind == Kind::Request) {
             return Ok((claim.await?, None));
         }
-        let (env, escrow, channel_id, price) = (env.clone(), self.claim.escrow, self.claim.channel_id, self.session.terms.price);
+        let (remote, price) = (self.remote(), self.session.terms.price);
         let end = move |reply: &ChannelReply| {
             let ChannelReply::Done(Done { bought: Some(bought), .. }) = reply else { return None };
             let end = ChannelMessage::End { sale: bought.booking, delivered: 0, price };
-            Some(async move { tell(&env, escrow, channel_id, &end).await })
+            Some(async move { remote.tell(&end).await })
         };
         let (reply, holding) = hold(context, incoming.request.signal(), claim, end).await?;
         Ok((reply, Some(holding)))
+    }
+
+    /// The channel's object, for what may outlive the request.
+    pub(super) fn remote(&self) -> RemoteChannel {
+        RemoteChannel { env: self.request.env.clone(), escrow: self.claim.escrow, id: self.claim.channel_id }
     }
 
     /// The answer to a management request: a receipt and nothing else.
@@ -229,11 +233,11 @@ impl Visit<'_> {
         let prepared = self.prepare(done, purchased.bought, response, readable.as_ref()).map_err(failed("paid response"))?;
         if let Some(pipe) = body.and_then(Body::pipe) {
             let credit = self.credit(purchased);
-            let Purchase { env, context, incoming, .. } = *self.request;
-            let (env, escrow, channel_id) = (env.clone(), self.claim.escrow, self.claim.channel_id);
+            let Purchase { context, incoming, .. } = *self.request;
+            let remote = self.remote();
             pipe.start(context, incoming.request.signal(), move |ending| async move {
                 if let (Ending::OriginBroke, Some(credit)) = (ending, credit) {
-                    tell(&env, escrow, channel_id, &credit).await;
+                    remote.tell(&credit).await;
                 }
             });
         }
@@ -283,28 +287,14 @@ impl Visit<'_> {
     /// Gives back what was bought, even if the client leaves meanwhile.
     async fn give_back(&self, purchased: Purchased) {
         let Some(credit) = self.credit(purchased) else { return };
-        let Purchase { env, context, .. } = *self.request;
-        let (env, escrow, channel_id) = (env.clone(), self.claim.escrow, self.claim.channel_id);
+        let remote = self.remote();
         let (told, is_told) = oneshot::channel();
-        context.wait_until(async move {
-            tell(&env, escrow, channel_id, &credit).await;
+        self.request.context.wait_until(async move {
+            remote.tell(&credit).await;
             // Nobody waits for it when the client has left.
             let _ = told.send(());
         });
         let _ = is_told.await;
-    }
-}
-
-async fn claim(env: Env, claim: Claim) -> Result<ChannelReply, Problem> {
-    let loaded = load(&env);
-    let isolate = loaded.as_ref().as_ref().map_err(|_| internal("claim", "the configuration is wrong"))?;
-    let (escrow, channel_id) = (claim.escrow, claim.channel_id);
-    let message = ChannelMessage::Claim(Box::new(claim));
-    let ask = || isolate.ask_channel(&env, escrow, channel_id, &message);
-    match ask().await {
-        // The object may have done it and died before it could say so: asked again, it does it once.
-        Err(_) => ask().await,
-        reply => reply,
     }
 }
 
@@ -330,20 +320,5 @@ impl ReceiptTerms {
             tx_hash: done.transaction.map(|transaction| transaction.to_string()),
         });
         write(&receipt)
-    }
-}
-
-/// Tells the channel's object something that can be told again; what fails once is tried once more.
-pub(super) async fn tell(env: &Env, escrow: Address, channel_id: B256, message: &ChannelMessage) {
-    let loaded = load(env);
-    let Ok(isolate) = loaded.as_ref() else { return };
-    for attempt in 0..2 {
-        if attempt > 0 {
-            sleep(AGAIN).await;
-        }
-        match isolate.ask_channel(env, escrow, channel_id, message).await {
-            Ok(_) => return,
-            Err(problem) => console_warn!("channel {channel_id}: what was not delivered could not be given back: {}", problem.detail),
-        }
     }
 }

@@ -2,14 +2,13 @@
 //! the origin is held back until a voucher has come.
 
 use super::clock::{now, sleep, within};
-use super::config::load;
 use super::objects::{ChannelMessage, ChannelReply, Done};
 use super::paid::Purchase;
-use super::session::{FIRST_BYTES, FIRST_EVENTS, ReceiptTerms, Visit, tell};
+use super::remote::{AGAIN, RemoteChannel};
+use super::session::{FIRST_BYTES, FIRST_EVENTS, ReceiptTerms, Visit};
 use super::watch::{Ending, WatchedPipe, hung_up};
 use crate::channel::{Bought, Drawn, Meter as Count};
 use crate::evm::amount::{Amount, decimal_u64};
-use crate::evm::{Address, B256};
 use crate::gateway::config::Meter;
 use crate::method::session::NeedVoucher;
 use crate::protocol::sse::{Block, Splitter, event};
@@ -22,7 +21,7 @@ use std::time::Duration;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{AbortSignal, ReadableStream, ReadableStreamDefaultReader, Response, WritableStreamDefaultWriter};
-use worker::{Env, Result, console_warn};
+use worker::{Result, console_warn};
 
 /// Units reserved at once at the most.
 const MOST_EVENTS: u64 = 1024;
@@ -39,9 +38,6 @@ const LONG_POLL: Duration = Duration::from_secs(20);
 
 /// A sale under way is heard of at least this often, well within [`crate::channel::SILENCE`].
 const REPORT: Duration = Duration::from_secs(120);
-
-/// An object that does not answer is asked again after this.
-pub(super) const AGAIN: Duration = Duration::from_millis(500);
 
 /// How an answer is metered.
 pub(super) enum Metering {
@@ -93,9 +89,9 @@ impl Metering {
                     // Events of ours come in between.
                     prepared.headers().delete("content-length")?;
                 }
-                let Purchase { env, context, incoming, isolate, .. } = *visit.request;
+                let Purchase { context, incoming, isolate, .. } = *visit.request;
                 let flow = Flow {
-                    channel: Channel { env: env.clone(), escrow: visit.claim.escrow, id: visit.claim.channel_id },
+                    channel: visit.remote(),
                     sale: bought.booking,
                     price: visit.session.terms.price,
                     unit,
@@ -121,56 +117,45 @@ fn deliver_fixed(visit: &Visit<'_>, done: &mut Done, bought: Bought, units: u64,
     let pipe = WatchedPipe::new(response)?;
     let charged = Bought { units, ..bought };
     let prepared = visit.prepare(done, charged, response, pipe.as_ref().map(WatchedPipe::readable).as_deref())?;
-    let Purchase { env, context, incoming, .. } = *visit.request;
-    let (env, escrow, channel_id) = (env.clone(), visit.claim.escrow, visit.claim.channel_id);
+    let Purchase { context, incoming, .. } = *visit.request;
+    let channel = visit.remote();
     let end = move |delivered| ChannelMessage::End { sale: bought.booking, delivered, price };
     let Some(pipe) = pipe else {
-        context.wait_until(async move { tell(&env, escrow, channel_id, &end(units)).await });
+        context.wait_until(async move { channel.tell(&end(units)).await });
         return Ok(prepared);
     };
     let (flowing, over) = oneshot::channel::<()>();
     let still = ChannelMessage::Draw { sale: bought.booking, delivered: 0, reserved: bought.units, wanted: 0, price, wait: 0 };
-    context.wait_until(report(Channel { env: env.clone(), escrow, id: channel_id }, still, over));
+    context.wait_until(report(channel.clone(), still, over));
     pipe.start(context, incoming.request.signal(), move |ending| async move {
         drop(flowing);
         let delivered = if ending == Ending::OriginBroke { 0 } else { units };
-        tell(&env, escrow, channel_id, &end(delivered)).await;
+        channel.tell(&end(delivered)).await;
     });
     Ok(prepared)
 }
 
 /// Reports that a sale goes on, as long as its body takes: in silence it would count as delivered with all that is reserved.
-async fn report(channel: Channel, still: ChannelMessage, mut over: oneshot::Receiver<()>) {
+async fn report(channel: RemoteChannel, still: ChannelMessage, mut over: oneshot::Receiver<()>) {
     while within(REPORT, &mut over).await.is_none() {
         // Should this fail, the next one comes in time.
-        let _ = channel.ask(&still).await;
+        let _ = ask(&channel, &still).await;
     }
 }
 
-/// The object of the sale's channel.
-struct Channel {
-    env: Env,
-    escrow: Address,
-    id: B256,
-}
-
-impl Channel {
-    async fn ask(&self, message: &ChannelMessage) -> Option<Done> {
-        let loaded = load(&self.env);
-        let isolate = loaded.as_ref().as_ref().ok()?;
-        match isolate.ask_channel(&self.env, self.escrow, self.id, message).await {
-            Ok(ChannelReply::Done(done)) => Some(done),
-            outcome => {
-                console_warn!("channel {}: a metered sale was not answered: {:?}", self.id, outcome.err().map(|problem| problem.detail));
-                None
-            }
+async fn ask(channel: &RemoteChannel, message: &ChannelMessage) -> Option<Done> {
+    match channel.ask(message).await {
+        Ok(ChannelReply::Done(done)) => Some(done),
+        outcome => {
+            console_warn!("channel {}: a metered sale was not answered: {:?}", channel.id, outcome.err().map(|problem| problem.detail));
+            None
         }
     }
 }
 
 /// A metered body between origin and client.
 struct Flow {
-    channel: Channel,
+    channel: RemoteChannel,
     sale: u64,
     price: Amount,
     unit: Unit,
@@ -206,8 +191,8 @@ impl Flow {
             (Unit::Event | Unit::Byte, _) => self.count.delivered(),
         };
         let end = ChannelMessage::End { sale: self.sale, delivered, price: self.price };
-        let done = match self.channel.ask(&end).await {
-            None => self.channel.ask(&end).await,
+        let done = match ask(&self.channel, &end).await {
+            None => ask(&self.channel, &end).await,
             done => done,
         };
         if !matches!(ended, Err(Stop::ClientLeft)) {
@@ -339,7 +324,7 @@ impl Flow {
             price: self.price.times(missing),
             wait: u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
         };
-        self.channel.ask(&message).await
+        ask(&self.channel, &message).await
     }
 
     /// Reserves what is missing of `needed` units. When the balance does not pay for them the client is told, and

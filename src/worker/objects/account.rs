@@ -4,7 +4,7 @@
 
 use super::export::Object;
 use super::rounds::Rounds;
-use super::table::{Table, set_alarm};
+use super::table::{Table, or_later, set_alarm};
 use super::{AccountMessage, AccountReply, Errand, SettleMessage, SettleReply, unconfigured};
 use crate::evm::B256;
 use crate::evm::jsonrpc::{Answer, Block, Count, LoggedAt, NodeError, Receipt, Request as RpcRequest, decode, decode_u64, decode_u128};
@@ -29,9 +29,6 @@ const ALARM_SHIFT: Duration = Duration::from_secs(30);
 
 /// An object that died during its work is woken after this.
 const WATCHDOG: Duration = Duration::from_secs(3);
-
-/// Work that is hindered, by a wrong configuration for one, is taken up again after this.
-const HINDERED: Duration = Duration::from_secs(30);
 
 /// After a node has said that the account cannot pay for gas, nothing new is taken on for this long, or until
 /// it takes what is on its way.
@@ -92,12 +89,7 @@ impl Object for Account {
     }
 
     async fn wake(&self) -> Result<()> {
-        if let Err(error) = self.work_on().await {
-            // The platform drops an alarm that fails too often, and with it what is on its way.
-            console_error!("account: {error}");
-            set_alarm(&self.state, now().saturating_add(HINDERED)).await?;
-        }
-        Ok(())
+        or_later(&self.state, "account", self.work_on().await).await
     }
 }
 

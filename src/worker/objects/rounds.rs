@@ -147,8 +147,7 @@ impl Rounds {
         let mut answers = answers.into_iter();
         let mut news = Vec::new();
         for watched in part {
-            let answers = answers.by_ref().take(if heights.is_some() { 2 } else { 1 });
-            match Reading::read(block, answers.collect::<Vec<_>>()) {
+            match Reading::read(block, heights, &mut answers) {
                 Some(reading) if watched.is_news(&reading) => news.push((watched, reading)),
                 Some(_) => self.drop_if_over(state, watched)?,
                 None => console_error!("account: the escrow does not answer about channel {}", watched.channel_id()),

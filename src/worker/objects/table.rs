@@ -3,10 +3,15 @@
 use super::{binary, read};
 use crate::evm::B256;
 use crate::time::Timestamp;
+use crate::worker::clock::now;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::cell::Cell;
-use worker::{Date, DateInit, Result, ScheduledTime, SqlStorage, SqlStorageValue, State};
+use std::time::Duration;
+use worker::{Date, DateInit, Result, ScheduledTime, SqlStorage, SqlStorageValue, State, console_error};
+
+/// Work that is hindered, by a wrong configuration for one, is taken up again after this.
+const HINDERED: Duration = Duration::from_secs(30);
 
 /// The largest integer that a JavaScript number holds exactly.
 const MAX_SAFE_INTEGER: i64 = 9_007_199_254_740_991;
@@ -109,6 +114,13 @@ impl Table {
 pub(super) async fn set_alarm(state: &State, at: Timestamp) -> Result<()> {
     let date = js_sys::Date::from(Date::new(DateInit::Millis(at.millis())));
     state.storage().set_alarm(ScheduledTime::new(date)).await
+}
+
+/// Has work that failed taken up again. The platform drops an alarm that fails too often, and with it what was to be done.
+pub(super) async fn or_later(state: &State, who: &str, work: Result<()>) -> Result<()> {
+    let Err(error) = work else { return Ok(()) };
+    console_error!("{who}: {error}");
+    set_alarm(state, now().saturating_add(HINDERED)).await
 }
 
 fn stored<T: DeserializeOwned>(value: SqlStorageValue) -> Result<T> {

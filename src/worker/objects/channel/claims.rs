@@ -26,23 +26,20 @@ impl Channel {
 
     /// What a channel that was taken on refuses without asking anybody.
     fn check(&self, isolate: &Isolate, claim: &Claim) -> Result<Step<()>> {
-        self.read()?;
-        let ledger = self.ledger.borrow();
-        let Some(ledger) = ledger.as_ref() else { return Ok(Ok(())) };
         let Proof { presented, source, .. } = &claim.proof;
-        // Who cannot have signed for the channel gets nothing done for it.
-        if presented.is_some_and(|presented| presented.signer != ledger.signer()) {
-            return Ok(Err(Refusal::SignerMismatch.problem()));
-        }
-        if let Err(refusal) = ledger.check_source(*source) {
-            return Ok(Err(refusal.problem()));
-        }
-        let terms = || ledger.check_terms(isolate.gateway.recipient, isolate.gateway.token.address);
-        Ok(match (ledger.status(), claim.action) {
-            (Status::Closed { .. }, Action::Close) => Ok(()),
-            (Status::Closed { .. }, _) => Err(Refusal::Closed.problem()),
-            _ => terms().map_err(Refusal::problem),
-        })
+        let checked = self.look(|ledger| {
+            // Who cannot have signed for the channel gets nothing done for it.
+            if presented.is_some_and(|presented| presented.signer != ledger.signer()) {
+                return Err(Refusal::SignerMismatch);
+            }
+            ledger.check_source(*source)?;
+            match (ledger.status(), claim.action) {
+                (Status::Closed { .. }, Action::Close) => Ok(()),
+                (Status::Closed { .. }, _) => Err(Refusal::Closed),
+                _ => ledger.check_terms(isolate.gateway.recipient, isolate.gateway.token.address),
+            }
+        })?;
+        Ok(checked.unwrap_or(Ok(())).map_err(Refusal::problem))
     }
 
     async fn serve(&self, isolate: &Isolate, claim: &Claim) -> Result<Step<ChannelReply>> {
@@ -67,7 +64,7 @@ impl Channel {
             return Ok(Err(problem));
         }
         if let Some(Funding::TopUp(topping_up)) = &claim.proof.funding {
-            if let Some(Err(refusal)) = self.ledger()?.map(|ledger| ledger.check_usable()) {
+            if let Some(Err(refusal)) = self.look(Ledger::check_usable)? {
                 return Ok(Err(refusal.problem()));
             }
             match escrow::bring_in(isolate, &self.env, Purpose::TopUp(*topping_up), &topping_up.signed.authorization).await {
@@ -142,7 +139,7 @@ impl Channel {
     }
 
     fn topped_up(&self, isolate: &Isolate, claim: &Claim, transaction: Option<B256>) -> Result<Step<ChannelReply>> {
-        if let Some(Err(refusal)) = self.ledger()?.map(|ledger| ledger.check_usable()) {
+        if let Some(Err(refusal)) = self.look(Ledger::check_usable)? {
             return Ok(Err(refusal.problem()));
         }
         let outcome = Outcome { answer: Ok(Answer::Noted), effects: Vec::new() };
@@ -151,9 +148,8 @@ impl Channel {
 
     /// What a client needs to go on with the channel, if it can.
     fn snapshot(&self, isolate: &Isolate, price: Amount, reuse: Reuse) -> Result<Option<Snapshot>> {
-        let ledger = self.ledger()?;
         let policy = &isolate.gateway.session.policy;
-        let usable = ledger.filter(|ledger| ledger.status() == Status::Open);
-        Ok(usable.map(|ledger| Snapshot { channel_id: ledger.id(), balance: ledger.balance(price, reuse, policy) }))
+        let snapshot = |ledger: &Ledger| Snapshot { channel_id: ledger.id(), balance: ledger.balance(price, reuse, policy) };
+        Ok(self.look(|ledger| (ledger.status() == Status::Open).then(|| snapshot(ledger)))?.flatten())
     }
 }

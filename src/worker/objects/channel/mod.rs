@@ -4,7 +4,7 @@ mod claims;
 mod on_chain;
 
 use super::export::Object;
-use super::table::{Table, set_alarm};
+use super::table::{Table, or_later, set_alarm};
 use super::{ChannelMessage, ChannelReply, Done, Shown, unconfigured};
 use crate::channel::{Answer, Channel as Ledger, Drawn, Effect, Event, Outcome, Refusal, Reuse};
 use crate::evm::B256;
@@ -16,9 +16,6 @@ use futures_channel::oneshot;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::time::Duration;
 use worker::{Env, Result, State, console_error, console_warn};
-
-/// Work that is hindered, by a wrong configuration for one, is taken up again after this.
-const HINDERED: Duration = Duration::from_secs(30);
 
 /// A channel of another payee is looked at again after this: the configuration may be as it was again.
 const OUTDATED: Duration = Duration::from_secs(60 * 60);
@@ -54,12 +51,7 @@ impl Object for Channel {
     }
 
     async fn wake(&self) -> Result<()> {
-        if let Err(error) = self.work_on().await {
-            // The platform drops an alarm that fails too often, and with it the settlement.
-            console_error!("channel: {error}");
-            set_alarm(&self.state, now().saturating_add(HINDERED)).await?;
-        }
-        Ok(())
+        or_later(&self.state, "channel", self.work_on().await).await
     }
 }
 
@@ -67,7 +59,7 @@ impl Channel {
     async fn work_on(&self) -> Result<()> {
         let loaded = load(&self.env);
         let isolate = loaded.as_ref().as_ref().map_err(|_| unconfigured())?;
-        let Some(payee) = self.ledger()?.map(|ledger| ledger.payee()) else { return Ok(()) };
+        let Some(payee) = self.look(Ledger::payee)? else { return Ok(()) };
         if payee != isolate.gateway.recipient {
             console_error!("channel: it pays {payee}, for whom this gateway cannot settle any more");
             return set_alarm(&self.state, now().saturating_add(OUTDATED)).await;
@@ -116,29 +108,22 @@ impl Channel {
         Ok(self.table.get_or_init(|| table))
     }
 
-    /// Reads the ledger from storage at first. There is none while the channel was not taken on.
-    fn read(&self) -> Result<()> {
+    /// Looks at the ledger; `None` while the channel was not taken on.
+    fn look<T>(&self, of: impl FnOnce(&Ledger) -> T) -> Result<Option<T>> {
         if self.ledger.borrow().is_none() {
             let stored = self.table()?.open_values::<Ledger>()?.pop();
             self.ledger.replace(stored);
         }
-        Ok(())
-    }
-
-    /// A copy of the ledger; `None` while the channel was not taken on.
-    fn ledger(&self) -> Result<Option<Ledger>> {
-        self.read()?;
-        Ok(self.ledger.borrow().clone())
+        Ok(self.ledger.borrow().as_ref().map(of))
     }
 
     fn is_known(&self) -> Result<bool> {
-        self.read()?;
-        Ok(self.ledger.borrow().is_some())
+        Ok(self.look(|_| ())?.is_some())
     }
 
     /// One step of the ledger: decided and stored without an await in between.
     async fn step(&self, isolate: &Isolate, event: Event) -> Result<Outcome> {
-        let before = self.ledger()?.ok_or_else(|| worker::Error::RustError("the channel was not taken on".into()))?;
+        let before = self.look(Ledger::clone)?.ok_or_else(not_taken_on)?;
         let (ledger, outcome) = before.step(event, &isolate.gateway.session.policy, now());
         self.store(ledger)?;
         for effect in &outcome.effects {
@@ -196,9 +181,9 @@ impl Channel {
     }
 
     fn done(&self, isolate: &Isolate, outcome: &Outcome, price: Amount, reuse: Reuse, transaction: Option<B256>) -> Result<ChannelReply> {
-        let ledger = self.ledger.borrow();
-        let ledger = ledger.as_ref().ok_or_else(|| worker::Error::RustError("the channel was not taken on".into()))?;
-        let balance = ledger.balance(price, reuse, &isolate.gateway.session.policy);
+        let policy = &isolate.gateway.session.policy;
+        let seen = self.look(|ledger| (ledger.payer(), ledger.balance(price, reuse, policy)))?;
+        let (payer, balance) = seen.ok_or_else(not_taken_on)?;
         let (bought, drawn) = match outcome.answer {
             Ok(Answer::Bought(bought)) => (Some(bought), None),
             Ok(Answer::Drawn(drawn)) => (None, Some(drawn)),
@@ -206,19 +191,22 @@ impl Channel {
             Err(Refusal::NoSale) => (None, Some(Drawn::Over)),
             _ => (None, None),
         };
-        Ok(ChannelReply::Done(Done { payer: ledger.payer(), bought, drawn, balance, transaction }))
+        Ok(ChannelReply::Done(Done { payer, bought, drawn, balance, transaction }))
     }
 
     fn show(&self, isolate: &Isolate, price: Amount, reuse: Reuse) -> Result<ChannelReply> {
-        let Some(ledger) = self.ledger()? else { return Ok(ChannelReply::Unknown) };
-        let balance = ledger.balance(price, reuse, &isolate.gateway.session.policy);
-        Ok(ChannelReply::Shown(Shown {
+        let shown = self.look(|ledger| Shown {
             payer: ledger.payer(),
             signer: ledger.signer(),
             status: ledger.status(),
             delivered: ledger.delivered(),
             settled: ledger.settled(),
-            balance,
-        }))
+            balance: ledger.balance(price, reuse, &isolate.gateway.session.policy),
+        })?;
+        Ok(shown.map_or(ChannelReply::Unknown, ChannelReply::Shown))
     }
+}
+
+fn not_taken_on() -> worker::Error {
+    worker::Error::RustError("the channel was not taken on".into())
 }

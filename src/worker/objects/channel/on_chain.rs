@@ -1,7 +1,7 @@
 //! What a channel has to do with the chain: it looks at itself there, and has its money brought.
 
 use super::{Channel, Step};
-use crate::channel::{Answer, Event, Operation, Outcome, Refusal, Status};
+use crate::channel::{Answer, Channel as Ledger, Event, Operation, Outcome, Refusal, Status};
 use crate::protocol::problem::Problem;
 use crate::settlement::{Failure, Verdict};
 use crate::time::Timestamp;
@@ -31,13 +31,13 @@ impl Drop for Submitting<'_> {
 impl Channel {
     /// Asks the escrow about the channel, and takes note. Returns the latest block then.
     pub(super) async fn inspect(&self, isolate: &Isolate) -> Result<Step<u64>> {
-        let Some(ledger) = self.ledger()? else { return Ok(Err(Refusal::Closed.problem())) };
-        let reading = match escrow::look(isolate, ledger.escrow(), ledger.id()).await {
+        let Some((escrow, id)) = self.look(|ledger| (ledger.escrow(), ledger.id()))? else { return Ok(Err(Refusal::Closed.problem())) };
+        let reading = match escrow::look(isolate, escrow, id).await {
             Ok(reading) => reading,
             Err(problem) => return Ok(Err(problem)),
         };
         // What a round has told meanwhile says nothing any more about what is believed here: it must tell again.
-        if let Err(problem) = isolate.watch_channel(&self.env, ledger.escrow(), ledger.id()).await {
+        if let Err(problem) = isolate.watch_channel(&self.env, escrow, id).await {
             return Ok(Err(problem));
         }
         self.step(isolate, Event::Observed(reading)).await?;
@@ -56,7 +56,7 @@ impl Channel {
                 Err(refusal) => return Ok(Err(refusal.problem())),
                 Ok(_) => {}
             }
-            let operation = self.ledger()?.and_then(|ledger| ledger.operation());
+            let operation = self.look(Ledger::operation)?.flatten();
             let Some(operation) = operation.filter(|_| now() < deadline) else {
                 return Ok(Err(Problem::unavailable("the channel is not closed yet")));
             };
@@ -66,7 +66,7 @@ impl Channel {
             }
             // It may be closed now, by this call or another; a settlement may have been on its way; or it is to be tried
             // again later.
-            outcome = match self.ledger()?.map(|ledger| ledger.status()) {
+            outcome = match self.look(Ledger::status)? {
                 Some(Status::Closed { transaction: Some(transaction) }) => Outcome { answer: Ok(Answer::Closed(transaction)), ..outcome },
                 Some(Status::Closed { transaction: None }) => Outcome { answer: Err(Refusal::Closed), ..outcome },
                 _ => self.step(isolate, Event::Woken).await?,
