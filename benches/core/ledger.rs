@@ -117,7 +117,7 @@ fn large() -> Ledger {
     }
     for (booking, index) in bookings.into_iter().zip(0_u128..).step_by(2) {
         let voucher = Amount::from_base_units(BASE + index);
-        ledger.step(Event::Credit { booking, amount: Amount::from_base_units(SHARE), voucher });
+        ledger.step(Event::Credit { booking, amount: Amount::from_base_units(SHARE), voucher, begun: false });
     }
     for index in 0..32 {
         let order = Order { most: 1_000_000, kind: Kind::Metered, ..once(BASE / 1_000_000_000) };

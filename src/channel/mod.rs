@@ -143,6 +143,8 @@ pub enum Event {
         amount: Amount,
         /// The voucher that bought it, which may buy again.
         voucher: Amount,
+        /// Some of it had gone out to the client.
+        begun: bool,
     },
     /// A metered sale needs more units.
     Draw {
@@ -231,7 +233,7 @@ impl Channel {
         let answer = match event {
             Event::Voucher(presented, order) => self.present(&presented, order.as_ref(), policy, now),
             Event::Close(presented) => self.ask_to_close(&presented, now),
-            Event::Credit { booking, amount, voucher } => self.credit(booking, amount, voucher),
+            Event::Credit { booking, amount, voucher, begun: _ } => self.credit(booking, amount, voucher),
             Event::Draw { sale, delivered, reserved, wanted } => self.draw(sale, delivered, reserved, wanted, now),
             Event::End { sale, delivered } => self.end(sale, delivered, now),
             Event::Observed(reading) => self.observe(&reading, now),

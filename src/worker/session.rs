@@ -232,7 +232,7 @@ impl Visit<'_> {
         let readable = body.as_ref().map(Body::readable);
         let prepared = self.prepare(done, purchased.bought, response, readable.as_ref()).map_err(failed("paid response"))?;
         if let Some(pipe) = body.and_then(Body::pipe) {
-            let credit = self.credit(purchased);
+            let credit = self.credit(purchased, true);
             let Purchase { context, incoming, .. } = *self.request;
             let remote = self.remote();
             pipe.start(context, incoming.request.signal(), move |ending| async move {
@@ -274,19 +274,19 @@ impl Visit<'_> {
             .await
     }
 
-    /// How to give back what was bought and not delivered. A repetition was not charged.
-    fn credit(&self, purchased: Purchased) -> Option<ChannelMessage> {
+    /// How to give back what was bought and not delivered, or not whole when it had `begun`. A repetition was not charged.
+    fn credit(&self, purchased: Purchased, begun: bool) -> Option<ChannelMessage> {
         let Purchased { bought, cost, voucher } = purchased;
         match self.request.route.meter {
             _ if bought.replayed => None,
-            Meter::Request => Some(ChannelMessage::Credit { booking: bought.booking, amount: cost, voucher }),
+            Meter::Request => Some(ChannelMessage::Credit { booking: bought.booking, amount: cost, voucher, begun }),
             _ => Some(ChannelMessage::End { sale: bought.booking, delivered: 0, price: self.session.terms.price }),
         }
     }
 
     /// Gives back what was bought, even if the client leaves meanwhile.
     async fn give_back(&self, purchased: Purchased) {
-        let Some(credit) = self.credit(purchased) else { return };
+        let Some(credit) = self.credit(purchased, false) else { return };
         let remote = self.remote();
         let (told, is_told) = oneshot::channel();
         self.request.context.wait_until(async move {

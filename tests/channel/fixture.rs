@@ -128,7 +128,7 @@ pub(crate) const fn seen(on_chain: OnChain) -> Reading {
 pub(crate) const BLOCK: u64 = 100;
 
 /// Changes nothing.
-pub(crate) const NOTHING: Event = Event::Credit { booking: u64::MAX, amount: Amount::ZERO, voucher: Amount::ZERO };
+pub(crate) const NOTHING: Event = Event::Credit { booking: u64::MAX, amount: Amount::ZERO, voucher: Amount::ZERO, begun: false };
 
 /// A ledger in its shell.
 #[derive(Clone)]
@@ -310,5 +310,5 @@ impl Ledger {
 }
 
 pub(crate) fn credit(booking: u64, units: u128, voucher: u128) -> Event {
-    Event::Credit { booking, amount: amount(units), voucher: amount(voucher) }
+    Event::Credit { booking, amount: amount(units), voucher: amount(voucher), begun: false }
 }

@@ -147,7 +147,7 @@ impl World {
             Happening::Credit { booking, of } => {
                 let (bought, order, voucher) = self.some_bought(false, booking)?;
                 let cost = order.price.times(bought.units.saturating_add_signed(of));
-                Some(Event::Credit { booking: bought.booking, amount: cost, voucher: amount(*voucher) })
+                Some(Event::Credit { booking: bought.booking, amount: cost, voucher: amount(*voucher), begun: false })
             }
             Happening::Draw { sale, delivered, wanted, unheard } => {
                 let sale = self.some_bought(true, sale)?.0.booking;
@@ -301,7 +301,7 @@ proptest! {
             let before = world.ledger.counters().1;
             let answer = world.step(&event).map_err(TestCaseError::fail)?;
             prop_assert_eq!(Some(answer), expected, "{:?}", event);
-            if let Event::Credit { booking, amount, voucher } = event {
+            if let Event::Credit { booking, amount, voucher, .. } = event {
                 let given = world.ledger.counters().1 < before;
                 match oracle.must_credit(booking, amount, &policy, now) {
                     Some(must) if must && amount.base_units() > 0 => prop_assert!(given, "{:?}", event),

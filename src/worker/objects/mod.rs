@@ -65,8 +65,8 @@ pub(super) enum PayerReply {
 pub(super) enum ChannelMessage {
     /// A client's credential, whose signatures were recovered.
     Claim(Box<Claim>),
-    /// What was bought was not delivered.
-    Credit { booking: u64, amount: Amount, voucher: Amount },
+    /// What was bought was not delivered; with `begun`, some of it had gone out to the client.
+    Credit { booking: u64, amount: Amount, voucher: Amount, begun: bool },
     /// A metered sale needs more units, and waits for them up to `wait` milliseconds.
     Draw { sale: u64, delivered: u64, reserved: u64, wanted: u64, price: Amount, wait: u64 },
     /// A metered sale is over.

@@ -88,7 +88,9 @@ impl Channel {
         match message {
             ChannelMessage::Claim(claim) => self.claim(isolate, &claim).await,
             ChannelMessage::Show { price, reuse } => self.show(isolate, price, reuse),
-            ChannelMessage::Credit { booking, amount, voucher } => self.note(isolate, Event::Credit { booking, amount, voucher }).await,
+            ChannelMessage::Credit { booking, amount, voucher, begun } => {
+                self.note(isolate, Event::Credit { booking, amount, voucher, begun }).await
+            }
             ChannelMessage::Observed(reading) => self.note(isolate, Event::Observed(reading)).await,
             ChannelMessage::Draw { sale, delivered, reserved, wanted, price, wait } => {
                 self.draw(isolate, Event::Draw { sale, delivered, reserved, wanted }, price, wait).await
