@@ -5,6 +5,7 @@ import { readdirSync } from "node:fs";
 import { stripVTControlCharacters } from "node:util";
 import { build } from "./build.mjs";
 import { at, toolBin } from "./lib/project.mjs";
+import { setUpPython } from "./lib/python.mjs";
 import { command, runMain, Stop, say, underModernNode } from "./lib/run.mjs";
 import { setup } from "./setup.mjs";
 
@@ -33,7 +34,10 @@ const LAYERS = {
   },
   e2e: {
     title: "the built worker, end to end",
-    prepare: build,
+    prepare: async () => {
+      await setUpPython();
+      await build();
+    },
     programs: () => [nodeTests("tests/e2e")],
   },
 };

@@ -9,7 +9,7 @@ use mpp_edge::evm::erc3009::{Authorization, SignedAuthorization};
 use mpp_edge::evm::key::PrivateKey;
 use mpp_edge::gateway::offer::{Asked, Circumstances, Offer};
 use mpp_edge::method::Method;
-use mpp_edge::method::charge::{Charge, Terms, Unverified, challenge_hash};
+use mpp_edge::method::charge::{Charge, Terms, Unverified, challenge_hashes};
 use mpp_edge::protocol::challenge::BindingKeys;
 use mpp_edge::protocol::credential::Credential;
 use mpp_edge::protocol::encoding::to_base64url;
@@ -56,7 +56,7 @@ fn challenge(method: Method) -> Value {
 fn nonce(method: Method, challenge: &Value) -> B256 {
     match method {
         Method::Abstract => B256::repeat_byte(9),
-        Method::Evm => challenge_hash(challenge["id"].as_str().unwrap(), "api.example.com"),
+        Method::Evm => challenge_hashes(challenge["id"].as_str().unwrap(), "api.example.com")[0],
     }
 }
 
@@ -175,14 +175,26 @@ fn what_proves_something_else_fails() {
 /// Signed by the payer, and yet not for this challenge: `evm` binds the nonce, `abstract` leaves it to the client.
 #[test]
 fn the_nonce_of_evm_belongs_to_the_challenge() {
-    for (method, taken) in [(Method::Abstract, true), (Method::Evm, false)] {
-        let mut credential = honest(method);
-        let authorization = Authorization { nonce: B256::repeat_byte(8), ..judge(method, &credential).unwrap().authorization };
-        let signature = PrivateKey::parse(PAYER_KEY).unwrap().sign(authorization.digest(&domain()));
-        credential["payload"]["nonce"] = json!(authorization.nonce);
-        credential["payload"]["signature"] = json!(hex::encode_prefixed(signature.to_bytes()));
-        assert_eq!(judge(method, &credential).map_err(|problem| problem.kind).is_ok(), taken, "{method}");
+    for (method, taken) in [(Method::Abstract, Ok(())), (Method::Evm, Err(ProblemKind::VerificationFailed))] {
+        assert_eq!(with_nonce(method, |_| B256::repeat_byte(8)), taken, "{method}");
     }
+    for form in 0..2 {
+        let of = |id: &str, realm| challenge_hashes(id, realm)[form];
+        assert_eq!(with_nonce(Method::Evm, |id| of(id, "api.example.com")), Ok(()), "{form}");
+        assert_eq!(with_nonce(Method::Evm, |id| of(id, "elsewhere")), Err(ProblemKind::VerificationFailed), "{form}");
+        assert_eq!(with_nonce(Method::Evm, |_| of("another", "api.example.com")), Err(ProblemKind::VerificationFailed), "{form}");
+    }
+}
+
+/// What becomes of a credential that the payer has signed with the nonce that `of` makes of the challenge's id.
+fn with_nonce(method: Method, of: impl Fn(&str) -> B256) -> Result<(), ProblemKind> {
+    let mut credential = honest(method);
+    let nonce = of(credential["challenge"]["id"].as_str().unwrap());
+    let authorization = Authorization { nonce, ..judge(method, &credential).unwrap().authorization };
+    let signature = PrivateKey::parse(PAYER_KEY).unwrap().sign(authorization.digest(&domain()));
+    credential["payload"]["nonce"] = json!(authorization.nonce);
+    credential["payload"]["signature"] = json!(hex::encode_prefixed(signature.to_bytes()));
+    judge(method, &credential).map(drop).map_err(|problem| problem.kind)
 }
 
 #[test]

@@ -10,7 +10,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use mpp_edge::evm::amount::Amount;
 use mpp_edge::evm::eip712::Domain;
 use mpp_edge::method::Method;
-use mpp_edge::method::charge::{Terms as ChargeTerms, Unverified, challenge_hash};
+use mpp_edge::method::charge::{Terms as ChargeTerms, Unverified, challenge_hashes};
 use mpp_edge::protocol::challenge::{BindingKeys, Challenge, Terms};
 use mpp_edge::protocol::credential::{Credential, split_authorization};
 use mpp_edge::protocol::digest::BodyDigest;
@@ -131,7 +131,27 @@ fn absent_terms_are_empty_segments() {
 #[test]
 fn the_nonce_of_an_evm_charge_is_mppx_s() {
     let golden = golden();
-    assert_eq!(challenge_hash(text(&golden, "/v1/id"), "api.example.com").to_string(), text(&golden, "/v1/challengeHash"));
+    assert_eq!(challenge_hashes(text(&golden, "/v1/id"), "api.example.com")[1].to_string(), text(&golden, "/v1/challengeHash"));
+}
+
+/// Made with viem's keccak256 and Node's JSON.stringify, the second also with pympp's `challenge_hash`.
+#[test]
+fn newer_clients_hash_id_and_realm_as_a_json_list() {
+    let hashes = |id, realm| challenge_hashes(id, realm).map(|hash| hash.to_string());
+    assert_eq!(
+        hashes("kM9xPqWvT2nJrHsY4aDfEbkM9xPqWvT2nJrHsY4aDfE", "api.example.com"),
+        [
+            "0x83ccd56fd3328f557459c1ca3c1e1b6cd7e4fb021c7a18f113caaf7017c10ede",
+            "0xcf6726554eb66615b2e20b6ee06c4e03782546e82b0b2c7604b276066a8baf11"
+        ]
+    );
+    assert_eq!(
+        hashes("a\"b\\c", "Pay \"us\" \\ \u{8}\u{c}\n\r\t\0\u{1f}\u{7f}\u{2028} é €\u{1f600}/"),
+        [
+            "0x9b56ac7548cbf3b5bdbe4f1ef7f5f55d474bff152172008b92ad0514d9aeb2ab",
+            "0xa54ae0abc24e03b6f2ae86bec1f1bd94b5276d6054b95f10042a268abf090336"
+        ]
+    );
 }
 
 #[test]

@@ -9,7 +9,7 @@ use mpp_edge::evm::escrow::SignedVoucher;
 use mpp_edge::evm::key::PrivateKey;
 use mpp_edge::gateway::offer::{Asked, Circumstances, Offer};
 use mpp_edge::method::Method;
-use mpp_edge::method::charge::challenge_hash;
+use mpp_edge::method::charge::challenge_hashes;
 use mpp_edge::method::{charge, session};
 use mpp_edge::protocol::challenge::BindingKeys;
 use mpp_edge::protocol::encoding::to_base64url;
@@ -99,7 +99,7 @@ pub(crate) fn signed(digest: B256) -> [u8; 65] {
 pub(crate) fn charge_header() -> String {
     let [offer, _] = offers();
     let challenge = echoed(&offer);
-    let nonce = challenge_hash(challenge.get("id").and_then(Value::as_str).unwrap(), ASKED.realm);
+    let [nonce, _] = challenge_hashes(challenge.get("id").and_then(Value::as_str).unwrap(), ASKED.realm);
     let authorization = authorization(nonce);
     let payload = json!({
         "type": "authorization", "from": PAYER.to_checksum(None), "to": RECIPIENT.to_checksum(None), "value": authorization.value,

@@ -139,8 +139,8 @@ impl Unverified {
         check_payee(&payload, method, terms)?;
         let nonce = parse::hash(&payload.nonce).map_err(|error| malformed("payload.nonce", error))?;
         let challenge = &credential.challenge;
-        if method == Method::Evm && nonce != challenge_hash(&challenge.id, &challenge.realm) {
-            return Err(failed("payload.nonce: must be keccak256 of the challenge's id and realm"));
+        if method == Method::Evm && !challenge_hashes(&challenge.id, &challenge.realm).contains(&nonce) {
+            return Err(failed("payload.nonce: must be keccak256 of the challenge's id and realm: as a JSON list, or one after the other"));
         }
         let authorization = Authorization {
             from,
@@ -203,9 +203,15 @@ impl Charge {
     }
 }
 
-/// The nonce that the method `evm` binds to a challenge: `keccak256(utf8(id ‖ realm))`.
-pub fn challenge_hash(id: &str, realm: &str) -> B256 {
-    keccak256(format!("{id}{realm}"))
+/// The nonces by which the method `evm` binds an authorization to a challenge: `keccak256(utf8(JSON.stringify([id, realm])))`, as
+/// mppx signs it since 0.13 and pympp since 0.15.1, and `keccak256(utf8(id ‖ realm))`, as the drafts and older clients do.
+///
+/// Each belongs to one challenge alone: an id is base64url of a fixed length, and no JSON list begins like one. Who signs both pays
+/// twice, and is served twice.
+pub fn challenge_hashes(id: &str, realm: &str) -> [B256; 2] {
+    // Strings always serialise; serde_json escapes what JSON.stringify does, in the same way.
+    let list = serde_json::to_string(&(id, realm)).unwrap_or_default();
+    [keccak256(list), keccak256(format!("{id}{realm}"))]
 }
 
 fn parse_payload(payload: &RawValue) -> Result<Payload<'_>, Problem> {

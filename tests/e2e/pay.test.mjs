@@ -1,8 +1,8 @@
 // The main job: a client pays, the origin answers, the money is ours.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { getAddress } from "viem";
-import { abstractClient, mppxClient } from "./harness/clients.mjs";
+import { getAddress, keccak256, toBytes } from "viem";
+import { abstractClient, mppxClient, pymppFetch } from "./harness/clients.mjs";
 import { expectPaid, expectProblem } from "./harness/expect.mjs";
 import { startStack } from "./harness/stack.mjs";
 
@@ -69,6 +69,28 @@ test("a client in the shape of Abstract's plugin pays with a nonce of its own", 
   assert.equal(told().payer, bob.address);
   assert.equal(told().method, "abstract");
   assert.equal(told().reference, answer.receipt.reference);
+});
+
+test("B11: pympp's own client pays, with the nonce that newer clients sign", async () => {
+  const mark = await stack.mark();
+  const url = `${stack.gateway.urls[0]}/v1/uploads`;
+  const { status, headers, text, paid } = await pymppFetch(carol, stack.token, url, { method: "POST", body: "from Python" });
+  assert.equal(status, 200, text);
+  assert.equal(text, "content of POST /v1/uploads");
+  assert.equal(origin.requests.at(-1).body.toString(), "from Python");
+  assert.equal(paid.length, 1, "one payment was enough");
+  const { challenge, payload } = sent(paid[0]);
+  assert.equal(payload.nonce, keccak256(toBytes(JSON.stringify([challenge.id, challenge.realm]))));
+  const receipt = JSON.parse(Buffer.from(headers["payment-receipt"], "base64url").toString());
+  assert.equal(receipt.method, "evm");
+  await mark.moved({ origin: 1, transactions: 1, transfers: 1, amount: 20_000n });
+  assert.deepEqual(told(), {
+    payer: carol.address,
+    method: "evm",
+    intent: "charge",
+    amount: "20000",
+    reference: receipt.reference,
+  });
 });
 
 for (const scheme of ["evm", "abstract"]) {

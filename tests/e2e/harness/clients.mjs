@@ -1,6 +1,13 @@
-// Clients as they are out there: mppx as published, and one that behaves like Abstract's plugin.
+// Clients as they are out there: mppx and pympp as published, and one that behaves like Abstract's plugin.
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { existsSync } from "node:fs";
+import { text } from "node:stream/consumers";
+import { fileURLToPath } from "node:url";
 import { evm, Mppx } from "mppx/client";
 import { CHAIN_ID } from "../../../scripts/chain.mjs";
+import { PYTHON } from "../../../scripts/lib/python.mjs";
+import { endWithUs } from "./processes.mjs";
 import { abstractCredential, encodeCredential, parseChallenges } from "./protocol.mjs";
 
 /**
@@ -48,4 +55,20 @@ export function abstractClient(account, token) {
       return fetch(url, { ...init, headers });
     },
   };
+}
+
+/**
+ * pympp's own client, in a Python process. `paid` lists the credentials that were paid with.
+ * @returns {Promise<{status: number, headers: Record<string, string>, text: string, paid: string[]}>}
+ */
+export async function pymppFetch(account, token, url, { method = "GET", body } = {}) {
+  assert.ok(existsSync(PYTHON), "pympp is not here yet: `npm test -- e2e` installs it");
+  const child = spawn(PYTHON, [fileURLToPath(new URL("python/pay.py", import.meta.url))], { stdio: ["pipe", "pipe", "pipe"] });
+  const forget = endWithUs(() => child.kill("SIGKILL"));
+  const ended = new Promise((resolve) => child.once("exit", resolve));
+  child.stdin.end(JSON.stringify({ key: account.privateKey, token, chainId: CHAIN_ID, url, method, body }));
+  const [output, errors, code] = await Promise.all([text(child.stdout), text(child.stderr), ended]);
+  forget();
+  assert.equal(code, 0, errors);
+  return JSON.parse(output);
 }
