@@ -96,6 +96,14 @@ impl Channel {
     /// [`Unfit`].
     pub fn adopt(id: B256, reading: &Reading, facts: &EscrowFacts, expected: &Expected, now: Timestamp) -> Result<Self, Unfit> {
         facts.check(expected.separator)?;
+        Self::take_on(id, reading, expected, now)
+    }
+
+    /// As [`Channel::adopt`], where the escrow is relied on.
+    ///
+    /// # Errors
+    /// [`Unfit`].
+    pub fn take_on(id: B256, reading: &Reading, expected: &Expected, now: Timestamp) -> Result<Self, Unfit> {
         let on_chain = &reading.on_chain;
         // A finalized channel may read as zero in everything else.
         if on_chain.finalized {

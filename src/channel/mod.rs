@@ -16,6 +16,7 @@
 mod bookings;
 mod chain;
 mod evidence;
+mod foresight;
 mod held;
 mod idempotency;
 mod meter;

@@ -5,17 +5,17 @@ use super::config::Isolate;
 use super::objects::{Claim, Errand, SettleMessage, SettleReply};
 use super::respond::misconfigured;
 use super::rpc::Unreachable;
-use crate::channel::{Expected, Refusal, Unfit, check_transaction};
+use crate::channel::{Expected, Unfit, check_transaction};
 use crate::evm::amount::Amount;
 use crate::evm::erc3009::{Authorization, balance_call};
-use crate::evm::escrow::{EscrowFacts, OnChain, Opening, facts_calls, opened, takes_authorizations, topped_up};
+use crate::evm::escrow::{EscrowFacts, OnChain, facts_calls, opened, takes_authorizations, topped_up};
 use crate::evm::jsonrpc::{Answer, NodeError, Receipt, Request, decode, decode_u64};
 use crate::evm::reading::{Heights, Reading, channel_questions, read_channel, read_head};
 use crate::evm::transaction::Call;
 use crate::evm::{Address, B256, U256};
 use crate::gateway::escrow_misfit;
 use crate::method::Method;
-use crate::method::session::{Action, domain};
+use crate::method::session::domain;
 use crate::protocol::problem::{Problem, ProblemKind};
 use crate::settlement::{Failure, Purpose, Verdict};
 use alloy_primitives::Bytes;
@@ -93,27 +93,11 @@ impl Claim {
             price: self.price,
         }
     }
-
-    /// Whether the channel to be opened for the client could be used by it: nobody pays gas for another.
-    pub(super) fn check_opening(&self, opening: &Opening) -> Result<(), Problem> {
-        let presented = self.proof.presented.as_ref();
-        if presented.is_some_and(|presented| presented.signer != opening.signer()) {
-            return Err(Refusal::SignerMismatch.problem());
-        }
-        if presented.is_some_and(|presented| presented.voucher.cumulative > opening.signed.authorization.value) {
-            return Err(Refusal::ExceedsDeposit.problem());
-        }
-        Ok(())
-    }
 }
 
-/// Reads the channel of a claim, and checks the transaction that is said to have opened it.
-pub(super) async fn find(isolate: &Isolate, claim: &Claim) -> Result<Found, Problem> {
+/// Reads the channel of a claim, and checks the transaction that is said to have opened it, if there is one.
+pub(super) async fn find(isolate: &Isolate, claim: &Claim, opening: Option<B256>) -> Result<Found, Problem> {
     let confirmations = isolate.gateway.confirmations;
-    let opening = match claim.action {
-        Action::Open { transaction } => transaction,
-        _ => None,
-    };
     let mut heights = None;
     if opening.is_some() || confirmations > 1 {
         let (head, receipt) = head_and_receipt(isolate, opening).await?;
@@ -195,14 +179,8 @@ async fn head_and_receipt(isolate: &Isolate, transaction: Option<B256>) -> Resul
     Ok((head, receipt))
 }
 
-/// Brings the payer's money into a channel, unless that was done before, and waits for it. `None`: somebody else has done
-/// it, or spoilt it; the chain shows which.
-pub(super) async fn bring_in(
-    isolate: &Isolate,
-    env: &Env,
-    purpose: Purpose,
-    authorization: &Authorization,
-) -> Result<Option<B256>, Problem> {
+/// Whether the gateway brings money in at all, and as little as this.
+pub(super) async fn check_sponsored(isolate: &Isolate, authorization: &Authorization) -> Result<(), Problem> {
     if !isolate.sponsors().await {
         return Err(Problem::new(ProblemKind::MethodUnsupported, "payload.type: this gateway does not submit openings and additions"));
     }
@@ -212,6 +190,17 @@ pub(super) async fn bring_in(
             "payload.authorization.value: is less than the deposit that this gateway submits",
         ));
     }
+    Ok(())
+}
+
+/// Brings the payer's money into a channel, unless that was done before, and waits for it. `None`: somebody else has done
+/// it, or spoilt it; the chain shows which.
+pub(super) async fn bring_in(
+    isolate: &Isolate,
+    env: &Env,
+    purpose: Purpose,
+    authorization: &Authorization,
+) -> Result<Option<B256>, Problem> {
     match bring_about(isolate, env, purpose).await? {
         Brought::Ended(Verdict::Settled { transaction }) => Ok(Some(transaction)),
         Brought::Ended(Verdict::Failed(Failure::UsedElsewhere)) => Ok(None),

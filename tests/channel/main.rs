@@ -5,6 +5,7 @@
 
 mod credits;
 mod fixture;
+mod foresight;
 mod invariants;
 mod model;
 mod oracle;

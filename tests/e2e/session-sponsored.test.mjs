@@ -2,14 +2,30 @@
 // will fail, and on nothing twice.
 import assert from "node:assert/strict";
 import { afterEach, test } from "node:test";
+import { CHAIN_ID } from "../../scripts/chain.mjs";
 import { Channel, randomBytes32 } from "./harness/channels.mjs";
 import { expectProblem, expectTryAgain } from "./harness/expect.mjs";
+import { did } from "./harness/protocol.mjs";
 import { faulty } from "./harness/rpc-proxy.mjs";
-import { expectLedger, expectReceipt, openSession, PRICE, payloads, Session, startSessions } from "./harness/session.mjs";
+import {
+  expectLedger,
+  expectReceipt,
+  openChannel,
+  openSession,
+  PRICE,
+  payloads,
+  SESSION_ROUTES,
+  Session,
+  startSessions,
+} from "./harness/session.mjs";
 import { evmSessionClient, receiptOf } from "./harness/session-clients.mjs";
 
 const LEAST = 5n * PRICE;
-const stack = await startSessions({ session: { feePayer: true, minDeposit: "0.005" } });
+const DEAR = "/s/dearer-than-the-least-deposit";
+const stack = await startSessions({
+  session: { feePayer: true, minDeposit: "0.005" },
+  routes: [...SESSION_ROUTES, { path: DEAR, price: "0.006", intents: ["session"] }],
+});
 const { chain, gateway, rpc, settlement } = stack;
 const PATH = "/s/item/1";
 const GAS_ONLY = { transactions: 1 };
@@ -220,6 +236,58 @@ test("a voucher that is wrong costs no gas: it is looked at before the channel i
   const tooMuch = await session.send(payloads.openFor(channel, LEAST + 1n));
   expectProblem(tooMuch, 402, "session/amount-exceeds-deposit");
   await mark.nothing();
+});
+
+test("A28: an opening that could buy nothing on its route, or does not buy what comes with it, costs no gas", async () => {
+  const mark = await stack.mark();
+  for (const manage of [true, false]) {
+    const small = planned();
+    const options = manage ? { method: "POST", body: "" } : {};
+    const answer = await small.send(payloads.openFor(small.channel, LEAST), { path: DEAR, ...options });
+    expectProblem(answer, 402, "session/insufficient-balance");
+    assert.equal((await small.channel.state()).deposit, 0n);
+  }
+  for (const cumulative of [0n, PRICE - 1n]) {
+    const poor = planned();
+    expectProblem(await poor.send(payloads.openFor(poor.channel, cumulative)), 402, "session/insufficient-balance");
+    const voucher = payloads.voucher(poor.channel, cumulative, { deposit: await payloads.opening(poor.channel) });
+    expectProblem(await poor.send(voucher, { via: 1 }), 402, "session/insufficient-balance");
+    assert.equal((await poor.channel.state()).deposit, 0n);
+  }
+  await mark.nothing();
+});
+
+test("A28: an addition costs no gas when the voucher that brings it is refused all the same", async () => {
+  const session = await openSession(stack, "evm", { deposit: 2n * PRICE });
+  const { channel } = session;
+  expectReceipt(await session.pay(), session);
+  const mark = await stack.mark();
+  for (const [cumulative, path, type] of [
+    [PRICE, session.path, "session/insufficient-balance"],
+    [6n * PRICE, DEAR, "session/insufficient-balance"],
+    [8n * PRICE, DEAR, "session/amount-exceeds-deposit"],
+  ]) {
+    const payload = await payloads.voucher(channel, cumulative, { deposit: await payloads.toppingUp(channel, LEAST) });
+    expectProblem(await session.send(payload, { path }), 402, type);
+  }
+  const payload = await payloads.voucher(channel, 2n * PRICE, { deposit: await payloads.toppingUp(channel, LEAST) });
+  expectProblem(await session.send(payload, { source: did(CHAIN_ID, stack.stranger.address) }), 402, "verification-failed");
+  await mark.nothing();
+  assert.equal((await channel.state()).deposit, 2n * PRICE);
+});
+
+test("A28: a channel that is too small to be taken on can be made large enough, and not nearly so", async () => {
+  const session = new Session(stack, await openChannel(stack, "evm", { deposit: PRICE / 2n }));
+  const { channel } = session;
+  const mark = await stack.mark();
+  expectProblem(await session.manage(payloads.voucher(channel, 0n)), 402, "session/insufficient-balance");
+  const small = payloads.topUpFor(channel, LEAST);
+  expectProblem(await session.manage(small, { path: DEAR }), 402, "session/insufficient-balance");
+  await mark.nothing();
+  expectReceipt(await session.managed(payloads.topUpFor(channel, LEAST)), session, { status: 204, accepted: 0, spent: 0 });
+  expectReceipt(await session.pay(), session, { accepted: PRICE, spent: PRICE });
+  await expectLedger(stack, channel, { deposit: LEAST + PRICE / 2n });
+  await mark.moved({ ...GAS_ONLY, origin: 1 });
 });
 
 test("a topUp whose nonce is not derived from it costs no gas", async () => {

@@ -5,7 +5,7 @@ use crate::channel::Presented;
 use crate::evm::amount::{Amount, decimal_u64};
 use crate::evm::eip712::Domain;
 use crate::evm::erc3009::{Authorization, SignedAuthorization};
-use crate::evm::escrow::{Opening, SignedVoucher, ToppingUp, channel_id};
+use crate::evm::escrow::{OnChain, Opening, SignedVoucher, ToppingUp, channel_id};
 use crate::evm::signature::Signature;
 use crate::evm::{Address, B256, parse};
 use crate::json::describe;
@@ -202,6 +202,19 @@ impl Funding {
         match self {
             Self::Open(opening) => &opening.signed,
             Self::TopUp(topping_up) => &topping_up.signed,
+        }
+    }
+
+    /// What the escrow will show of a channel of which it shows this now. (It also drops a request to close when money is added;
+    /// but nobody is helped to add to a channel that its payer wants closed.)
+    pub fn foreseen(&self, shown: OnChain) -> OnChain {
+        match self {
+            Self::Open(opening) if !shown.exists() => opening.on_chain(),
+            Self::TopUp(topping_up) if shown.exists() => {
+                OnChain { deposit: shown.deposit.saturating_add(topping_up.signed.authorization.value), ..shown }
+            }
+            // It is open already; or there is nothing to add to.
+            Self::Open(_) | Self::TopUp(_) => shown,
         }
     }
 }

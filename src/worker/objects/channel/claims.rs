@@ -1,12 +1,11 @@
 //! What clients want of a channel: it is taken on when it is not known yet, money is brought in, and then the ledger decides.
 
 use super::{Channel, Step};
-use crate::channel::{Answer, Channel as Ledger, Event, Outcome, Refusal, Reuse, Status};
+use crate::channel::{Answer, Channel as Ledger, Event, Outcome, Refusal, Reuse, Status, Unfit};
 use crate::evm::B256;
 use crate::evm::amount::Amount;
 use crate::method::session::{Action, Funding, Proof, Snapshot};
 use crate::protocol::problem::Problem;
-use crate::settlement::Purpose;
 use crate::worker::clock::now;
 use crate::worker::config::Isolate;
 use crate::worker::escrow;
@@ -46,31 +45,19 @@ impl Channel {
         if let Err(problem) = self.check(isolate, claim)? {
             return Ok(Err(problem));
         }
-        let mut transaction = None;
-        if let Some(Funding::Open(opening)) = &claim.proof.funding
-            && !self.is_known()?
-        {
-            if let Err(problem) = claim.check_opening(opening) {
-                return Ok(Err(problem));
-            }
-            match escrow::bring_in(isolate, &self.env, Purpose::Open(*opening), &opening.signed.authorization).await {
-                Ok(opened) => transaction = opened,
+        let mut transaction = match &claim.proof.funding {
+            Some(funding) => match self.fund(isolate, claim, funding).await? {
+                Ok(transaction) => transaction,
                 Err(problem) => return Ok(Err(problem)),
-            }
-        }
+            },
+            None => None,
+        };
         if !self.is_known()?
-            && let Err(problem) = self.adopt(isolate, claim).await?
+            && let Err(problem) = self.adopt(isolate, claim, transaction).await?
         {
             return Ok(Err(problem));
         }
         if let Some(Funding::TopUp(topping_up)) = &claim.proof.funding {
-            if let Some(Err(refusal)) = self.look(Ledger::check_usable)? {
-                return Ok(Err(refusal.problem()));
-            }
-            match escrow::bring_in(isolate, &self.env, Purpose::TopUp(*topping_up), &topping_up.signed.authorization).await {
-                Ok(added) => transaction = added,
-                Err(problem) => return Ok(Err(problem)),
-            }
             let seen = match transaction {
                 Some(added) => self.see_top_up(isolate, claim, added, topping_up.signed.authorization.value).await?,
                 None => self.inspect(isolate).await?.map(drop),
@@ -97,14 +84,20 @@ impl Channel {
         self.done(isolate, &outcome, claim.price, claim.reuse, transaction).map(Ok)
     }
 
-    /// Takes the channel on, as the escrow shows it.
-    async fn adopt(&self, isolate: &Isolate, claim: &Claim) -> Result<Step<()>> {
-        let found = match escrow::find(isolate, claim).await {
+    /// Takes the channel on, as the escrow shows it; after this transaction, if money was brought in.
+    async fn adopt(&self, isolate: &Isolate, claim: &Claim, brought: Option<B256>) -> Result<Step<()>> {
+        let opening = match (claim.action, &claim.proof.funding) {
+            (Action::Open { transaction: Some(transaction) }, _) => Some(transaction),
+            (_, Some(Funding::Open(_))) => brought,
+            _ => None,
+        };
+        let found = match escrow::find(isolate, claim, opening).await {
             Ok(found) => found,
             Err(problem) => return Ok(Err(problem)),
         };
         let ledger = match Ledger::adopt(claim.channel_id, &found.reading, &found.facts, &claim.expected(isolate), now()) {
             Ok(ledger) => ledger,
+            Err(Unfit::TooSmall) if brought.is_some() => return Ok(Err(behind())),
             Err(unfit) => return Ok(Err(escrow::unfit(unfit, &found, claim))),
         };
         // Who cannot have signed for it does not bring it here either.
@@ -133,7 +126,7 @@ impl Channel {
             Err(problem) => return Ok(Err(problem)),
         };
         Ok(match self.inspect(isolate).await? {
-            Ok(block) if block < head => Err(Problem::unavailable("the node that was asked does not show the addition yet")),
+            Ok(block) if block < head => Err(behind()),
             outcome => outcome.map(drop),
         })
     }
@@ -152,4 +145,8 @@ impl Channel {
         let snapshot = |ledger: &Ledger| Snapshot { channel_id: ledger.id(), balance: ledger.balance(price, reuse, policy) };
         Ok(self.look(|ledger| (ledger.status() == Status::Open).then(|| snapshot(ledger)))?.flatten())
     }
+}
+
+fn behind() -> Problem {
+    Problem::unavailable("the node that was asked does not show the addition yet")
 }

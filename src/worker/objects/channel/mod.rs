@@ -1,6 +1,7 @@
 //! The channel's object, one per channel: its ledger, and whoever waits for its balance.
 
 mod claims;
+mod funding;
 mod on_chain;
 
 use super::export::Object;
