@@ -11,7 +11,7 @@ use mpp_edge::gateway::offer::{Asked, Circumstances, Offer};
 use mpp_edge::method::Method;
 use mpp_edge::method::charge::{Charge, Terms, Unverified, challenge_hashes};
 use mpp_edge::protocol::challenge::BindingKeys;
-use mpp_edge::protocol::credential::Credential;
+use mpp_edge::protocol::credential::{Credential, CredentialField};
 use mpp_edge::protocol::encoding::to_base64url;
 use mpp_edge::protocol::problem::{Problem, ProblemKind};
 use mpp_edge::time::{Timestamp, UnixSeconds};
@@ -31,7 +31,8 @@ const TERMS: Terms = Terms {
     decimals: 6,
     recipient: address!("0x3C44CdDdB6a900fa2b585dd299e03d12FA4293BC"),
 };
-const ASKED: Asked<'_> = Asked { realm: "api.example.com", method: "GET", target: "/v1/x", digest: None };
+const ASKED: Asked<'_> =
+    Asked { realm: "api.example.com", method: "GET", target: "/v1/x", digest: None, field: CredentialField::Authorization };
 
 fn keys() -> BindingKeys {
     BindingKeys::new(&[7; 32], None).unwrap()
@@ -49,7 +50,11 @@ fn offers() -> Vec<Offer> {
 fn challenge(method: Method) -> Value {
     let offer = offers().into_iter().find(|offer| offer.method == method).unwrap();
     let issued = offer.issue(&ASKED, &keys(), None, &Circumstances::default(), NOW.saturating_add(LIFETIME), [1; 12]);
-    let parameters = issued.header.strip_prefix("Payment ").unwrap().split(", ").map(|one| one.split_once('=').unwrap());
+    echoed(&issued.header)
+}
+
+fn echoed(header: &str) -> Value {
+    let parameters = header.strip_prefix("Payment ").unwrap().split(", ").map(|one| one.split_once('=').unwrap());
     Value::Object(parameters.map(|(name, value)| (name.to_owned(), json!(value.trim_matches('"')))).collect())
 }
 
@@ -249,6 +254,31 @@ fn an_edited_or_outdated_challenge_is_invalid() {
         assert_eq!(ASKED.accept(&credential, &offers, &keys(), NOW).unwrap_err().kind, ProblemKind::InvalidChallenge);
         let late = NOW.saturating_add(LIFETIME + Duration::from_secs(86_400));
         assert_eq!(ASKED.accept(&credential, &self::offers(), &keys(), late).unwrap_err().kind, ProblemKind::PaymentExpired);
+    }
+}
+
+#[test]
+fn a_challenge_is_answered_in_the_field_it_names() {
+    let own = Asked { field: CredentialField::PaymentAuthorization, ..ASKED };
+    let offers = offers();
+    for (asked, other) in [(own, ASKED), (ASKED, own)] {
+        let issued = offers[0].issue(&asked, &keys(), None, &Circumstances::default(), NOW.saturating_add(LIFETIME), [1; 12]);
+        let mut challenge = echoed(&issued.header);
+        assert_eq!(challenge.get("header").and_then(Value::as_str), asked.field.parameter());
+        let accept = |challenge: &Value, asked: &Asked<'_>| {
+            let credential = json!({ "challenge": challenge, "payload": {} });
+            let credential = Credential::parse(&to_base64url(credential.to_string())).unwrap();
+            asked.accept(&credential, &offers, &keys(), NOW).map(|_| ()).map_err(|problem| problem.kind)
+        };
+        assert_eq!(accept(&challenge, &asked), Ok(()));
+        // Neither where credentials are in the other field, nor with the parameter taken away, added or changed.
+        assert_eq!(accept(&challenge, &other), Err(ProblemKind::InvalidChallenge));
+        for header in [json!(other.field.parameter()), json!("payment-authorization"), json!("X-Pay"), json!("")] {
+            challenge["header"] = header;
+            for asked in [&asked, &other] {
+                assert_eq!(accept(&challenge, asked), Err(ProblemKind::InvalidChallenge), "{challenge}");
+            }
+        }
     }
 }
 

@@ -23,7 +23,7 @@ use mpp_edge::method::charge::{Terms, Unverified};
 use mpp_edge::method::{Method, session};
 use mpp_edge::protocol::accept::preferred;
 use mpp_edge::protocol::challenge::BindingKeys;
-use mpp_edge::protocol::credential::{Credential, split_authorization};
+use mpp_edge::protocol::credential::{Credential, CredentialField, split_authorization};
 use mpp_edge::protocol::digest::BodyDigest;
 use mpp_edge::protocol::encoding::{from_base64, to_base64, to_base64url};
 use mpp_edge::time::Timestamp;
@@ -271,6 +271,7 @@ fn route(pattern: &str, price: u128) -> Route {
         digest: false,
         meter: Meter::Request,
         max_units: 1,
+        field: CredentialField::Authorization,
     }
 }
 
@@ -408,7 +409,13 @@ fn parameters_that_hold_encoded_slashes_do_not_hide_a_path() {
 const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
 fn asked(digest: bool) -> Asked<'static> {
-    Asked { realm: "api.example.com", method: "POST", target: "/v1/x?q=1", digest: digest.then(|| BodyDigest::of(b"body")) }
+    Asked {
+        realm: "api.example.com",
+        method: "POST",
+        target: "/v1/x?q=1",
+        digest: digest.then(|| BodyDigest::of(b"body")),
+        field: CredentialField::Authorization,
+    }
 }
 
 /// A challenge as a client returns it, from its header.

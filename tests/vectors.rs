@@ -83,6 +83,7 @@ fn challenge_headers_are_mppx_s() {
             expires: Some("2027-01-15T12:05:00.000Z"),
             digest: None,
             opaque: None,
+            header: None,
         },
         description: None,
     };
@@ -104,6 +105,7 @@ fn v2_terms<'a>(golden: &'a Value, request: &'a str) -> Terms<'a> {
         expires: Some("2027-01-15T12:05:00Z"),
         digest: Some(text(golden, "/v2/digest")),
         opaque: Some(text(golden, "/v2/opaque")),
+        header: None,
     }
 }
 
@@ -117,6 +119,19 @@ fn the_bytes_under_the_hmac_are_mppx_s() {
     assert_eq!(keys().bind(&v2_terms(&golden, &request)), id);
     assert!(keys().verify(&id, &v2_terms(&golden, &request)));
     assert!(!keys().verify(text(&golden, "/v2/id"), &v2_terms(&golden, &request)), "the vectors were made with our test secret?");
+}
+
+/// `draft-httpauth-payment-01`: the eighth slot is appended, and only when there is a `header`.
+#[test]
+fn the_header_is_a_slot_of_its_own_at_the_end() {
+    let golden = golden();
+    let request = to_base64url(text(&golden, "/v2/jcs"));
+    let terms = Terms { header: Some("Payment-Authorization"), ..v2_terms(&golden, &request) };
+    let mut mac = Hmac::<Sha256>::new_from_slice(SECRET).unwrap();
+    mac.update(format!("{}|Payment-Authorization", text(&golden, "/v2/hmacInput")).as_bytes());
+    assert_eq!(keys().bind(&terms), to_base64url(mac.finalize().into_bytes()));
+    let challenge = Challenge { id: "i", terms, description: None };
+    assert!(challenge.to_header().contains(r#", header="Payment-Authorization", opaque=""#), "{}", challenge.to_header());
 }
 
 #[test]

@@ -12,6 +12,7 @@ use mpp_edge::method::Method;
 use mpp_edge::method::charge::challenge_hashes;
 use mpp_edge::method::{charge, session};
 use mpp_edge::protocol::challenge::BindingKeys;
+use mpp_edge::protocol::credential::CredentialField;
 use mpp_edge::protocol::encoding::to_base64url;
 use mpp_edge::time::{Timestamp, UnixSeconds};
 use serde_json::{Value, json};
@@ -30,7 +31,8 @@ pub(crate) const CUMULATIVE: Amount = Amount::from_base_units(2_000);
 const METHOD: Method = Method::Evm;
 const ENTROPY: [u8; 12] = [1; 12];
 
-pub(crate) const ASKED: Asked<'_> = Asked { realm: "api.example.com", method: "GET", target: "/v1/quote?of=the+day", digest: None };
+pub(crate) const ASKED: Asked<'_> =
+    Asked { realm: "api.example.com", method: "GET", target: "/v1/quote?of=the+day", digest: None, field: CredentialField::Authorization };
 
 pub(crate) const CHARGE: charge::Terms =
     charge::Terms { amount: Amount::from_base_units(10_000), chain_id: CHAIN_ID, token: TOKEN, decimals: 6, recipient: RECIPIENT };

@@ -96,6 +96,7 @@ pub(in crate::gateway) struct RawRoute {
     pub(in crate::gateway) unit_type: Option<String>,
     pub(in crate::gateway) max_units: Option<u64>,
     pub(in crate::gateway) reuse: Option<Reuse>,
+    pub(in crate::gateway) header: Option<String>,
 }
 
 /// What of a configuration must be right for unpriced requests to pass: read on its own when the rest

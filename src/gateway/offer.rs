@@ -7,7 +7,7 @@ use crate::evm::eip712::Domain;
 use crate::method::charge::RESUMABLE;
 use crate::method::{Intent, Method, session};
 use crate::protocol::challenge::{BindingKeys, Challenge, Terms};
-use crate::protocol::credential::Credential;
+use crate::protocol::credential::{Credential, CredentialField};
 use crate::protocol::digest::{BodyDigest, sha256_base64url};
 use crate::protocol::encoding::{from_base64, to_base64url};
 use crate::protocol::problem::{Problem, ProblemKind};
@@ -68,6 +68,8 @@ pub struct Asked<'a> {
     pub target: &'a str,
     /// Digest of the body, on routes that bind it.
     pub digest: Option<BodyDigest>,
+    /// Where its credential is, or would be.
+    pub field: CredentialField,
 }
 
 /// A fresh challenge.
@@ -137,6 +139,7 @@ impl Offer {
             expires: Some(&expires),
             digest: digest.as_deref(),
             opaque: Some(&opaque),
+            header: asked.field.parameter(),
         };
         let id = keys.bind(&terms);
         let header = Challenge { id: &id, terms, description }.to_header();
@@ -193,6 +196,9 @@ impl Asked<'_> {
         }
         if challenge.realm != self.realm {
             return Err(invalid("the challenge was issued for another realm"));
+        }
+        if challenge.header.as_deref() != self.field.parameter() {
+            return Err(invalid("the challenge was issued for a credential in another field"));
         }
         let offer = offers
             .iter()

@@ -5,6 +5,7 @@ use super::offer::{Offer, SessionOffer};
 use super::path;
 use crate::evm::amount::Amount;
 use crate::method::charge::Terms;
+use crate::protocol::credential::CredentialField;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
@@ -71,6 +72,8 @@ pub struct Route {
     pub meter: Meter,
     /// Units reserved before the origin reports how many it were; 1 where it does not.
     pub max_units: u64,
+    /// Where its credentials are.
+    pub field: CredentialField,
 }
 
 /// All priced routes.
@@ -247,6 +250,7 @@ mod tests {
             digest: false,
             meter: Meter::Request,
             max_units: 1,
+            field: CredentialField::Authorization,
         }
     }
 

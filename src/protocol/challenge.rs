@@ -1,5 +1,5 @@
 //! Challenges: what a `402` asks for, bound by an HMAC so that the gateway stores nothing
-//! (`draft-httpauth-payment-00`, "Challenge binding").
+//! (`draft-httpauth-payment-01`, "Challenge binding").
 
 use super::encoding::{from_base64url_strict, to_base64url};
 use alloc::string::String;
@@ -26,6 +26,8 @@ pub struct Terms<'a> {
     pub digest: Option<&'a str>,
     /// base64url of the JCS form of a flat string map that the client returns unchanged.
     pub opaque: Option<&'a str>,
+    /// The field that the credential belongs in, when it is not `Authorization`.
+    pub header: Option<&'a str>,
 }
 
 /// A challenge as it goes into one `WWW-Authenticate` line.
@@ -73,11 +75,20 @@ impl BindingKey {
             terms.digest.unwrap_or_default(),
             terms.opaque.unwrap_or_default(),
         ];
-        for part in rest {
+        // The eighth slot is there only when the parameter is, so that ids from before it stay what they were.
+        for part in rest.into_iter().chain(terms.header) {
             mac.update(b"|");
             mac.update(part.as_bytes());
         }
         mac
+    }
+}
+
+impl Terms<'_> {
+    fn hold(&self, character: char) -> bool {
+        let optional = [self.expires, self.digest, self.opaque, self.header];
+        let required = [self.realm, self.method, self.intent, self.request];
+        required.into_iter().chain(optional.into_iter().flatten()).any(|part| part.contains(character))
     }
 }
 
@@ -98,6 +109,10 @@ impl BindingKeys {
     /// Whether `id` is one of ours for exactly these terms, compared in constant time.
     pub fn verify(&self, id: &str, terms: &Terms<'_>) -> bool {
         let Ok(id) = from_base64url_strict(id) else { return false };
+        // With a separator inside, the slots of one challenge could be read as those of another.
+        if terms.hold('|') {
+            return false;
+        }
         let is_by = |key: &BindingKey| key.mac(terms).verify_slice(&id).is_ok();
         is_by(&self.current) || self.previous.as_ref().is_some_and(is_by)
     }
@@ -119,6 +134,7 @@ impl Challenge<'_> {
             ("description", self.description),
             ("digest", terms.digest),
             ("expires", terms.expires),
+            ("header", terms.header),
             ("opaque", terms.opaque),
         ];
         for (name, value) in rest {
@@ -158,6 +174,7 @@ mod tests {
         expires: Some("2027-01-15T12:05:00.000Z"),
         digest: None,
         opaque: None,
+        header: None,
     };
 
     fn keys(current: u8, previous: Option<u8>) -> BindingKeys {
@@ -184,6 +201,7 @@ mod tests {
             Terms { expires: None, ..TERMS },
             Terms { digest: Some("sha-256=x"), ..TERMS },
             Terms { opaque: Some("e30"), ..TERMS },
+            Terms { header: Some("Payment-Authorization"), ..TERMS },
         ];
         for terms in edited {
             assert!(!keys.verify(&id, &terms), "{terms:?}");
@@ -191,6 +209,15 @@ mod tests {
         for bad in ["", "AAAA", "ä", id.get(1..).unwrap()] {
             assert!(!keys.verify(bad, &TERMS), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_separator_inside_a_term_does_not_move_the_others() {
+        let keys = keys(1, None);
+        let id = keys.bind(&Terms { opaque: Some("e30"), header: Some("Payment-Authorization"), ..TERMS });
+        let moved = Terms { opaque: Some("e30|Payment-Authorization"), ..TERMS };
+        assert_eq!(keys.bind(&moved), id, "the same bytes are bound");
+        assert!(!keys.verify(&id, &moved));
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! Credentials: the client's proof, `Authorization: Payment <base64url JSON>`
-//! (`draft-httpauth-payment-00`, "Credential").
+//! Credentials: the client's proof, `Authorization: Payment <base64url JSON>`, or the same in `Payment-Authorization`
+//! (`draft-httpauth-payment-01`, "Credentials").
 
 use super::challenge::Terms;
 use super::encoding::{from_base64, to_base64url};
@@ -12,6 +12,42 @@ use alloc::vec::Vec;
 use core::fmt;
 use serde::Deserialize;
 use serde_json::value::RawValue;
+
+/// The field of a request that carries its credential.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CredentialField {
+    /// The default.
+    #[default]
+    Authorization,
+    /// `Authorization` is left to a login of the origin's own.
+    PaymentAuthorization,
+}
+
+impl CredentialField {
+    /// The field's name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Authorization => "Authorization",
+            Self::PaymentAuthorization => "Payment-Authorization",
+        }
+    }
+
+    /// Its name in lower case.
+    pub const fn key(self) -> &'static str {
+        match self {
+            Self::Authorization => "authorization",
+            Self::PaymentAuthorization => "payment-authorization",
+        }
+    }
+
+    /// The challenge's parameter `header`, which selects the field: absent for the default.
+    pub const fn parameter(self) -> Option<&'static str> {
+        match self {
+            Self::Authorization => None,
+            Self::PaymentAuthorization => Some(self.name()),
+        }
+    }
+}
 
 /// The `Payment` part of an `Authorization` value, and what else the value holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +84,16 @@ pub fn split_authorization(value: &str) -> Result<AuthorizationHeader<'_>, Multi
         (Some(_), others) => Some(Cow::Owned(others.join(", "))),
     };
     Ok(AuthorizationHeader { payment, others })
+}
+
+/// What of an `Authorization` value the origin may see where no credential is taken from it: everything but `Payment`
+/// credentials, however many.
+pub fn without_payment(value: &str) -> Option<Cow<'_, str>> {
+    if let Ok(AuthorizationHeader { others, .. }) = split_authorization(value) {
+        return others;
+    }
+    let others: Vec<&str> = split_outside_quotes(value).filter(|part| !part.is_empty() && payment_token(part).is_none()).collect();
+    if others.is_empty() { None } else { Some(Cow::Owned(others.join(", "))) }
 }
 
 fn payment_token(part: &str) -> Option<&str> {
@@ -129,6 +175,9 @@ pub struct EchoedChallenge {
     /// See [`Terms`].
     #[serde(default, deserialize_with = "opaque_text")]
     pub opaque: Option<String>,
+    /// See [`Terms`].
+    #[serde(default)]
+    pub header: Option<String>,
 }
 
 /// Why the text is not a credential. The message says what was wrong and never repeats the text.
@@ -162,6 +211,7 @@ impl EchoedChallenge {
             expires: self.expires.as_deref(),
             digest: self.digest.as_deref(),
             opaque: self.opaque.as_deref(),
+            header: self.header.as_deref(),
         }
     }
 }
@@ -231,6 +281,21 @@ mod tests {
     #[test]
     fn two_payment_credentials_are_refused() {
         assert_eq!(split_authorization("Payment a, payment b"), Err(MultipleCredentials));
+    }
+
+    #[test]
+    fn where_none_is_taken_no_payment_credential_stays() {
+        for (value, kept) in [
+            ("Payment a, payment b", None),
+            ("Payment a, Bearer x, payment b", Some("Bearer x")),
+            ("Bearer x, Payment a", Some("Bearer x")),
+            (r#"Basic "x, Payment a, Payment b"#, Some(r#"Basic "x"#)),
+            ("Payment", None),
+            ("", None),
+            ("Digest username=\"a, Payment b\",realm=\"r\"", Some("Digest username=\"a, Payment b\",realm=\"r\"")),
+        ] {
+            assert_eq!(without_payment(value).as_deref(), kept, "{value}");
+        }
     }
 
     fn parse(json: &str) -> Result<Credential, InvalidCredential> {

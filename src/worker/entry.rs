@@ -14,7 +14,9 @@ use crate::gateway::route::{Route, is_priced};
 use crate::gateway::target::Target;
 use crate::method::session::Snapshot;
 use crate::method::{Intent, Method};
-use crate::protocol::credential::{AuthorizationHeader, Credential, InvalidCredential, split_authorization};
+use crate::protocol::credential::{
+    AuthorizationHeader, Credential, CredentialField, InvalidCredential, split_authorization, without_payment,
+};
 use crate::protocol::digest::BodyDigest;
 use crate::protocol::problem::{Problem, ProblemKind};
 use std::borrow::Cow;
@@ -68,23 +70,27 @@ fn managed_route<'a>(gateway: &'a Gateway, incoming: &Incoming) -> Option<&'a Ro
     if !(incoming.method == "HEAD" || (incoming.method == "POST" && !incoming.has_body())) {
         return None;
     }
-    let authorization = incoming.header("authorization")?;
+    if ![CredentialField::Authorization, CredentialField::PaymentAuthorization].iter().any(|field| incoming.header(field.key()).is_some()) {
+        return None;
+    }
+    let route = gateway.router.find_session(incoming.target.path())?;
     let is_session = |credential: &Credential| credential.challenge.intent == Intent::Session.name();
-    read_credential(&authorization, gateway.limits.credential_bytes).ok()?.0.filter(is_session)?;
-    gateway.router.find_session(incoming.target.path())
+    presented(incoming, route.field, gateway.limits.credential_bytes).ok()?.0.filter(is_session)?;
+    Some(route)
 }
 
 /// A request without a price passes, but no credential goes with it.
 async fn unpriced(env: &Env, origin: &Origin, incoming: &Incoming, limit: Duration) -> Result<Response> {
-    let authorization = incoming.header("authorization");
-    let others = match authorization.as_deref().map(split_authorization) {
-        Some(Ok(header)) => header.others.map(Cow::into_owned),
-        Some(Err(_)) | None => None,
+    let response = match send(env, origin, incoming, unpaid_authorization(incoming).as_deref(), None, None, limit).await {
+        Ok(response) => response,
+        Err(reason) => return problem(&reason),
     };
-    match send(env, origin, incoming, others.as_deref(), None, None, limit).await {
-        Ok(response) => Outgoing::new(&response, incoming, origin)?.finish(),
-        Err(reason) => problem(&reason),
+    let mut outgoing = Outgoing::new(&response, incoming, origin)?;
+    // Unlike `Authorization`, a field of its own keeps no shared cache from storing the answer.
+    if incoming.header(CredentialField::PaymentAuthorization.key()).is_some() {
+        outgoing.keep_private()?;
     }
+    outgoing.finish()
 }
 
 /// Under a wrong configuration paid routes are closed, and so is everything when it is unknown which are.
@@ -111,15 +117,21 @@ async fn priced(isolate: &Isolate, env: &Env, context: &Context, incoming: &Inco
         method: &incoming.method,
         target: &incoming.target.path_and_query,
         digest: body.as_deref().map(BodyDigest::of),
+        field: route.field,
     };
-    let authorization = incoming.header("authorization").unwrap_or_default();
-    let outcome = match read_credential(&authorization, gateway.limits.credential_bytes) {
+    let outcome = match presented(incoming, route.field, gateway.limits.credential_bytes) {
         Ok((Some(credential), others)) => {
             let purchase = paid::Purchase { isolate, env, context, incoming, route, asked: &asked, others: others.as_deref() };
             purchase.complete(&credential, body).await
         }
         Ok((None, _)) => Err(Rejection {
-            problem: Problem::new(ProblemKind::PaymentRequired, "this resource is paid for"),
+            problem: Problem::new(
+                ProblemKind::PaymentRequired,
+                match route.field {
+                    CredentialField::Authorization => "this resource is paid for",
+                    CredentialField::PaymentAuthorization => "this resource is paid for, by a credential in Payment-Authorization",
+                },
+            ),
             snapshot: known_channel(isolate, env, incoming, route).await,
         }),
         Err(reason) => Err(reason.into()),
@@ -162,15 +174,29 @@ async fn bound_body(isolate: &Isolate, incoming: &Incoming, route: &Route) -> st
     body::read(&incoming.request, isolate.gateway.limits.digest_body_bytes).await.map(Some)
 }
 
-type FoundCredential<'a> = (Option<Credential>, Option<Cow<'a, str>>);
-
-fn read_credential(authorization: &str, limit: usize) -> std::result::Result<FoundCredential<'_>, Problem> {
-    let AuthorizationHeader { payment, others } = split_authorization(authorization)
-        .map_err(|_| Problem::new(ProblemKind::BadRequest, "Authorization: holds more than one Payment credential"))?;
+/// The credential that a request shows in `field`, and what of its `Authorization` is for the origin.
+fn presented(
+    incoming: &Incoming,
+    field: CredentialField,
+    limit: usize,
+) -> std::result::Result<(Option<Credential>, Option<String>), Problem> {
+    let name = field.name();
+    let value = incoming.header(field.key()).unwrap_or_default();
+    let AuthorizationHeader { payment, others } = split_authorization(&value)
+        .map_err(|_| Problem::new(ProblemKind::BadRequest, format!("{name}: holds more than one Payment credential")))?;
+    let others = match field {
+        CredentialField::Authorization => others.map(Cow::into_owned),
+        CredentialField::PaymentAuthorization => unpaid_authorization(incoming),
+    };
     let Some(token) = payment else { return Ok((None, others)) };
     if token.len() > limit {
-        return Err(Problem::new(ProblemKind::BadRequest, format!("Authorization: the credential exceeds {limit} bytes")));
+        return Err(Problem::new(ProblemKind::BadRequest, format!("{name}: the credential exceeds {limit} bytes")));
     }
-    let malformed = |error: InvalidCredential| Problem::new(ProblemKind::MalformedCredential, format!("Authorization: {error}"));
+    let malformed = |error: InvalidCredential| Problem::new(ProblemKind::MalformedCredential, format!("{name}: {error}"));
     Ok((Some(Credential::parse(token).map_err(malformed)?), others))
+}
+
+/// What of an `Authorization` that no credential is taken from is for the origin.
+fn unpaid_authorization(incoming: &Incoming) -> Option<String> {
+    without_payment(&incoming.header("authorization")?).map(Cow::into_owned)
 }

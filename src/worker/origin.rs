@@ -4,7 +4,8 @@ use super::glue::{Changes, HeaderNames, fetched};
 use super::respond::EXPOSED_HEADERS;
 use crate::gateway::config::Origin;
 use crate::gateway::headers::{
-    PAYER_PREFIX, RESPONSE_PAYMENT, below, is_forwarded, is_hop_by_hop, is_private, with_names, without_payment_challenges,
+    CACHE_OVERRIDES, PAYER_PREFIX, RESPONSE_PAYMENT, below, is_forwarded, is_hop_by_hop, is_private, private_cache_control, with_names,
+    without_payment_challenges,
 };
 use crate::gateway::target::Target;
 use crate::protocol::problem::{Problem, ProblemKind};
@@ -169,6 +170,14 @@ impl<'a> Outgoing<'a> {
 
     pub(super) fn set(&mut self, name: &str, value: &str) {
         self.changes.set(name, value);
+    }
+
+    /// Shared caches may not store it.
+    pub(super) fn keep_private(&mut self) -> Result<()> {
+        let from_origin = self.header("cache-control")?;
+        self.set("cache-control", &private_cache_control(from_origin.as_deref()));
+        self.remove(&CACHE_OVERRIDES);
+        Ok(())
     }
 
     /// When the origin uses CORS, pages may send the credential and read the payment headers.

@@ -10,7 +10,6 @@ use super::watch::{Body, Ending, WatchedPipe};
 use crate::evm::B256;
 use crate::evm::erc3009::SignedAuthorization;
 use crate::gateway::config::Settle;
-use crate::gateway::headers::{CACHE_OVERRIDES, private_cache_control};
 use crate::gateway::offer::{Accepted, Asked, Offer};
 use crate::gateway::route::Route;
 use crate::method::charge::{Charge, Unverified};
@@ -226,9 +225,7 @@ impl Purchase<'_> {
     /// The origin's response as a payer gets it, with `more` headers: not for shared caches, whatever its status.
     pub(super) fn pass_on(&self, response: &Response, body: Option<&Object>, more: &[(&str, &str)]) -> worker::Result<Response> {
         let mut outgoing = Outgoing::new(response, self.incoming, &self.isolate.gateway.origin)?;
-        let from_origin = outgoing.header("cache-control")?;
-        outgoing.set("cache-control", &private_cache_control(from_origin.as_deref()));
-        outgoing.remove(&CACHE_OVERRIDES);
+        outgoing.keep_private()?;
         for (name, value) in more {
             outgoing.set(name, value);
         }

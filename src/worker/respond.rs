@@ -18,11 +18,10 @@ pub(super) const EXPOSED_HEADERS: [&str; 4] = ["Idempotency-Replayed", "Payment-
 
 /// Answers with a problem.
 pub(super) fn problem(problem: &Problem) -> Result<Response> {
-    problem_with(problem, &[])
+    problem_with(problem, Changes::default())
 }
 
-fn problem_with(problem: &Problem, challenges: &[String]) -> Result<Response> {
-    let mut headers = Changes::default();
+fn problem_with(problem: &Problem, mut headers: Changes) -> Result<Response> {
     headers.set("content-type", "application/problem+json");
     headers.set("cache-control", "no-store");
     if let Some(seconds) = problem.retry_after {
@@ -31,9 +30,6 @@ fn problem_with(problem: &Problem, challenges: &[String]) -> Result<Response> {
     // The answer holds nothing private, so a page of any origin may read it.
     headers.set("access-control-allow-origin", "*");
     headers.set("access-control-expose-headers", &EXPOSED_HEADERS.join(", "));
-    for challenge in challenges {
-        headers.set("www-authenticate", challenge);
-    }
     Ok(headers.answer(problem.kind.status(), Some(&problem.to_json()))?)
 }
 
@@ -82,14 +78,15 @@ pub(super) async fn challenge(
     };
     let names: Vec<(&str, &str)> = route.offers.iter().map(|offer| (offer.method.name(), offer.intent.name())).collect();
     let expires = now().saturating_add(gateway.challenge_lifetime);
-    let mut headers = Vec::with_capacity(names.len());
+    let mut headers = Changes::default();
+    headers.set("vary", &format!("{}, Accept-Payment, Payment-Session", route.field.name()));
     for index in preferred(&names, accept_payment) {
         let Some(offer) = route.offers.get(index) else { continue };
         let issued = offer.issue(asked, &gateway.binding_keys, route.description.as_deref(), &circumstances, expires, entropy()?);
         reason.challenge_id.get_or_insert(issued.id);
-        headers.push(issued.header);
+        headers.set("www-authenticate", &issued.header);
     }
-    problem_with(&reason, &headers)
+    problem_with(&reason, headers)
 }
 
 fn entropy() -> Result<Entropy> {

@@ -175,6 +175,8 @@ struct PublicRoute<'a> {
     settle: crate::gateway::config::Settle,
     digest: bool,
     meter: crate::gateway::config::Meter,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    header: Option<&'static str>,
 }
 
 fn config(isolate: &Isolate, host: &str) -> Result<Response> {
@@ -214,5 +216,6 @@ fn public_route(route: &Route, decimals: u8) -> PublicRoute<'_> {
         settle: route.settle,
         digest: route.digest,
         meter: route.meter,
+        header: route.field.parameter(),
     }
 }

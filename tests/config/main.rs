@@ -9,6 +9,7 @@ use mpp_edge::gateway::config::{Gateway, Origin, Settle};
 use mpp_edge::gateway::route::is_priced;
 use mpp_edge::gateway::{Broken, Secrets, validate};
 use mpp_edge::method::Method;
+use mpp_edge::protocol::credential::CredentialField;
 use mpp_edge::protocol::problem::FieldError;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -253,6 +254,16 @@ fn rule_18_payment_methods_are_possible_here() {
         "token": { "address": TOKEN, "decimals": 6 },
         "routes": [{ "path": "/x", "price": "1", "paymentMethods": ["abstract"] }] });
     breaks(18, "routes[0].paymentMethods[0]", &elsewhere);
+}
+
+#[test]
+fn rule_25_credentials_have_one_other_field() {
+    for header in ["Authorization", "payment-authorization", "X-Pay", ""] {
+        breaks(25, "routes[0].header", &with(minimal(), "/routes/0/header", json!(header)));
+    }
+    let field = |config: &Value| good(config).router.routes()[0].field;
+    assert_eq!(field(&minimal()), CredentialField::Authorization);
+    assert_eq!(field(&with(minimal(), "/routes/0/header", json!("Payment-Authorization"))), CredentialField::PaymentAuthorization);
 }
 
 #[test]

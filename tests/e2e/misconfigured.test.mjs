@@ -74,6 +74,7 @@ const wrong = [
   ["an unknown payment method", "paymentMethods", route({ paymentMethods: ["paypal"] })],
   ["no payment method", "paymentMethods", route({ paymentMethods: [] })],
   ["an unknown intent", "intents", route({ intents: ["gift"] })],
+  ["another field for credentials", "header", route({ header: "X-Pay" })],
   ["an unknown moment to settle", "settle", route({ settle: "never" })],
   ["two routes of the same path and method", "routes", (gateway) => ({ ...gateway, routes: [...ROUTES, ROUTES[0]] })],
   ["a description outside ASCII", "description", route({ description: "ünïcode" })],

@@ -24,7 +24,7 @@ use mpp_edge::gateway::offer::{Asked, Circumstances, Offer};
 use mpp_edge::method::Method;
 use mpp_edge::method::session::{Action, Proof, Terms, Unverified, domain};
 use mpp_edge::protocol::challenge::BindingKeys;
-use mpp_edge::protocol::credential::Credential;
+use mpp_edge::protocol::credential::{Credential, CredentialField};
 use mpp_edge::protocol::encoding::to_base64url;
 use mpp_edge::protocol::problem::{Problem, ProblemKind};
 use mpp_edge::time::{Timestamp, UnixSeconds};
@@ -35,7 +35,8 @@ const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 const LIFETIME: Duration = Duration::from_secs(300);
 const CHAIN_ID: u64 = 11124;
 const ROUTE: &str = "/v1/{thing}";
-const ASKED: Asked<'_> = Asked { realm: "api.example.com", method: "GET", target: "/v1/x?q=1", digest: None };
+const ASKED: Asked<'_> =
+    Asked { realm: "api.example.com", method: "GET", target: "/v1/x?q=1", digest: None, field: CredentialField::Authorization };
 
 const PAYER_KEY: &str = "0x59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d";
 const PAYER: Address = address!("0x70997970C51812dc3A010C7d01b50e0d17dc79C8");

@@ -49,6 +49,7 @@ pub(in crate::gateway) enum Rule {
     Sessions = 22,
     SessionFields = 23,
     Meter = 24,
+    Header = 25,
 }
 
 impl Rule {

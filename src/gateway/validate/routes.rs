@@ -9,6 +9,7 @@ use crate::gateway::network::is_abstract;
 use crate::gateway::offer::Offer;
 use crate::gateway::route::{Methods, Pattern, Route, Router};
 use crate::method::{Intent, Method, charge, session};
+use crate::protocol::credential::CredentialField;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -89,6 +90,7 @@ fn route(at: &str, raw: RawRoute, asset: &Asset<'_>, findings: &mut Findings) ->
             }
         }
     }
+    let field = credential_field(at, raw.header.as_deref(), findings);
     let pattern = pattern?;
     let session_offer = |method: Method| {
         let session = asset.session?;
@@ -126,6 +128,7 @@ fn route(at: &str, raw: RawRoute, asset: &Asset<'_>, findings: &mut Findings) ->
         digest: raw.digest,
         meter: raw.meter,
         max_units: max_units?,
+        field: field?,
     })
 }
 
@@ -184,6 +187,17 @@ fn check_meter(
         }
         (_, None) => Some(1),
     }
+}
+
+/// The field for credentials. The drafts know one besides the default.
+fn credential_field(at: &str, header: Option<&str>, findings: &mut Findings) -> Option<CredentialField> {
+    let Some(name) = header else { return Some(CredentialField::Authorization) };
+    if name == CredentialField::PaymentAuthorization.name() {
+        return Some(CredentialField::PaymentAuthorization);
+    }
+    let remedy = "set it to Payment-Authorization where the origin has a login of its own, or leave it out";
+    findings.add(Rule::Header, format!("{at}.header"), "can only be Payment-Authorization", remedy);
+    None
 }
 
 pub(super) fn methods(at: &str, raw: Option<Vec<String>>, findings: &mut Findings) -> Option<Methods> {

@@ -4,7 +4,18 @@ import { keccak256, toBytes } from "viem";
 
 export const PROBLEMS = "https://paymentauth.org/problems/";
 /** The order WIRE §1 gives to the parameters of a challenge. */
-export const CHALLENGE_ORDER = ["id", "realm", "method", "intent", "request", "description", "digest", "expires", "opaque"];
+export const CHALLENGE_ORDER = [
+  "id",
+  "realm",
+  "method",
+  "intent",
+  "request",
+  "description",
+  "digest",
+  "expires",
+  "header",
+  "opaque",
+];
 
 export const base64url = (value) => Buffer.from(value).toString("base64url");
 export const fromBase64url = (value) => Buffer.from(value, "base64url").toString("utf8");
@@ -52,10 +63,11 @@ export function echo(challenge) {
   return Object.fromEntries(members.map((name) => [name, challenge[name]]));
 }
 
-/** The HMAC that binds a challenge (WIRE §1). */
+/** The HMAC that binds a challenge (WIRE §1); `header` is a slot only where there is one. */
 export function bind(challenge, secret) {
-  const { realm, method, intent, request, expires = "", digest = "", opaque = "" } = challenge;
-  const input = [realm, method, intent, request, expires, digest, opaque].join("|");
+  const { realm, method, intent, request, expires = "", digest = "", opaque = "", header } = challenge;
+  const slots = [realm, method, intent, request, expires, digest, opaque];
+  const input = [...slots, ...(header === undefined ? [] : [header])].join("|");
   return createHmac("sha256", secret).update(input).digest("base64url");
 }
 

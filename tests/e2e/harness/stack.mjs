@@ -187,7 +187,7 @@ class Stack {
   }
 
   #notice(name, value) {
-    if (!/^(proxy-)?authorization$/i.test(name)) return;
+    if (!/^(proxy-|payment-)?authorization$/i.test(name)) return;
     for (const [, token] of String(value).matchAll(/payment +([\w+/=-]{64,})/gi)) {
       this.#confidential.add(token);
       try {
