@@ -2,6 +2,7 @@
 
 pub mod admin;
 pub mod config;
+pub mod cors;
 mod escrow;
 pub mod headers;
 mod network;

@@ -3,12 +3,14 @@
 use super::config::{Isolate, load};
 use super::objects::{ChannelMessage, ChannelReply, PayerMessage, PayerReply};
 use super::origin::{Incoming, Outgoing, send};
+use super::paid::discard;
 use super::respond::{Rejection, challenge, internal, misconfigured, problem};
-use super::{body, paid, status};
+use super::{body, paid, respond, status};
 use crate::channel::Status;
 use crate::evm::parse;
 use crate::gateway::Broken;
 use crate::gateway::config::{Gateway, Origin, Surface};
+use crate::gateway::cors::Preflight;
 use crate::gateway::offer::Asked;
 use crate::gateway::route::{Route, is_priced};
 use crate::gateway::target::Target;
@@ -57,6 +59,9 @@ async fn answer(request: Request, env: Env, context: Context) -> Result<Response
 async fn route(isolate: &Isolate, env: &Env, context: &Context, incoming: Incoming) -> Result<Response> {
     let gateway = &isolate.gateway;
     let path = incoming.target.path();
+    if let Some(preflight) = preflight_of(&incoming).filter(|preflight| preflight.is_priced(&gateway.router, path)) {
+        return preflighted(env, gateway, &incoming, &preflight).await;
+    }
     let route = gateway.router.find(&incoming.method, path).or_else(|| managed_route(gateway, &incoming));
     match route {
         Some(route) => priced(isolate, env, context, &incoming, route).await,
@@ -91,6 +96,31 @@ async fn unpriced(env: &Env, origin: &Origin, incoming: &Incoming, limit: Durati
         outgoing.keep_private()?;
     }
     outgoing.finish()
+}
+
+/// A browser's question whether a page may send a request.
+fn preflight_of(incoming: &Incoming) -> Option<Preflight> {
+    if incoming.method != "OPTIONS" || incoming.header("origin").is_none() {
+        return None;
+    }
+    let headers = incoming.header("access-control-request-headers");
+    Preflight::read(&incoming.header("access-control-request-method")?, headers.as_deref())
+}
+
+/// Whether a page may send a priced request is the origin's to say. One that does not say, or cannot be reached, leaves it to the
+/// gateway.
+async fn preflighted(env: &Env, gateway: &Gateway, incoming: &Incoming, preflight: &Preflight) -> Result<Response> {
+    let authorization = unpaid_authorization(incoming);
+    let origin = &gateway.origin;
+    if let Ok(response) = send(env, origin, incoming, authorization.as_deref(), None, None, gateway.limits.origin_timeout).await {
+        let mut outgoing = Outgoing::new(&response, incoming, origin)?;
+        if outgoing.is_open_to_pages() {
+            outgoing.allow_payment_headers()?;
+            return outgoing.finish();
+        }
+        discard(&response);
+    }
+    respond::preflight(preflight)
 }
 
 /// Under a wrong configuration paid routes are closed, and so is everything when it is unknown which are.

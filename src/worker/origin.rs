@@ -1,8 +1,8 @@
 //! Towards the origin and back, streaming both ways.
 
 use super::glue::{Changes, HeaderNames, fetched};
-use super::respond::EXPOSED_HEADERS;
 use crate::gateway::config::Origin;
+use crate::gateway::cors::{EXPOSED_HEADERS, allowed_headers};
 use crate::gateway::headers::{
     CACHE_OVERRIDES, PAYER_PREFIX, RESPONSE_PAYMENT, below, is_forwarded, is_hop_by_hop, is_private, private_cache_control, with_names,
     without_payment_challenges,
@@ -130,8 +130,8 @@ fn changes(incoming: &Incoming, origin: &Origin, authorization: Option<&str>, pa
     changes
 }
 
-/// The origin's response on its way to the client: redirects to the origin lead to the gateway, payment headers
-/// are readable across origins.
+/// The origin's response on its way to the client: redirects to the origin lead to the gateway, and payment headers are the
+/// gateway's alone.
 pub(super) struct Outgoing<'a> {
     response: &'a Response,
     names: HeaderNames,
@@ -153,7 +153,6 @@ impl<'a> Outgoing<'a> {
         if let Some(location) = outgoing.header("location")?.and_then(|location| on_gateway(&location, incoming, origin)) {
             outgoing.set("location", &location);
         }
-        outgoing.expose(incoming)?;
         Ok(outgoing)
     }
 
@@ -180,18 +179,32 @@ impl<'a> Outgoing<'a> {
         Ok(())
     }
 
-    /// When the origin uses CORS, pages may send the credential and read the payment headers.
-    fn expose(&mut self, incoming: &Incoming) -> Result<()> {
-        if !self.names.has("access-control-allow-origin") {
-            return Ok(());
+    /// Lets pages read an answer that was paid for. Where the origin does not say whose pages may, any may that did not send
+    /// cookies: browsers let nobody read an answer to those with `*`.
+    pub(super) fn open_to_pages(&mut self, incoming: &Incoming) -> Result<()> {
+        if !self.is_open_to_pages() {
+            if incoming.names.has("cookie") {
+                return Ok(());
+            }
+            self.remove(&["access-control-allow-credentials"]);
+            self.set("access-control-allow-origin", "*");
         }
-        let (name, more): (_, &[&str]) = if incoming.method == "OPTIONS" {
-            ("access-control-allow-headers", &["Authorization", "Accept-Payment"])
-        } else {
-            ("access-control-expose-headers", &EXPOSED_HEADERS)
-        };
-        let listed = with_names(self.header(name)?.as_deref(), more);
-        self.set(name, &listed);
+        let name = "access-control-expose-headers";
+        let exposed = with_names(self.header(name)?.as_deref(), &EXPOSED_HEADERS);
+        self.set(name, &exposed);
+        Ok(())
+    }
+
+    /// Whether the origin says whose pages may read it.
+    pub(super) fn is_open_to_pages(&self) -> bool {
+        self.names.has("access-control-allow-origin")
+    }
+
+    /// Adds what is needed to pay to the request headers that the origin lets pages send.
+    pub(super) fn allow_payment_headers(&mut self) -> Result<()> {
+        let name = "access-control-allow-headers";
+        let allowed = allowed_headers(self.header(name)?.as_deref());
+        self.set(name, &allowed);
         Ok(())
     }
 

@@ -226,6 +226,7 @@ impl Purchase<'_> {
     pub(super) fn pass_on(&self, response: &Response, body: Option<&Object>, more: &[(&str, &str)]) -> worker::Result<Response> {
         let mut outgoing = Outgoing::new(response, self.incoming, &self.isolate.gateway.origin)?;
         outgoing.keep_private()?;
+        outgoing.open_to_pages(self.incoming)?;
         for (name, value) in more {
             outgoing.set(name, value);
         }

@@ -3,6 +3,7 @@
 use super::clock::now;
 use super::config::Isolate;
 use super::glue::Changes;
+use crate::gateway::cors::{EXPOSED_HEADERS, Preflight};
 use crate::gateway::offer::{Asked, Circumstances, Entropy};
 use crate::gateway::route::Route;
 use crate::method::Method;
@@ -12,9 +13,6 @@ use crate::protocol::problem::{FieldError, Problem, ProblemKind};
 use std::fmt;
 use web_sys::Response;
 use worker::{Result, console_error};
-
-/// What browsers may read of the gateway's answers and of paid responses.
-pub(super) const EXPOSED_HEADERS: [&str; 4] = ["Idempotency-Replayed", "Payment-Receipt", "Retry-After", "WWW-Authenticate"];
 
 /// Answers with a problem.
 pub(super) fn problem(problem: &Problem) -> Result<Response> {
@@ -40,6 +38,16 @@ pub(super) fn json(body: &str, status: u16) -> Result<Response> {
     headers.set("cache-control", "no-store");
     headers.set("access-control-allow-origin", "*");
     Ok(headers.answer(status, Some(body))?)
+}
+
+/// Tells a browser that a page may send the request that it asked about.
+pub(super) fn preflight(preflight: &Preflight) -> Result<Response> {
+    let mut headers = Changes::default();
+    headers.set("cache-control", "no-store");
+    for (name, value) in preflight.answer() {
+        headers.set(name, &value);
+    }
+    Ok(headers.answer(204, None)?)
 }
 
 /// Why a client does not get what it asked for, and what it needs to go on with its channel.
