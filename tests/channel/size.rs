@@ -79,9 +79,9 @@ fn the_stored_form_is_that_of_its_version() {
     assert_eq!(
         (VERSION, forms[0].as_str(), forms[1].as_str()),
         (
-            1,
-            "0xd3db29dca1b42148eb9c84a1a8e4c5b20c6678e5f46f0d5215642e622d4399bd",
-            "0xea393aa4e26472d69dfb1371a7df5ec5cd05675f2e8b51a4882c9f0bd87b0284"
+            2,
+            "0xb0f7fd2e303e5a988fd6cb45dc91de7f9dad40b07e28385d9c3f3e5c6271d333",
+            "0xb47b89743404872bb7fe308999e3bec53a36850497b17a656f4d20448d406f57"
         )
     );
 }

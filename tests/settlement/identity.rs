@@ -282,9 +282,9 @@ fn the_stored_form_is_that_of_its_version() {
     assert_eq!(
         (VERSION, forms[0].as_str(), forms[1].as_str()),
         (
-            1,
-            "0x9e42cb3d9870a17e1e7119b70ee0a0e0027b8a1dcdc12f7be4e40395a448c3b0",
-            "0x7c0364157a48deb352a288cd7a1c06b5519934ce484d87872e55ae0fb4fb9822"
+            2,
+            "0xb59b85732a774a64f990be86f06ef9d1e2842afffdaba5599f70e9f45469572c",
+            "0xbc76a1cb3f5b8b6a8c6bb198c9e9ac2feeee041661a73d56b9edb998aef330ac"
         )
     );
 }
