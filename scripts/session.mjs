@@ -111,7 +111,10 @@ export class Session {
   /** Ends the session: the recipient gets what was signed, the payer what is left. Returns the gateway's receipt. */
   async close() {
     const challenge = await this.challenge(this.url);
-    const payload = { ...(await this.#sign(this.signed)), action: "close" };
+    // Where the chain has shown the last voucher it proves nothing any more: anybody could send it.
+    const message = `mpp-edge channel ${this.channelId.toLowerCase()} challenge ${challenge.id}`;
+    const proof = await this.account.signMessage({ message });
+    const payload = { ...(await this.#sign(this.signed)), action: "close", proof };
     const response = await this.#send(this.url, { method: "POST" }, challenge, payload);
     if (!response.ok) throw new Error(`${response.status} ${await response.text()}`);
     return this.receipt;

@@ -64,7 +64,7 @@ impl Ledger {
     fn purchase(&mut self, cumulative: u128, order: Order) -> Event {
         self.highest = cumulative;
         let voucher = SignedVoucher { cumulative: Amount::from_base_units(cumulative), signature: self.signature };
-        Event::Voucher(Presented { voucher, signer: PAYER, source: None }, Some(order))
+        Event::Voucher(Presented { voucher, signer: PAYER, source: None, fresh: false }, Some(order))
     }
 
     fn step(&mut self, event: Event) -> Answer {

@@ -138,7 +138,9 @@ impl Channel {
             settled,
             accepted: settled,
             spent: settled,
+            published: (settled > Amount::ZERO).then_some(settled),
             held: Held::default(),
+            asked: Amount::ZERO,
             used: Used::up_to(settled),
             bookings: Bookings::default(),
             sales: Sales::default(),
@@ -207,6 +209,7 @@ impl Channel {
     /// The chain shows this much as settled. What exceeds our own count was sold elsewhere with the payer's voucher.
     pub(super) fn settle_up_to(&mut self, settled: Amount, now: Timestamp) {
         self.settled = self.settled.max(settled);
+        self.published = self.published.max(Some(settled));
         if self.settled > self.delivered() {
             self.bookings.mature_all();
             self.sales.mature_all();
@@ -222,6 +225,8 @@ impl Channel {
         self.operation = None;
         self.retry_at = None;
         self.unsettled_since = None;
+        self.published = None;
+        self.asked = Amount::ZERO;
         self.held.keep_best();
         self.used = Used::up_to(self.accepted);
         self.bookings.mature_all();

@@ -7,6 +7,7 @@
 //! * `accepted` and `settled` never fall while the chain does not take back what it showed, `delivered` never
 //!   falls, and `spent` falls only by what was booked and is known not to have been delivered;
 //! * an event that is repeated changes nothing the second time (a purchase is the same by its attempt);
+//! * a voucher that the chain may have shown neither buys nor closes unless its signer's key is shown to be there;
 //! * the state is bounded, however many vouchers pass.
 //!
 //! `spent` is what was booked, before it is delivered. What was booked counts as delivered after the
@@ -26,9 +27,9 @@ mod sales;
 mod settling;
 mod used;
 
-pub use crate::protocol::idempotency::Key;
 pub use chain::{Expected, Unfit};
 pub use evidence::check_transaction;
+pub use idempotency::Key;
 pub use meter::Meter;
 pub use purchase::{Bought, Kind, Order, Presented, Reuse};
 pub use refusal::Refusal;
@@ -112,7 +113,12 @@ pub struct Channel {
     settled: Amount,
     accepted: Amount,
     spent: Amount,
+    /// The highest total of which a voucher was ever handed out to be put on chain, or that the chain shows: who has read it there
+    /// can present it.
+    published: Option<Amount>,
     held: Held,
+    /// What the payer's own close asks to be taken at the least.
+    asked: Amount,
     used: Used,
     bookings: Bookings,
     sales: Sales,
@@ -282,6 +288,11 @@ impl Channel {
     /// What was settled on chain.
     pub const fn settled(&self) -> Amount {
         self.settled
+    }
+
+    /// The highest total of which the chain may have shown a voucher.
+    pub const fn published(&self) -> Option<Amount> {
+        self.published
     }
 
     /// What of the booked was delivered.

@@ -1,6 +1,7 @@
 //! Vouchers and what they buy.
 
-use super::{Answer, Channel, Key, Policy, Refusal, Status};
+use super::idempotency::Key;
+use super::{Answer, Channel, Policy, Refusal, Status};
 use crate::evm::Address;
 use crate::evm::amount::Amount;
 use crate::evm::escrow::SignedVoucher;
@@ -16,6 +17,8 @@ pub struct Presented {
     pub signer: Address,
     /// Whom the credential's `source` names.
     pub source: Option<Address>,
+    /// The same key has also signed for a challenge of ours: whoever sends it holds that key now.
+    pub fresh: bool,
 }
 
 /// Whether a voucher that has bought may buy again.
@@ -60,6 +63,13 @@ pub struct Order {
     pub attempt: u64,
 }
 
+impl Order {
+    /// What must be there for it.
+    fn cost(&self) -> Amount {
+        self.price.times(self.least)
+    }
+}
+
 /// What was bought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -101,42 +111,65 @@ impl Channel {
     ) -> Result<Answer, Refusal> {
         self.check_signer(presented)?;
         self.check_usable()?;
-        self.accept(presented.voucher, policy.min_delta)?;
-        self.last_used = now;
-        match order {
-            Some(order) => self.buy(presented.voucher.cumulative, order, policy, now).map(Answer::Bought),
-            None => Ok(Answer::Noted),
+        if !self.is_proof(presented) {
+            // It was taken long ago, and handed in alone it does no harm.
+            return order.map_or(Ok(Answer::Noted), |order| {
+                self.repeat(order).and_then(|bought| bought.ok_or(Refusal::Insufficient)).map(Answer::Bought)
+            });
         }
+        let voucher = presented.voucher;
+        self.accept(voucher.cumulative, policy.min_delta)?;
+        self.last_used = now;
+        let answer = order.map_or(Ok(Answer::Noted), |order| self.buy(voucher.cumulative, order, policy, now).map(Answer::Bought));
+        self.keep(voucher);
+        answer
     }
 
-    /// Takes a voucher for what it allows. One at or below the highest changes nothing.
-    fn accept(&mut self, voucher: SignedVoucher, min_delta: Amount) -> Result<(), Refusal> {
-        if voucher.cumulative > self.deposit {
+    /// Whether who sends it is more than somebody who reads the chain, or what is sent there: a voucher up to what was ever
+    /// handed out shows nothing by itself.
+    fn is_proof(&self, presented: &Presented) -> bool {
+        presented.fresh || self.published.is_none_or(|published| presented.voucher.cumulative > published)
+    }
+
+    /// Takes a voucher's total for what it allows. One at or below the highest changes nothing.
+    fn accept(&mut self, cumulative: Amount, min_delta: Amount) -> Result<(), Refusal> {
+        if cumulative > self.deposit {
             return Err(Refusal::ExceedsDeposit);
         }
-        if voucher.cumulative > self.accepted && voucher.cumulative.saturating_sub(self.accepted) < min_delta {
+        if cumulative > self.accepted && cumulative.saturating_sub(self.accepted) < min_delta {
             return Err(Refusal::DeltaTooSmall);
         }
-        self.accepted = self.accepted.max(voucher.cumulative);
-        let delivered = self.delivered();
-        self.held.keep(voucher, delivered);
+        self.accepted = self.accepted.max(cumulative);
         Ok(())
     }
 
-    fn buy(&mut self, voucher: Amount, order: &Order, policy: &Policy, now: Timestamp) -> Result<Bought, Refusal> {
+    fn keep(&mut self, voucher: SignedVoucher) {
+        let delivered = self.delivered();
+        self.held.keep(voucher, delivered, self.spent.max(self.asked));
+    }
+
+    /// What an order has bought before: by its attempt, whose answer was lost, or by its key.
+    fn repeat(&mut self, order: &Order) -> Result<Option<Bought>, Refusal> {
         if let Some(bought) = self.attempts.find(order.attempt) {
-            return Ok(bought);
+            return Ok(Some(bought));
         }
-        let cost = order.price.times(order.least);
         if let Some(key) = &order.key
-            && let Some(booking) = self.keys.replay(key, cost)?
+            && let Some(booking) = self.keys.replay(key, order.cost())?
         {
             // Else the first request, held back until it fails, would give the price back for what its repetition got.
             if !self.bookings.seal(booking) {
                 return Err(Refusal::KeySpent);
             }
-            return Ok(Bought { booking, units: 0, replayed: true });
+            return Ok(Some(Bought { booking, units: 0, replayed: true }));
         }
+        Ok(None)
+    }
+
+    fn buy(&mut self, voucher: Amount, order: &Order, policy: &Policy, now: Timestamp) -> Result<Bought, Refusal> {
+        if let Some(bought) = self.repeat(order)? {
+            return Ok(bought);
+        }
+        let cost = order.cost();
         let is_used = order.reuse == Reuse::Once && self.used.contains(voucher);
         let available = self.available();
         if is_used || available < cost {
@@ -201,9 +234,10 @@ impl Channel {
         }
     }
 
-    /// The least total that a next voucher must allow to buy for `price`.
+    /// The least total that a next voucher must allow to buy for `price`; one that proves who sends it.
     pub(super) fn required(&self, price: Amount, reuse: Reuse, policy: &Policy) -> Amount {
-        let price = self.spent.saturating_add(price);
+        let unseen = self.published.map_or(Amount::ZERO, |published| published.saturating_add(Amount::from_base_units(1)));
+        let price = self.spent.saturating_add(price).max(unseen);
         let raise = self.accepted.saturating_add(policy.min_delta.max(Amount::from_base_units(1)));
         match reuse {
             Reuse::DrawDown if price <= self.accepted => price,
@@ -217,10 +251,15 @@ impl Channel {
             Status::Closed { transaction: Some(transaction) } => return Ok(Answer::Closed(transaction)),
             Status::Closed { transaction: None } => return Err(Refusal::Closed),
             Status::Suspended => return Err(Refusal::Suspended),
+            // It is under way; a repetition has nothing to add, since its voucher was handed out by then.
+            Status::Closing(_) if !self.is_proof(presented) => return Ok(Answer::Closing),
+            Status::Open if !self.is_proof(presented) => return Err(Refusal::Unproven),
             Status::Open | Status::Closing(_) => {}
         }
         // However little it raises: it is the last one.
-        self.accept(presented.voucher, Amount::ZERO)?;
+        self.accept(presented.voucher.cumulative, Amount::ZERO)?;
+        self.asked = self.asked.max(presented.voucher.cumulative);
+        self.keep(presented.voucher);
         self.begin_closing(super::Reason::Asked, now);
         Ok(Answer::Closing)
     }

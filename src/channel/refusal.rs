@@ -23,6 +23,8 @@ pub enum Refusal {
     DeltaTooSmall,
     /// The balance does not pay for it, or the voucher has bought already.
     Insufficient,
+    /// The chain has shown the voucher, so that anybody may have sent it.
+    Unproven,
     /// The idempotency key stands for another purchase.
     KeyOfAnother,
     /// The idempotency key was repeated too often, or stands for a metered sale.
@@ -55,7 +57,11 @@ impl Refusal {
             Self::DeltaTooSmall => (ProblemKind::DeltaTooSmall, "payload.cumulativeAmount: raises the total by less than minVoucherDelta"),
             Self::Insufficient => (
                 ProblemKind::InsufficientBalance,
-                "payload.cumulativeAmount: does not pay for this; sign a voucher for at least requiredCumulative",
+                "payload.cumulativeAmount: does not pay for this, or was shown by the chain; sign a voucher for at least requiredCumulative",
+            ),
+            Self::Unproven => (
+                ProblemKind::VerificationFailed,
+                "payload.cumulativeAmount: the chain has shown this voucher; add payload.proof, or send a voucher above what is settled",
             ),
             Self::KeyOfAnother => (ProblemKind::BadRequest, "Idempotency-Key: was used for another request or amount"),
             Self::KeySpent => {

@@ -122,16 +122,14 @@ impl Channel {
             }
             // Nothing would be taken: the payer withdraws by itself.
             Status::Closing(Reason::Requested) if !self.is_at_risk() => None,
-            Status::Closing(Reason::Requested | Reason::Asked) => self.redeemable().map(|best| self.begin(Payment::Close, best)),
-            Status::Closing(Reason::Idle) => {
-                let covering = self.held.covering(self.spent).filter(|voucher| voucher.cumulative <= self.deposit);
-                covering.or_else(|| self.redeemable()).map(|voucher| self.begin(Payment::Close, voucher))
-            }
+            Status::Closing(_) => self.last_voucher().map(|voucher| self.begin(Payment::Close, voucher)),
             Status::Suspended | Status::Closed { .. } => None,
         }
     }
 
-    fn begin(&self, payment: Payment, voucher: SignedVoucher) -> Operation {
+    /// From here on others may know the voucher: who estimates the gas for it, and who sees the transaction.
+    fn begin(&mut self, payment: Payment, voucher: SignedVoucher) -> Operation {
+        self.published = self.published.max(Some(voucher.cumulative));
         Operation { payment, payout: Payout { escrow: self.escrow, channel_id: self.id, voucher, epoch: self.epoch } }
     }
 
@@ -151,14 +149,16 @@ impl Channel {
         })
     }
 
-    /// The best voucher that the escrow takes: a reorganisation may have left less than the best allows.
-    fn redeemable(&self) -> Option<SignedVoucher> {
-        self.held.within(self.deposit).filter(|_| self.deposit > Amount::ZERO)
+    /// What a close takes: the smallest voucher held that covers what was spent, and what the payer's own close asks for. A
+    /// reorganisation may have left a deposit that allows less: then the best that the escrow takes.
+    fn last_voucher(&self) -> Option<SignedVoucher> {
+        let covering = self.held.covering(self.spent.max(self.asked)).filter(|voucher| voucher.cumulative <= self.deposit);
+        covering.or_else(|| self.held.within(self.deposit)).filter(|_| self.deposit > Amount::ZERO)
     }
 
-    /// Whether more could be taken than is settled.
+    /// Whether something was sold that could be taken and is not settled.
     fn is_at_risk(&self) -> bool {
-        self.redeemable().is_some_and(|best| best.cumulative > self.settled)
+        self.spent > self.settled && self.last_voucher().is_some_and(|last| last.cumulative > self.settled)
     }
 
     /// When an unused channel is closed. One on which nothing was bought is left to its payer.
@@ -181,7 +181,7 @@ impl Channel {
             }
             Status::Closing(Reason::Requested) if !self.is_at_risk() => None,
             // Until the chain shows enough of a deposit again there is nothing to close with.
-            Status::Closing(_) if self.redeemable().is_none() => self.retry_at,
+            Status::Closing(_) if self.last_voucher().is_none() => self.retry_at,
             Status::Closing(_) => Some(self.retry_at.unwrap_or(now)),
             Status::Suspended | Status::Closed { .. } => None,
         }

@@ -1,6 +1,7 @@
 //! ECDSA signatures over secp256k1, accepted only in the one form that the chain accepts.
 
 use super::{Address, B256, keccak256, parse};
+use alloc::format;
 use alloy_primitives::FixedBytes;
 use core::fmt;
 use k256::ecdsa::{RecoveryId, Signature as Ecdsa, VerifyingKey};
@@ -94,6 +95,11 @@ impl Signature {
         }
         bytes
     }
+}
+
+/// The digest of a personal message (EIP-191 version `0x45`, `personal_sign`).
+pub fn personal_digest(message: &str) -> B256 {
+    keccak256(format!("\u{19}Ethereum Signed Message:\n{}{message}", message.len()))
 }
 
 /// The address of a public key: the last 20 bytes of the hash of its uncompressed point.

@@ -1,8 +1,8 @@
 //! Who asks for a channel: the operator, by token, or somebody who can sign for it.
 
 use crate::evm::amount::decimal_u64;
-use crate::evm::signature::Signature;
-use crate::evm::{Address, B256, keccak256};
+use crate::evm::signature::{Signature, personal_digest};
+use crate::evm::{Address, B256};
 use crate::protocol::credential::split_outside_quotes;
 use crate::time::{Timestamp, UnixSeconds};
 use alloc::format;
@@ -44,17 +44,12 @@ pub fn caller(authorization: &str, admin_token: Option<&str>, channel_id: B256, 
         return None;
     }
     let signature = Signature::parse(parameter("signature")?).ok()?;
-    signature.recover(digest(&message(channel_id, until))).ok().map(Caller::Signer)
+    signature.recover(personal_digest(&message(channel_id, until))).ok().map(Caller::Signer)
 }
 
 /// The text that a payer or its signer signs (EIP-191 `personal_sign`).
 pub fn message(channel_id: B256, until: UnixSeconds) -> String {
     format!("mpp-edge channel {channel_id} until {until}")
-}
-
-/// The digest of a personal message (EIP-191 version `0x45`).
-fn digest(message: &str) -> B256 {
-    keccak256(format!("\u{19}Ethereum Signed Message:\n{}{message}", message.len()))
 }
 
 /// Compares in a time that tells nothing of either: their codes under one key, in constant time.
@@ -88,7 +83,7 @@ mod tests {
     fn a_payer_signs_for_one_channel_and_a_few_minutes() {
         let key = PrivateKey::parse("0x59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d").unwrap();
         let ask = |until: u64, id: B256| {
-            let signature = key.sign(digest(&message(ID, UnixSeconds::new(until))));
+            let signature = key.sign(personal_digest(&message(ID, UnixSeconds::new(until))));
             let signature = alloy_primitives::hex::encode_prefixed(signature.to_bytes());
             caller(&format!("Channel until=\"{until}\", signature=\"{signature}\""), TOKEN, id, NOW)
         };

@@ -61,7 +61,7 @@ pub(crate) fn voucher(cumulative: u128) -> SignedVoucher {
 }
 
 pub(crate) fn presented(cumulative: u128) -> Presented {
-    Presented { voucher: voucher(cumulative), signer: SIGNER, source: None }
+    Presented { voucher: voucher(cumulative), signer: SIGNER, source: None, fresh: false }
 }
 
 pub(crate) fn order(price: u128, reuse: Reuse) -> Order {

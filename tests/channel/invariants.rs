@@ -116,6 +116,32 @@ fn status(before: &Channel, event: &Event, after: &Channel) -> Result<(), String
     Ok(())
 }
 
+/// The smallest voucher held that covers what was spent and what the payer's own close asks for; or, where the deposit does not
+/// hold that, the largest that it does.
+fn last_voucher(channel: &Channel) -> Option<u128> {
+    let json = serde_json::to_value(channel).unwrap();
+    let number = |value: &serde_json::Value| value.as_str().unwrap().parse::<u128>().unwrap();
+    let held: Vec<u128> = json["held"].as_array().unwrap().iter().map(|voucher| number(&voucher["cumulative"])).collect();
+    let (deposit, needed) = (number(&json["deposit"]), number(&json["spent"]).max(number(&json["asked"])));
+    let covering = held.iter().filter(|total| (needed..=deposit).contains(total)).min();
+    covering.or_else(|| held.iter().filter(|total| **total <= deposit).max()).copied()
+}
+
+/// A voucher that others may have read neither buys nor closes, unless it comes with a signature that they cannot have. `shown`
+/// is the highest that was ever handed out, as whoever drives the ledger knows it.
+pub(crate) fn proves(before: &Channel, event: &Event, after: &Channel, outcome: &Outcome, shown: Amount) -> Result<(), String> {
+    let (Event::Voucher(presented, _) | Event::Close(presented)) = event else { return Ok(()) };
+    if presented.fresh || presented.voucher.cumulative > shown || shown == Amount::ZERO {
+        return Ok(());
+    }
+    let spent = |channel: &Channel| channel.balance(Amount::ZERO, Reuse::Once, &crate::fixture::POLICY).spent;
+    holds!(spent(after) == spent(before), "{event:?} has bought, and {shown} was handed out");
+    holds!(after.status() == before.status(), "{event:?} has closed, and {shown} was handed out");
+    let bought = matches!(outcome.answer, Ok(Answer::Bought(bought)) if bought.units > 0);
+    holds!(!bought || after == before, "{event:?} has bought, and {shown} was handed out");
+    Ok(())
+}
+
 /// Nothing is sold on a channel that is not open.
 fn sold(after: &Channel, outcome: &Outcome) -> Result<(), String> {
     let units = match outcome.answer {
@@ -142,16 +168,17 @@ fn operation(before: &Channel, event: &Event, after: &Channel, outcome: &Outcome
         (None, Some(new)) => {
             holds!(matches!(event, Event::Woken | Event::Close(_)), "an operation was begun by {event:?}");
             holds!(submitted == Some(new), "an operation was begun and not submitted");
-            let (taken, best) = (new.payout.voucher.cumulative, after.best().map(|best| best.cumulative));
+            let taken = new.payout.voucher.cumulative;
+            holds!(after.published() >= Some(taken), "what was handed out counts as published");
             match (new.payment, after.status()) {
                 (Payment::Settle, Status::Open) => {
                     holds!(taken <= after.delivered(), "a settlement of {taken} takes more than {} delivered", after.delivered());
                     holds!(taken > after.settled(), "a settlement of {taken} takes nothing");
                 }
-                (Payment::Close, Status::Closing(Reason::Idle)) => {
-                    holds!(best.is_some_and(|best| taken <= best), "what is closed with was never signed");
+                (Payment::Close, Status::Closing(_)) => {
+                    let least = last_voucher(after);
+                    holds!(Some(taken.base_units()) == least, "closed with {taken}, where {least:?} is enough");
                 }
-                (Payment::Close, Status::Closing(_)) => {}
                 (payment, status) => return Err(format!("{payment:?} was begun on a channel that is {status:?}")),
             }
         }

@@ -10,6 +10,7 @@ mod invariants;
 mod model;
 mod oracle;
 mod properties;
+mod published;
 mod sales;
 mod settling;
 mod size;

@@ -6,6 +6,7 @@ use super::invariants::{self, Counters};
 use super::oracle::Oracle;
 use mpp_edge::binary::{decode, encode};
 use mpp_edge::channel::{Answer, Bought, Channel, Effect, Event, Kind, Operation, Order, Policy, Presented, Refusal, Reuse, Status};
+use mpp_edge::evm::amount::Amount;
 use mpp_edge::evm::escrow::OnChain;
 use mpp_edge::settlement::{Failure, Verdict};
 use mpp_edge::time::{Timestamp, UnixSeconds};
@@ -39,7 +40,8 @@ fn an_order() -> impl Strategy<Value = Order> {
 /// One thing that happens; indices are taken modulo what there is.
 #[derive(Clone, Debug)]
 enum Happening {
-    Voucher(u128, Option<Order>),
+    /// With a signature over something fresh, or without.
+    Voucher(u128, bool, Option<Order>),
     Credit {
         booking: u64,
         of: i64,
@@ -58,7 +60,7 @@ enum Happening {
     Back(u64),
     /// The last event once more.
     Again,
-    Close(u128),
+    Close(u128, bool),
     TopUp(u128),
     RequestClose,
     Withdraw,
@@ -77,7 +79,8 @@ fn sales_only() -> impl Strategy<Value = Happening> {
     let seconds = prop_oneof![Just(1_000), Just(4_999), Just(5_000), Just(40_000), Just(45_000), Just(600_000), 0..700_000_u64];
     let wrong = prop_oneof![15 => Just(0_i64), 1 => -1..=1_i64];
     prop_oneof![
-        6 => (0..62_u128, prop::option::weighted(0.9, an_order())).prop_map(|(cumulative, order)| Happening::Voucher(cumulative, order)),
+        6 => (0..62_u128, any::<bool>(), prop::option::weighted(0.9, an_order()))
+            .prop_map(|(cumulative, fresh, order)| Happening::Voucher(cumulative, fresh, order)),
         3 => (0..20_u64, wrong).prop_map(|(booking, of)| Happening::Credit { booking, of }),
         3 => (0..20_u64, 0..10_u64, 0..5_u64, any::<bool>())
             .prop_map(|(sale, delivered, wanted, unheard)| Happening::Draw { sale, delivered, wanted, unheard }),
@@ -93,7 +96,7 @@ fn anything() -> impl Strategy<Value = Happening> {
         10 => sales_only(),
         1 => jump.prop_map(Happening::Pass),
         1 => (0..60_000_u64).prop_map(Happening::Back),
-        1 => (0..70_u128).prop_map(Happening::Close),
+        1 => (0..70_u128, any::<bool>()).prop_map(|(cumulative, fresh)| Happening::Close(cumulative, fresh)),
         1 => (1..20_u128).prop_map(Happening::TopUp),
         1 => Just(Happening::RequestClose),
         1 => Just(Happening::Withdraw),
@@ -114,12 +117,14 @@ struct World {
     bought: Vec<(Bought, Order, u128)>,
     begun: Vec<Operation>,
     last: Event,
+    /// The highest total that was handed out, or that the ledger has seen settled.
+    shown: Amount,
 }
 
 impl World {
     fn new(deposit: u128, policy: Policy) -> Self {
         let ledger = Ledger { policy, ..Ledger::new(deposit) };
-        Self { ledger, chain: vec![on_chain(deposit, 0)], bought: Vec::new(), begun: Vec::new(), last: NOTHING }
+        Self { ledger, chain: vec![on_chain(deposit, 0)], bought: Vec::new(), begun: Vec::new(), last: NOTHING, shown: Amount::ZERO }
     }
 
     fn shown(&self) -> OnChain {
@@ -143,7 +148,7 @@ impl World {
     /// The event that comes of it, if one does.
     fn event(&mut self, happening: &Happening) -> Option<Event> {
         match *happening {
-            Happening::Voucher(cumulative, order) => Some(Event::Voucher(presented(cumulative), order)),
+            Happening::Voucher(cumulative, fresh, order) => Some(Event::Voucher(Presented { fresh, ..presented(cumulative) }, order)),
             Happening::Credit { booking, of } => {
                 let (bought, order, voucher) = self.some_bought(false, booking)?;
                 let cost = order.price.times(bought.units.saturating_add_signed(of));
@@ -166,7 +171,7 @@ impl World {
                 None
             }
             Happening::Again => Some(self.last.clone()),
-            Happening::Close(cumulative) => Some(Event::Close(presented(cumulative))),
+            Happening::Close(cumulative, fresh) => Some(Event::Close(Presented { fresh, ..presented(cumulative) })),
             Happening::TopUp(addition) => {
                 self.change(|chain| {
                     chain.deposit = chain.deposit.saturating_add(amount(addition));
@@ -218,6 +223,9 @@ impl World {
         let Ledger { channel, policy, now, .. } = &self.ledger;
         let (after, outcome) = channel.clone().step(event.clone(), policy, *now);
         invariants::of_step(channel, event, &after, &outcome, policy, *now)?;
+        invariants::proves(channel, event, &after, &outcome, self.shown)?;
+        let begun = after.operation().map_or(Amount::ZERO, |operation| operation.payout.voucher.cumulative);
+        self.shown = self.shown.max(after.settled()).max(begun);
         if let (Ok(Answer::Bought(bought)), Event::Voucher(presented, Some(order))) = (outcome.answer, event) {
             self.bought.push((bought, *order, presented.voucher.cumulative.base_units()));
             self.ledger.reserved.insert(bought.booking, bought.units);
@@ -325,7 +333,7 @@ proptest! {
         policy in policy(),
         price in 0..5_u128,
         reuse in prop_oneof![Just(Reuse::Once), Just(Reuse::DrawDown)],
-        happenings in prop::collection::vec(sales_only(), 0..40),
+        happenings in prop::collection::vec(anything(), 0..40),
     ) {
         let mut world = World::new(60, policy);
         for happening in &happenings {
@@ -335,7 +343,9 @@ proptest! {
         let order = Order { attempt: u64::MAX, ..order(price, reuse) };
         let required = world.ledger.required(price, reuse);
         let mut raised = world.ledger.clone();
-        raised.observe(on_chain(1000, 0));
+        raised.observe(on_chain(1000, raised.settled()));
+        prop_assume!(raised.status() == Status::Open);
+        prop_assert_eq!(raised.required(price, reuse), required);
         let mut less = raised.clone();
         prop_assert!(raised.buy(required, order).is_ok(), "{required}");
         if reuse == Reuse::DrawDown && required > less.counters().0 {

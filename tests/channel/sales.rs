@@ -87,8 +87,14 @@ fn a3_a_voucher_below_the_price_opens_and_buys_nothing() {
 fn a4_what_was_there_before_moves_nothing() {
     let mut ledger = Ledger::new(1000);
     ledger.bought(100, once(10));
-    for cumulative in [100, 99, 50, 0] {
+    for cumulative in [100, 9, 1, 0] {
         ledger.again(Event::Voucher(presented(cumulative), None));
+    }
+    // A smaller one that covers what was spent is kept, for a close would take no more; once, and no counter moves.
+    for cumulative in [99, 50, 10] {
+        ledger.voucher(cumulative).unwrap();
+        ledger.again(Event::Voucher(presented(cumulative), None));
+        ledger.again(Event::Voucher(presented(99), None));
     }
     assert_eq!(ledger.counters(), (100, 10, 0));
     assert_eq!(ledger.channel.best(), Some(voucher(100)));
@@ -272,6 +278,7 @@ fn refusals_are_told_as_the_wire_has_them() {
         (Refusal::ExceedsDeposit, 402),
         (Refusal::DeltaTooSmall, 402),
         (Refusal::Insufficient, 402),
+        (Refusal::Unproven, 402),
         (Refusal::KeyOfAnother, 400),
         (Refusal::KeySpent, 400),
         (Refusal::NoSale, 400),

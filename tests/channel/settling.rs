@@ -239,7 +239,8 @@ fn a_sale_that_never_ends_does_not_keep_it_open() {
 
 #[test]
 fn the_payer_asks_for_the_end() {
-    for (last, taken) in [(100, 100), (50, 100), (0, 100), (130, 130)] {
+    // A lower one than the best is taken where it covers what was spent.
+    for (last, taken) in [(100, 100), (50, 50), (10, 10), (9, 100), (0, 100), (130, 130)] {
         let mut ledger = Ledger::new(1000);
         ledger.bought(100, once(10));
         assert_eq!(ledger.step(Event::Close(presented(last))), Ok(Answer::Closing));

@@ -80,8 +80,8 @@ fn the_stored_form_is_that_of_its_version() {
         (VERSION, forms[0].as_str(), forms[1].as_str()),
         (
             2,
-            "0xb0f7fd2e303e5a988fd6cb45dc91de7f9dad40b07e28385d9c3f3e5c6271d333",
-            "0xb47b89743404872bb7fe308999e3bec53a36850497b17a656f4d20448d406f57"
+            "0x3b5343b8a4b1f99b201c7dc993b21f31ff1d6f8bff0515b4730c76b18f8123e1",
+            "0x5add51633894e07bf1316f496aec278382a9f3359c4985633a7fcfc358eb5103"
         )
     );
 }

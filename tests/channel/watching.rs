@@ -206,7 +206,7 @@ fn somebody_has_ended_it_while_our_end_was_on_its_way() {
 }
 
 #[test]
-fn a11_a_request_to_close_freezes_and_brings_the_best_voucher() {
+fn a11_a_request_to_close_freezes_and_brings_what_was_spent() {
     let mut ledger = Ledger::new(1000);
     ledger.bought(100, once(100));
     ledger.voucher(400).unwrap();
@@ -216,8 +216,9 @@ fn a11_a_request_to_close_freezes_and_brings_the_best_voucher() {
     assert_eq!(ledger.alarm, Some(ledger.now), "at once");
     ledger.refuses(Event::Voucher(presented(600), Some(once(10))), Refusal::Closing);
     ledger.end(sale, 3);
+    // 130 are spent: the smallest voucher that covers them.
     let close = ledger.wake().unwrap();
-    assert_eq!(taken(close), (Payment::Close, 500));
+    assert_eq!(taken(close), (Payment::Close, 400));
     ledger.again(Event::Observed(seen(requested(on_chain(1000, 0)))));
     ledger.conclude(close, DONE);
     assert_eq!(ledger.status(), Status::Closed { transaction: Some(TRANSACTION) });

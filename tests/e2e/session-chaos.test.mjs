@@ -6,7 +6,16 @@ import { METHODS } from "./harness/channels.mjs";
 import { killDuring, random, SEED } from "./harness/chaos.mjs";
 import { faults } from "./harness/origin.mjs";
 import { until } from "./harness/processes.mjs";
-import { expectLedger, expectReceipt, openSession, PRICE, payloads, SESSION_ROUTES, startSessions } from "./harness/session.mjs";
+import {
+  expectLedger,
+  expectReceipt,
+  openSession,
+  PRICE,
+  payloads,
+  proved,
+  SESSION_ROUTES,
+  startSessions,
+} from "./harness/session.mjs";
 import { SteadyClient } from "./harness/steady.mjs";
 import { buyStream, METERED_ROUTES, UNIT } from "./harness/stream.mjs";
 
@@ -128,7 +137,7 @@ test(`four channels through kills at random (seed ${SEED})`, { timeout: 300_000 
     const { session, signed } = client;
     const { channel } = session;
     const answer = await until(
-      () => session.managed(payloads.close(channel, signed)).catch(() => false),
+      () => session.managed(proved(payloads.close(channel, signed), session)).catch(() => false),
       "a channel to be closed",
       120_000,
     );

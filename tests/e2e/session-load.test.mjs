@@ -9,7 +9,7 @@ import { killDuring, random, SEED } from "./harness/chaos.mjs";
 import { presign } from "./harness/presign.mjs";
 import { until } from "./harness/processes.mjs";
 import { echo } from "./harness/protocol.mjs";
-import { expectLedger, expectReceipt, openSession, PRICE, payloads, startSessions } from "./harness/session.mjs";
+import { expectLedger, expectReceipt, openSession, PRICE, payloads, proved, startSessions } from "./harness/session.mjs";
 import { SteadyClient } from "./harness/steady.mjs";
 
 const CHANNELS = Number(process.env.SESSION_LOAD_CHANNELS ?? 64);
@@ -112,7 +112,7 @@ test(`${CHANNELS} channels × ${VOUCHERS} vouchers, ${KILLS} kills (seed ${SEED}
   const closing = Promise.all(
     sessions.map(async (session) => {
       const answer = await until(
-        () => session.managed(payloads.close(session.channel, TOTAL), { ms: 120_000 }).catch(() => false),
+        () => session.managed(proved(payloads.close(session.channel, TOTAL), session), { ms: 120_000 }).catch(() => false),
         "a channel to be closed",
         180_000,
       );

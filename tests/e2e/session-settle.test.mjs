@@ -2,12 +2,23 @@
 // no more than was delivered, once, whatever happens on the way.
 import assert from "node:assert/strict";
 import { afterEach, test } from "node:test";
-import { METHODS } from "./harness/channels.mjs";
+import { decodeFunctionData } from "viem";
+import { ESCROW_ABI, METHODS } from "./harness/channels.mjs";
 import { expectProblem } from "./harness/expect.mjs";
 import { faults } from "./harness/origin.mjs";
 import { until } from "./harness/processes.mjs";
 import { faulty } from "./harness/rpc-proxy.mjs";
-import { expectLedger, expectReceipt, ledger, openSession, PRICE, payloads, startSessions } from "./harness/session.mjs";
+import {
+  expectLedger,
+  expectNumbers,
+  expectReceipt,
+  ledger,
+  openSession,
+  PRICE,
+  payloads,
+  proved,
+  startSessions,
+} from "./harness/session.mjs";
 
 // What was booked counts as delivered when the origin's time-out and five seconds have passed.
 const LIMITS = { originTimeoutSeconds: 1 };
@@ -178,6 +189,65 @@ test("a settled channel takes no voucher at or below what is settled, and goes o
   expectProblem(old, 402, "session/insufficient-balance");
   await mark.nothing();
   expectReceipt(await session.pay(), session, { accepted: 4n * PRICE, spent: 4n * PRICE });
+});
+
+for (const method of METHODS) {
+  test(`A20 ${method}: with what a settlement shows a stranger draws nothing down and closes nothing`, async () => {
+    await configured(BY_AMOUNT);
+    const session = await bought(method, 3, { path: "/s/draw" });
+    const { channel } = session;
+    // The payer has signed ahead.
+    expectReceipt(await session.manage(payloads.voucher(channel, 50n * PRICE)), session, { status: 204, spent: 3n * PRICE });
+    await settledTo(session, 3n * PRICE);
+    const [{ transactionHash }] = await channel.events("Settled");
+    const { input } = await chain.public.getTransaction({ hash: transactionHash });
+    const { args } = decodeFunctionData({ abi: ESCROW_ABI, data: input });
+    assert.deepEqual([args[0], args[1]], [channel.id, 3n * PRICE]);
+    await until(async () => (await ledger(stack, channel)).settled === String(3n * PRICE), "the books to say so", LONG);
+    const mark = await stack.mark();
+    const stolen = { channelId: channel.id, cumulativeAmount: String(args[1]), signature: args[2] };
+    const thief = { challenge: await session.challenge("/s/draw", { fresh: true }), source: null };
+    for (const path of ["/s/draw", "/s/once"]) {
+      const challenge = await session.challenge(path, { fresh: true });
+      for (const action of ["voucher", "open"]) {
+        const proof = channel.method === "evm" ? { type: "hash", hash: channel.txHash } : { txHash: channel.txHash };
+        const answer = await session.send({ action, ...stolen, ...proof }, { path, challenge, source: null, via: 1 });
+        const problem = expectProblem(answer, 402, "session/insufficient-balance");
+        expectNumbers(problem, session, { accepted: 50n * PRICE, spent: 3n * PRICE });
+        assert.ok(BigInt(problem.requiredCumulative) > 3n * PRICE, "a proof is asked for");
+      }
+    }
+    for (const signature of [await stack.stranger.signMessage({ message: "any" }), args[2]]) {
+      const proof = await session.manage({ action: "close", ...stolen, proof: signature }, thief);
+      expectProblem(proof, 402, "session/signer-mismatch");
+      const garbage = await session.manage({ action: "close", ...stolen, proof: "0x00" }, thief);
+      expectProblem(garbage, 402, "session/invalid-signature");
+    }
+    expectProblem(await session.manage({ action: "close", ...stolen }, thief), 402, "verification-failed");
+    // Handed in alone it is harmless.
+    expectReceipt(await session.manage({ action: "voucher", ...stolen }, thief), session, { status: 204, spent: 3n * PRICE });
+    await mark.nothing();
+    await expectLedger(stack, channel, { accepted: 50n * PRICE, spent: 3n * PRICE, settled: 3n * PRICE, status: "open" });
+    // Its signer can do both, and no more is taken than was spent.
+    const drawn = await session.send(proved(payloads.voucher(channel, 3n * PRICE), session));
+    expectReceipt(drawn, session, { accepted: 50n * PRICE, spent: 4n * PRICE, units: 1 });
+    const last = payloads.close(channel, 4n * PRICE);
+    expectReceipt(await session.managed(proved(last, session)), session, { status: 204, spent: 4n * PRICE });
+    const [{ settledToPayee, refundedToPayer }] = await channel.events("ChannelClosed");
+    assert.deepEqual([settledToPayee, refundedToPayer], [4n * PRICE, channel.deposit - 4n * PRICE]);
+  });
+}
+
+test("A20 a channel of which all is settled is closed with the last voucher and a proof", async () => {
+  await configured(BY_AMOUNT);
+  const session = await bought("evm", 3);
+  await settledTo(session, 3n * PRICE);
+  const close = payloads.close(session.channel, 3n * PRICE);
+  expectProblem(await session.manage(close), 402, "verification-failed");
+  assert.ok(!(await session.channel.state()).finalized);
+  expectReceipt(await session.managed(proved(close, session)), session, { status: 204, spent: 3n * PRICE });
+  const [{ settledToPayee }] = await session.channel.events("ChannelClosed");
+  assert.equal(settledToPayee, 3n * PRICE);
 });
 
 // Last in this file: every channel of the tests before is idle by now and may be closed as well.

@@ -113,7 +113,7 @@ fn dotted(pointer: &str) -> String {
 #[test]
 fn every_action_is_read_as_what_it_says() {
     let presented = |proof: &Proof, form: (Method, Form)| {
-        let Presented { voucher, signer, source } = proof.presented.unwrap();
+        let Presented { voucher, signer, source, fresh: false } = proof.presented.unwrap() else { panic!("{form:?}") };
         assert_eq!((voucher.cumulative, signer, source), (Amount::from_base_units(2_000), PAYER, None), "{form:?}");
     };
     for (method, form) in FORMS {

@@ -5,7 +5,7 @@ use super::{
     TopUpForClient, Voucher, VoucherWithOpen, VoucherWithTopUp, authorization_json, authorized, channel, escrow, judge, opening, refused,
     sign, terms, text, token_domain, topping_up, voucher, voucher_domain, with,
 };
-use alloy_primitives::{Address, B256, U256, hex};
+use alloy_primitives::{Address, B256, U256, hex, keccak256};
 use mpp_edge::evm::amount::Amount;
 use mpp_edge::evm::eip712::Domain;
 use mpp_edge::evm::erc3009::Authorization;
@@ -13,7 +13,7 @@ use mpp_edge::evm::escrow::{Opening, ToppingUp, channel_id};
 use mpp_edge::evm::signature::Signature;
 use mpp_edge::method::Method;
 use mpp_edge::method::session::{Unverified, domain};
-use mpp_edge::protocol::problem::ProblemKind::{InvalidSignature, VerificationFailed};
+use mpp_edge::protocol::problem::ProblemKind::{InvalidSignature, MalformedCredential, SignerMismatch, VerificationFailed};
 use mpp_edge::time::UnixSeconds;
 use serde_json::{Value, json};
 #[cfg(target_arch = "wasm32")]
@@ -68,6 +68,39 @@ fn only_the_canonical_signature_of_a_voucher_is_taken() {
         // Either case of its digits is the same signature.
         let upper = format!("0x{}", hex::encode_upper(hex::decode(honest[name].as_str().unwrap()).unwrap()));
         assert_eq!(judge(method, &with(honest.clone(), &format!("/{name}"), json!(upper))), judge(method, &honest));
+    }
+}
+
+/// A20: the signature over the challenge, where the chain has shown the voucher.
+#[test]
+fn a_proof_is_a_personal_message_for_this_channel_and_challenge_by_the_same_signer() {
+    for (method, form, _) in VOUCHERS {
+        let honest = form.payload(method);
+        let id = super::challenge(&super::offer(method))["id"].as_str().unwrap().to_owned();
+        let proved = |key: &str, channel: B256, challenge: &str| {
+            let message = format!("mpp-edge channel {channel} challenge {challenge}");
+            let digest = keccak256(format!("\u{19}Ethereum Signed Message:\n{}{message}", message.len()));
+            with(honest.clone(), "/proof", json!(text(sign(key, digest))))
+        };
+        let is_fresh = |payload: &Value| judge(method, payload).map(|(_, proof)| proof.presented.unwrap().fresh);
+        let good = proved(PAYER_KEY, channel(method), &id);
+        assert_eq!((is_fresh(&honest), is_fresh(&good)), (Ok(false), Ok(true)), "{form:?}");
+        for payload in [
+            proved(STRANGER_KEY, channel(method), &id),
+            proved(PAYER_KEY, B256::repeat_byte(7), &id),
+            proved(PAYER_KEY, channel(method), "another"),
+            proved(PAYER_KEY, channel(method), ""),
+            with(honest.clone(), "/proof", json!(text(voucher(PAYER_KEY, 2_000, channel(method), &voucher_domain(method))))),
+        ] {
+            refused(method, &payload, "payload.proof", SignerMismatch);
+        }
+        for other in other_forms(good["proof"].as_str().unwrap()) {
+            refused(method, &with(honest.clone(), "/proof", json!(other)), "payload.proof", InvalidSignature);
+        }
+        refused(method, &with(honest.clone(), "/proof", json!(of_nobody())), "payload.proof", InvalidSignature);
+        for other in [json!(7), json!(true), json!({}), json!([])] {
+            refused(method, &with(honest.clone(), "/proof", other), "payload.proof", MalformedCredential);
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use crate::evm::amount::{Amount, decimal_u64};
 use crate::evm::eip712::Domain;
 use crate::evm::erc3009::{Authorization, SignedAuthorization};
 use crate::evm::escrow::{OnChain, Opening, SignedVoucher, ToppingUp, channel_id};
-use crate::evm::signature::Signature;
+use crate::evm::signature::{Signature, personal_digest};
 use crate::evm::{Address, B256, parse};
 use crate::json::describe;
 use crate::method::Method;
@@ -15,6 +15,7 @@ use crate::protocol::problem::{Problem, ProblemKind};
 use crate::time::UnixSeconds;
 use alloc::borrow::Cow;
 use alloc::format;
+use alloc::string::String;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -52,6 +53,9 @@ struct Payload<'a> {
     authorization: Option<&'a RawValue>,
     #[serde(borrow)]
     deposit: Option<&'a RawValue>,
+    /// Shows that the sender holds the signer's key now.
+    #[serde(borrow)]
+    proof: Option<&'a RawValue>,
 }
 
 /// An ERC-3009 authorization, read by name likewise.
@@ -112,7 +116,15 @@ pub struct Unverified {
     funding: Option<Funding>,
     /// Absent in a topUp.
     voucher: Option<SignedVoucher>,
+    /// The signature of [`fresh_message`], and its digest.
+    fresh: Option<(Signature, B256)>,
     source: Option<Address>,
+}
+
+/// The text that a channel's signer signs (EIP-191 `personal_sign`) where a voucher alone proves nothing, since the chain has
+/// shown it. The challenge is ours, and expires.
+pub fn fresh_message(channel_id: B256, challenge_id: &str) -> String {
+    format!("mpp-edge channel {channel_id} challenge {challenge_id}")
 }
 
 /// What the signatures of a session credential prove.
@@ -157,15 +169,17 @@ impl Unverified {
             Action::TopUp { .. } => None,
             _ => Some(payload.voucher(by_gateway)?),
         };
-        Ok(Self { action, channel_id, funding, voucher, source })
+        let fresh = payload.fresh(channel_id, &credential.challenge.id)?;
+        Ok(Self { action, channel_id, funding, voucher, fresh, source })
     }
 
     /// Recovers who signed. `escrow` is the domain of vouchers; `token` that of authorizations, where there is one.
     ///
     /// # Errors
-    /// `session/invalid-signature` for a voucher, `verification-failed` for an authorization.
+    /// `session/invalid-signature` for a voucher or a proof, `session/signer-mismatch` where they are not of one signer,
+    /// `verification-failed` for an authorization.
     pub fn verify(self, escrow: &Domain, token: Option<&Domain>) -> Result<Proof, Problem> {
-        let Self { channel_id, funding, voucher, source, .. } = self;
+        let Self { channel_id, funding, voucher, fresh, source, .. } = self;
         let presented = match voucher {
             Some(voucher) => {
                 let digest = SignedVoucher::digest(voucher.cumulative, channel_id, escrow);
@@ -174,7 +188,14 @@ impl Unverified {
                     let by_gateway = matches!(self.action, Action::Open { transaction: None });
                     invalid_signature(if by_gateway { "payload.voucherSignature" } else { "payload.signature" }, error)
                 })?;
-                Some(Presented { voucher, signer, source })
+                if let Some((signature, digest)) = fresh {
+                    let by = signature.recover(digest).map_err(|error| invalid_signature("payload.proof", error))?;
+                    if by != signer {
+                        let detail = "payload.proof: not made by the voucher's signer for this channel and challenge";
+                        return Err(Problem::new(ProblemKind::SignerMismatch, detail));
+                    }
+                }
+                Some(Presented { voucher, signer, source, fresh: fresh.is_some() })
             }
             None => None,
         };
@@ -249,6 +270,13 @@ impl Payload<'_> {
             if by_gateway { ("payload.voucherSignature", self.voucher_signature) } else { ("payload.signature", self.signature) };
         let signature = Signature::parse(&required(field, value)?).map_err(|error| invalid_signature(field, error))?;
         Ok(SignedVoucher { cumulative, signature })
+    }
+
+    fn fresh(&self, channel_id: B256, challenge_id: &str) -> Result<Option<(Signature, B256)>, Problem> {
+        const AT: &str = "payload.proof";
+        let Some(text) = text(AT, self.proof)? else { return Ok(None) };
+        let signature = Signature::parse(&text).map_err(|error| invalid_signature(AT, error))?;
+        Ok(Some((signature, personal_digest(&fresh_message(channel_id, challenge_id)))))
     }
 
     /// The opening that the members below `at` describe.

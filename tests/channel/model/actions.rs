@@ -171,7 +171,7 @@ impl World {
     fn present(&mut self, total: u8, buys: bool) -> Checked {
         let accepted = self.counters().accepted;
         let order = buys.then(|| self.order());
-        let (answer, effects) = self.step(&Event::Voucher(presented(total.into()), order))?;
+        let (answer, effects) = self.step(&Event::Voucher(self.presents(total), order))?;
         if !effects.is_empty() {
             return Err(format!("a voucher asks for {effects:?}"));
         }
@@ -195,7 +195,7 @@ impl World {
     }
 
     fn ask_close(&mut self, total: u8, dies: bool) -> Checked {
-        let (answer, effects) = self.step(&Event::Close(presented(total.into())))?;
+        let (answer, effects) = self.step(&Event::Close(self.presents(total)))?;
         if amount(total.into()) <= self.counters().accepted {
             self.signed = self.signed.max(total);
         }
@@ -405,6 +405,7 @@ impl Model for World {
     }
 
     fn check(&self) -> Checked {
+        self.resist()?;
         self.clone().complete().map_err(|rule| format!("left alone: {rule}"))?;
         if self.misled.is_some() || self.foreign || !self.chain.escrow.exists {
             return Ok(());

@@ -10,7 +10,8 @@
 //!
 //! In every state: the invariants of `mpp_edge::channel`, an event once more changes nothing, the counters agree to the unit
 //! with what was really sold, no settlement takes more than was delivered or is deemed so, the payee never has more than the
-//! ledger took vouchers for, nothing is sold after a request to close is known. And from every state, when nothing goes wrong
+//! ledger took vouchers for, nothing is sold after a request to close is known, and a stranger who presents what was handed to the
+//! outbox or is settled on chain changes nothing. And from every state, when nothing goes wrong
 //! any more and the payer wants out as fast as the escrow lets it, the ledger comes to rest, closed, and the payee has at least
 //! what was delivered. That is promised under these conditions, and no others:
 //! * the watch tells of a request within a third of the grace period, and watch, alarm and outbox have done what they had to do

@@ -3,7 +3,9 @@
 use super::chain::{Call, Chain, Entry, GRACE, Source};
 use crate::fixture::*;
 use crate::invariants::{self, Counters};
-use mpp_edge::channel::{Answer, Channel, Drawn, Effect, Event, Kind, Operation, Order, Payment, Policy, Refusal, Reuse, SILENCE, Status};
+use mpp_edge::channel::{
+    Answer, Channel, Drawn, Effect, Event, Kind, Operation, Order, Payment, Policy, Presented, Refusal, Reuse, SILENCE, Status,
+};
 use mpp_edge::evm::amount::Amount;
 use mpp_edge::evm::escrow::OnChain;
 use mpp_edge::time::{Timestamp, UnixSeconds};
@@ -114,6 +116,8 @@ pub(super) struct World {
     /// The highest voucher that the ledger took.
     pub(super) signed: u8,
     pub(super) budget: Budget,
+    /// The highest voucher that was handed to the outbox or settled on chain: anybody can read it.
+    pub(super) shown: u8,
     /// The ledger knows of a request to close.
     pub(super) knows_of_request: bool,
     /// Somebody else has settled: what was sold elsewhere counts as spent here.
@@ -147,6 +151,7 @@ impl World {
             bookings: Vec::new(),
             sales: Vec::new(),
             signed: 0,
+            shown: 0,
             budget: setup.budget,
             knows_of_request: false,
             foreign: false,
@@ -183,6 +188,7 @@ impl World {
             }
         }
         if let Event::Observed(reading) = event {
+            self.shown = self.shown.max(small(reading.on_chain.settled));
             self.knows_of_request = reading.on_chain.close_requested_at != UnixSeconds::new(0);
         }
         let sold = match outcome.answer {
@@ -233,6 +239,7 @@ impl World {
         if total > self.signed && total > self.chain.escrow.settled {
             return Err(format!("{operation:?} takes more than was signed, {}", self.signed));
         }
+        self.shown = self.shown.max(total);
         let known = self.chain.outbox.iter().find(|entry| entry.operation == operation);
         let told = match known {
             None if self.chain.escrow.apply(Call::of(&operation), self.seconds()).is_none() => {
@@ -257,6 +264,30 @@ impl World {
 
     fn shown(&self) -> OnChain {
         self.chain.shown(self.setup.prudent)
+    }
+
+    /// What the payer presents: with a fresh signature where its voucher alone proves nothing.
+    pub(super) fn presents(&self, total: u8) -> Presented {
+        Presented { fresh: total <= self.shown, ..presented(total.into()) }
+    }
+
+    /// A stranger presents what the chain shows: nothing is sold, nothing ends, no counter moves.
+    pub(super) fn resist(&self) -> Checked {
+        let policy = &self.setup.policy;
+        let (idle, _) = self.ledger.clone().step(NOTHING, policy, self.now);
+        let stolen = presented(self.shown.into());
+        let order = Order { attempt: u64::MAX, ..self.order() };
+        let events = [Event::Voucher(stolen, Some(order)), Event::Close(stolen)];
+        for event in events.into_iter().filter(|_| self.shown > 0) {
+            let (after, outcome) = self.ledger.clone().step(event.clone(), policy, self.now);
+            invariants::proves(&idle, &event, &after, &outcome, amount(self.shown.into()))?;
+            // Who asks for an end that is under way wakes the ledger.
+            let may_go_on = matches!((idle.status(), &event), (Status::Closing(_), Event::Close(_)));
+            if after != idle && !may_go_on {
+                return Err(format!("a stranger's {event:?} changed\n{idle:?} to\n{after:?}"));
+            }
+        }
+        Ok(())
     }
 
     /// Whether the watch has something to tell.
@@ -397,6 +428,6 @@ impl World {
             let live = (sale.state == Serving::Live).then(|| now - sale.heard_at.millis());
             (sale.id, sale.reserved, sale.told, sale.delivered, live, sale.state).hash(hasher);
         }
-        (self.signed, self.budget, self.knows_of_request, self.foreign, self.misled).hash(hasher);
+        (self.signed, self.shown, self.budget, self.knows_of_request, self.foreign, self.misled).hash(hasher);
     }
 }

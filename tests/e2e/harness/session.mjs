@@ -114,6 +114,13 @@ export const payloads = {
   },
 };
 
+/** The payload with a signature over the challenge that `session` answers on `path`: the sender holds the signer's key now. */
+export async function proved(payload, session, path = session.path) {
+  const { id } = await session.challenge(path);
+  const message = `mpp-edge channel ${session.channel.id.toLowerCase()} challenge ${id}`;
+  return { ...(await payload), proof: await session.channel.signer.signMessage({ message }) };
+}
+
 /** Asserts the receipt of a session's answer: its fixed members always, the given numbers exactly. Returns it. */
 export function expectReceipt(answer, session, { status = 200, accepted, spent, units, txHash } = {}) {
   const said = `${answer.status} ${JSON.stringify(answer.raw)} ${answer.text.slice(0, 600)}`;
