@@ -35,9 +35,12 @@ await runMain(async () => {
   for (const part of only) {
     counted[part] = await step(part, (detail) => PARTS[part]({ buildDir: given ?? at("build"), detail }));
   }
-  const { differences } = await import("../benches/lib/counts.mjs");
+  const { dearestUnpaid, differences } = await import("../benches/lib/counts.mjs");
   const found = only.flatMap((part) => differences(part, committed[part] ?? {}, counted[part]));
   for (const { text } of found) say(text);
+  const dearest = dearestUnpaid(counted.instructions ?? {});
+  if (dearest) say(dearest.text);
+  if (dearest?.fails) throw new Stop("Nobody has paid for that request: bound what is done for it.");
   if (update) {
     writeFileSync(FILE, `${JSON.stringify({ ...committed, ...counted }, null, 2)}\n`);
     say(found.length > 0 ? "Written to benches/counts.json." : "benches/counts.json says so already.");

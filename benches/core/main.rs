@@ -13,6 +13,7 @@ mod credentials;
 mod ledger;
 mod proofs;
 mod setting;
+mod unpaid;
 
 use bench::Bench;
 
@@ -22,5 +23,6 @@ fn main() {
     challenges::all(&mut bench);
     credentials::all(&mut bench);
     ledger::all(&mut bench);
+    unpaid::all(&mut bench);
     bench.end();
 }

@@ -41,6 +41,14 @@ export const CASES = {
     floor: 200,
     requests: async (worker) => [get(worker, "/one")],
   },
+  "402-dear": {
+    title: "unpaid, 402 with one offer, as dear as can be",
+    connections: 64,
+    wrap: true,
+    expect: 402,
+    floor: 200,
+    requests: async (worker) => [get(worker, `/one?${"q".repeat(6_100)}`, dearLines())],
+  },
   "402-four": {
     title: "unpaid, 402 with four offers",
     connections: 64,
@@ -114,6 +122,14 @@ export const CASES = {
     rate: 1_000,
   },
 };
+
+/** What the gateway reads of headers before anybody has paid. */
+const dearLines = () => [
+  `Connection: ${"x,".repeat(500)}keep-alive`,
+  `Accept-Payment: ${"*/*;q=0.1,".repeat(100)}`,
+  `Authorization: ${'""'.repeat(6_000)},x`,
+  ...Array.from({ length: 120 }, (_, i) => `X-Original-Path.Of.Mine-${i}: 1`),
+];
 
 const head = (worker, method, path, lines = []) =>
   Buffer.from([`${method} ${path} HTTP/1.1`, `Host: ${worker.host}`, ...lines, "", ""].join("\r\n"));

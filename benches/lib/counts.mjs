@@ -37,3 +37,20 @@ function flat(counts, path = []) {
     ),
   );
 }
+
+/** A request that nobody has paid for costs the core at most so many times what a plain one does that is answered by 402. */
+const DEAREST_UNPAID = 3;
+
+/**
+ * The dearest unpaid request among the counted instructions, and whether it is too dear.
+ * @returns {{text: string, fails: boolean} | undefined}
+ */
+export function dearestUnpaid(instructions) {
+  const plain = instructions["unpaid-plain"];
+  const unpaid = Object.entries(instructions).filter(([name]) => name.startsWith("unpaid-"));
+  const [dearest] = unpaid.sort(([, one], [, other]) => other - one);
+  if (!plain || !dearest) return undefined;
+  const times = dearest[1] / plain;
+  const text = `dearest unpaid request: ${dearest[0]}, ${times.toFixed(2)} times a plain 402, at most ${DEAREST_UNPAID}`;
+  return { text, fails: times > DEAREST_UNPAID };
+}

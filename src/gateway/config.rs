@@ -1,5 +1,6 @@
 //! The configuration: as it is written (`Raw…`), and as it is once [`super::validate()`] has passed it.
 
+use super::path::{InvalidPath, Readings};
 use super::route::{Pattern, Router};
 use crate::channel::{Policy, Reuse};
 use crate::evm::amount::Amount;
@@ -190,6 +191,19 @@ pub enum Origin {
     Dns,
 }
 
+impl Origin {
+    /// The ways in which this origin may read the path of a request.
+    ///
+    /// # Errors
+    /// [`InvalidPath`] when they are too many, or one of them leaves the base URL. Without a path of its own the
+    /// origin has nothing above its root.
+    pub fn read(&self, path: &str) -> Result<Readings, InvalidPath> {
+        let readings = Readings::of(path)?;
+        let has_base = matches!(self, Self::Url(url) if url.split_once("://").is_some_and(|(_, rest)| rest.contains('/')));
+        if has_base && readings.climb() { Err(InvalidPath::LeavesBase) } else { Ok(readings) }
+    }
+}
+
 /// Bounds on time and size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -265,4 +279,23 @@ pub struct Surface {
     pub origin: Origin,
     /// The paths and methods that are priced, whatever the price.
     pub priced: Vec<(Pattern, super::route::Methods)>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    #[test]
+    fn a_path_must_stay_below_the_base_where_there_is_one() {
+        let below = Origin::Url("https://origin.example/api".into());
+        for path in ["/..%2fapi/premium/x", "/..%2finternal/keys.txt", "/..;/x"] {
+            assert_eq!(below.read(path).unwrap_err(), InvalidPath::LeavesBase, "{path}");
+            for origin in [Origin::Url("https://origin.example".into()), Origin::Service("ORIGIN".into()), Origin::Dns] {
+                assert!(origin.read(path).is_ok(), "{path}");
+            }
+        }
+        assert!(below.read("/free/..%2fpremium/x").is_ok());
+    }
 }

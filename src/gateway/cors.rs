@@ -4,6 +4,7 @@
 //! make them too.
 
 use super::headers::with_names;
+use super::path::Readings;
 use super::route::Router;
 use alloc::format;
 use alloc::string::String;
@@ -36,7 +37,7 @@ impl Preflight {
 
     /// Whether it is about a request that is paid for: a priced one, or one that manages a channel, which shows by the
     /// credential that it will carry.
-    pub fn is_priced(&self, router: &Router, path: &str) -> bool {
+    pub fn is_priced(&self, router: &Router, path: &Readings) -> bool {
         let carries = |field: &str| self.headers.split(", ").any(|name| name.eq_ignore_ascii_case(field));
         let manages = || {
             let route = matches!(self.method.as_str(), "HEAD" | "POST").then(|| router.find_session(path)).flatten();
@@ -112,7 +113,7 @@ mod tests {
     }
 
     fn is_priced(method: &str, headers: &str, path: &str) -> bool {
-        Preflight::read(method, Some(headers)).unwrap().is_priced(&router(CredentialField::Authorization), path)
+        Preflight::read(method, Some(headers)).unwrap().is_priced(&router(CredentialField::Authorization), &Readings::of(path).unwrap())
     }
 
     #[test]
@@ -131,10 +132,11 @@ mod tests {
         assert!(is_priced("POST", "content-type,Authorization", "/s"));
         assert!(!is_priced("POST", "content-type", "/s"));
         assert!(!is_priced("PUT", "authorization", "/s"));
+        let path = Readings::of("/s").unwrap();
         let post = Preflight::read("POST", Some("authorization")).unwrap();
-        assert!(!post.is_priced(&router(CredentialField::PaymentAuthorization), "/s"));
+        assert!(!post.is_priced(&router(CredentialField::PaymentAuthorization), &path));
         let post = Preflight::read("POST", Some("payment-authorization")).unwrap();
-        assert!(post.is_priced(&router(CredentialField::PaymentAuthorization), "/s"));
+        assert!(post.is_priced(&router(CredentialField::PaymentAuthorization), &path));
     }
 
     #[test]

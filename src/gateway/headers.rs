@@ -1,12 +1,22 @@
 //! Header hygiene between client and origin.
 
 use crate::protocol::credential::split_outside_quotes;
+use crate::protocol::problem::{Problem, ProblemKind};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::ops::Range;
 
 /// Request headers that only the gateway may set towards the origin all start with this.
 pub const PAYER_PREFIX: &str = "x-payment-";
+
+/// The most headers that a request may have, and the most bytes of their names together: each is looked at, and nobody
+/// has paid for that.
+const MOST_NAMES: usize = 128;
+const MOST_NAME_BYTES: usize = 8 * 1024;
+
+/// The longest `Connection` that is read, in bytes.
+const LONGEST_CONNECTION: usize = 1024;
 
 /// Hop-by-hop headers (RFC 9110 §7.6.1) besides those that `Connection` names.
 const HOP_BY_HOP: [&str; 9] = [
@@ -25,49 +35,188 @@ const HOP_BY_HOP: [&str; 9] = [
 const PAYMENT: [&str; 6] =
     ["accept-payment", "payment-authorization", "payment-session", "payment-signature", "x-mpp-session", "x-payment"];
 
-/// Headers by which frameworks let a client override the request line: an origin that honours one would
-/// serve another request than the one that was priced.
-const OVERRIDES: [&str; 9] = [
+/// Headers by which frameworks, servers and platforms let a client override the request line, or skip what judges
+/// it: an origin that honours one would serve another request than the one that was priced.
+const OVERRIDES: [&str; 41] = [
+    "path-info",
+    "request-uri",
+    "script-name",
     "x-envoy-original-path",
+    "x-forwarded-method",
+    "x-forwarded-path",
     "x-forwarded-uri",
+    "x-forwarded-url",
+    "x-http-destinationurl",
     "x-http-method",
     "x-http-method-override",
+    "x-http-path-override",
+    "x-invoke-error",
+    "x-invoke-output",
+    "x-invoke-path",
+    "x-invoke-query",
+    "x-invoke-status",
+    "x-matched-path",
     "x-method-override",
+    "x-middleware-invoke",
+    "x-middleware-rewrite",
+    "x-middleware-subrequest",
+    "x-ms-original-url",
+    "x-now-route-matches",
+    "x-origin-url",
+    "x-original-method",
+    "x-original-path",
+    "x-original-request-uri",
     "x-original-uri",
     "x-original-url",
     "x-override-url",
+    "x-proxy-url",
+    "x-real-path",
+    "x-real-uri",
+    "x-real-url",
+    "x-request-uri",
+    "x-rewrite-path",
+    "x-rewrite-uri",
     "x-rewrite-url",
+    "x-script-name",
+    "x-waws-unencoded-url",
 ];
 
 /// Headers that tell an origin behind the gateway what the client sees; set by the gateway alone.
 const FORWARDED: [&str; 6] =
     ["forwarded", "x-forwarded-host", "x-forwarded-port", "x-forwarded-prefix", "x-forwarded-proto", "x-forwarded-server"];
 
+/// No name in these lists is longer.
+const LONGEST_LISTED: usize = 32;
+
 /// Headers of a response that only the gateway may set.
 pub const RESPONSE_PAYMENT: [&str; 5] =
     ["idempotency-replayed", "payment-receipt", "payment-required", "payment-response", "payment-units"];
 
-/// Response headers that tell caches more than `Cache-Control` does, and would overrule it.
-pub const CACHE_OVERRIDES: [&str; 3] = ["cdn-cache-control", "cloudflare-cdn-cache-control", "surrogate-control"];
-
-/// Whether a request header (lower-case name) must not reach the origin, priced or not. Many servers take
-/// `_` for `-` in names (CGI's variables), so here they are the same.
-pub fn is_private(name: &str) -> bool {
-    let name = name.replace('_', "-");
-    let name = name.as_str();
-    name.starts_with(PAYER_PREFIX) || PAYMENT.contains(&name) || OVERRIDES.contains(&name)
+/// The names of a message's headers, in lower case.
+pub struct Names {
+    text: String,
+    /// Where each stands, in order of the names.
+    spans: Vec<Range<usize>>,
 }
 
-/// Whether a header (lower-case name) is one that tells an origin what the client sees.
-pub fn is_forwarded(name: &str) -> bool {
-    FORWARDED.contains(&name.replace('_', "-").as_str())
+/// A request has more headers than can be looked at before it is paid for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooMany;
+
+impl From<TooMany> for Problem {
+    fn from(TooMany: TooMany) -> Self {
+        Self::new(
+            ProblemKind::HeadersTooLarge,
+            format!(
+                "a request may have {MOST_NAMES} headers, with names of {MOST_NAME_BYTES} bytes together, and a Connection of {LONGEST_CONNECTION}"
+            ),
+        )
+    }
 }
 
-/// Whether a header (lower-case name) concerns one connection only. `connection` is the value of the
-/// `Connection` header.
-pub fn is_hop_by_hop(name: &str, connection: Option<&str>) -> bool {
-    let named = |value: &str| value.split(',').any(|token| token.trim().eq_ignore_ascii_case(name));
-    HOP_BY_HOP.contains(&name) || connection.is_some_and(named)
+impl Names {
+    /// Takes the names in lower case, each with a line feed behind it.
+    pub fn new(text: String) -> Self {
+        let mut start = 0;
+        let mut spans: Vec<_> = text
+            .split_terminator('\n')
+            .map(|name| {
+                let span = start..start + name.len();
+                start = span.end + 1;
+                span
+            })
+            .collect();
+        spans.sort_by(|one, other| text.get(one.clone()).cmp(&text.get(other.clone())));
+        Self { text, spans }
+    }
+
+    /// Whether the message has such a header; `name` in lower case.
+    pub fn has(&self, name: &str) -> bool {
+        self.spans.binary_search_by(|span| self.text.get(span.clone()).cmp(&Some(name))).is_ok()
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.spans.iter().filter_map(|span| self.text.get(span.clone()))
+    }
+
+    /// Whether a request with these names, and with this `Connection`, may be looked at further.
+    pub fn admit(&self, connection: Option<&str>) -> Result<(), TooMany> {
+        let fits = self.spans.len() <= MOST_NAMES
+            && self.text.len() <= MOST_NAME_BYTES
+            && connection.is_none_or(|connection| connection.len() <= LONGEST_CONNECTION);
+        if fits { Ok(()) } else { Err(TooMany) }
+    }
+}
+
+/// Which headers of a request do not go on to the origin as they are.
+pub struct Withheld {
+    /// The names in `Connection`, in lower case and in order.
+    connection: Vec<String>,
+    /// The origin knows the gateway's host by another name.
+    renamed: bool,
+    /// The request is to become another protocol.
+    upgrades: bool,
+}
+
+impl Withheld {
+    /// Of a request with this `Connection`, to an origin that has a URL of its own (`renamed`) or not.
+    pub fn new(connection: Option<&str>, renamed: bool, upgrades: bool) -> Self {
+        let mut connection: Vec<_> = connection.unwrap_or_default().split(',').map(|token| token.trim().to_ascii_lowercase()).collect();
+        connection.sort_unstable();
+        Self { connection, renamed, upgrades }
+    }
+
+    /// Whether the header of this name, in lower case, is withheld.
+    pub fn holds(&self, name: &str) -> bool {
+        let stays = self.upgrades && matches!(name, "upgrade" | "connection");
+        let folded = Folded::of(name);
+        name == "authorization"
+            || (!stays && self.is_hop_by_hop(name))
+            || folded.is_private()
+            || (self.renamed && (folded.is_in(&FORWARDED) || name == "host"))
+    }
+
+    fn is_hop_by_hop(&self, name: &str) -> bool {
+        HOP_BY_HOP.binary_search(&name).is_ok() || self.connection.binary_search_by(|token| token.as_str().cmp(name)).is_ok()
+    }
+}
+
+/// A name as servers read it that make variables of headers: there `_`, `.` and other marks are the same as `-`. What is
+/// longer than any listed name is cut one byte behind that.
+struct Folded {
+    bytes: [u8; LONGEST_LISTED + 1],
+    length: usize,
+}
+
+impl Folded {
+    fn of(name: &str) -> Self {
+        let mut bytes = [0; LONGEST_LISTED + 1];
+        for (folded, byte) in bytes.iter_mut().zip(name.bytes()) {
+            *folded = if byte.is_ascii_alphanumeric() { byte } else { b'-' };
+        }
+        Self { bytes, length: name.len().min(LONGEST_LISTED + 1) }
+    }
+
+    fn name(&self) -> &[u8] {
+        self.bytes.get(..self.length).unwrap_or_default()
+    }
+
+    fn is_in(&self, list: &[&str]) -> bool {
+        list.binary_search_by(|listed| listed.as_bytes().cmp(self.name())).is_ok()
+    }
+
+    /// Whether a request header must not reach the origin, priced or not.
+    fn is_private(&self) -> bool {
+        self.name().starts_with(PAYER_PREFIX.as_bytes()) || self.is_in(&PAYMENT) || self.is_in(&OVERRIDES)
+    }
+}
+
+/// Whether a response header (lower-case name) tells caches more than `Cache-Control` does, and would overrule it: what
+/// is targeted at some (RFC 9213) or known to one alone.
+pub fn overrules_cache_control(name: &str) -> bool {
+    const OTHERS: [&str; 3] = ["edge-control", "surrogate-control", "x-accel-expires"];
+    OTHERS.contains(&name) || (name.ends_with("cache-control") && name != "cache-control")
 }
 
 /// A `Cache-Control` that keeps shared caches from storing a paid response, and keeps what else the
@@ -126,18 +275,84 @@ mod tests {
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[test]
-    fn private_and_hop_by_hop_names_are_known() {
-        for name in
-            ["x-payment", "x_payment_payer", "x-payment-payer", "x-payment-anything", "payment-signature", "x-rewrite-url", "x-mpp-session"]
-        {
+    fn lists_that_are_searched_are_in_order() {
+        for list in [&HOP_BY_HOP[..], &PAYMENT, &OVERRIDES, &FORWARDED] {
+            assert!(list.is_sorted(), "{list:?}");
+            assert!(list.iter().all(|name| name.len() <= LONGEST_LISTED && Folded::of(name).name() == name.as_bytes()), "{list:?}");
+        }
+    }
+
+    fn is_private(name: &str) -> bool {
+        Withheld::new(None, false, false).holds(name)
+    }
+
+    #[test]
+    fn private_names_are_known_however_a_server_spells_them() {
+        let long = format!("x.payment.{}", "a".repeat(100));
+        for name in [
+            "x-payment",
+            "x_payment_payer",
+            "x.payment.payer",
+            "x-payment.payer",
+            "x~payment!payer",
+            &long,
+            "x-payment-payer",
+            "x-payment-anything",
+            "payment-signature",
+            "x-rewrite-url",
+            "x-mpp-session",
+            "x_original_path",
+            "path_info",
+            "x-waws-unencoded-url",
+        ] {
             assert!(is_private(name), "{name}");
         }
-        for name in ["authorization", "cookie", "x-pay", "content-type"] {
+        for name in ["x-authorization", "cookie", "x-pay", "content-type", "xpayment", "x-original-path-of-mine", "x-waws-unencoded-urls"] {
             assert!(!is_private(name), "{name}");
         }
-        assert!(is_hop_by_hop("te", None));
-        assert!(is_hop_by_hop("x-trace", Some("close, X-Trace")));
-        assert!(!is_hop_by_hop("x-trace", Some("close, x-trace-id")));
+    }
+
+    #[test]
+    fn hop_by_hop_headers_and_what_we_set_are_withheld() {
+        let plain = Withheld::new(Some("close, X-Trace,upgrade"), false, false);
+        for name in ["te", "x-trace", "close", "connection", "upgrade", "authorization", "x-payment-payer"] {
+            assert!(plain.holds(name), "{name}");
+        }
+        for name in ["x-trace-id", "host", "forwarded", "x-forwarded-host", "accept"] {
+            assert!(!plain.holds(name), "{name}");
+        }
+        let renamed = Withheld::new(Some("upgrade"), true, true);
+        assert!(renamed.holds("host") && renamed.holds("x.forwarded_host") && renamed.holds("te"));
+        assert!(!renamed.holds("upgrade") && !renamed.holds("connection"));
+    }
+
+    #[test]
+    fn names_are_found_in_any_order() {
+        let names = Names::new("host\naccept\nx-own\n".into());
+        assert_eq!(names.iter().collect::<Vec<_>>(), ["accept", "host", "x-own"]);
+        assert!(names.has("host") && names.has("accept") && names.has("x-own"));
+        assert!(!names.has("") && !names.has("accep") && !names.has("hosts") && !names.has("host\naccept"));
+        assert!(!Names::new(String::new()).has(""));
+    }
+
+    #[test]
+    fn headers_are_bounded() {
+        let of = |count: usize, length: usize| Names::new(format!("{}\n", "x".repeat(length)).repeat(count));
+        for (names, connection, admitted) in
+            [(of(128, 8), 1024, true), (of(129, 8), 0, false), (of(1, 8191), 0, true), (of(1, 8192), 0, false), (of(0, 0), 1025, false)]
+        {
+            assert_eq!(names.admit(Some(&"x".repeat(connection))).is_ok(), admitted);
+        }
+    }
+
+    #[test]
+    fn headers_for_certain_caches_are_known() {
+        for name in ["cdn-cache-control", "cloudflare-cdn-cache-control", "x-litespeed-cache-control", "surrogate-control", "edge-control"]
+        {
+            assert!(overrules_cache_control(name), "{name}");
+        }
+        assert!(overrules_cache_control("x-accel-expires"));
+        assert!(!overrules_cache_control("cache-control") && !overrules_cache_control("expires"));
     }
 
     #[test]

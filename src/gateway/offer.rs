@@ -57,6 +57,9 @@ pub struct Circumstances<'a> {
     pub snapshot: Option<(Method, &'a session::Snapshot)>,
 }
 
+/// No challenge of ours is this much longer than what its offer asks for: what is longer is not hashed.
+const MORE_THAN_REQUEST: usize = 2048;
+
 /// The HTTP request that is to be paid for.
 #[derive(Clone, Copy, Debug)]
 pub struct Asked<'a> {
@@ -191,7 +194,8 @@ impl Asked<'_> {
         now: Timestamp,
     ) -> Result<Accepted<'o>, Problem> {
         let challenge = &credential.challenge;
-        if !keys.verify(&challenge.id, &challenge.terms()) {
+        let longest = offers.iter().map(|offer| offer.request.len()).max().unwrap_or_default() + MORE_THAN_REQUEST;
+        if challenge.length() > longest || !keys.verify(&challenge.id, &challenge.terms()) {
             return Err(invalid("the challenge was not issued by this gateway, or was changed"));
         }
         if challenge.realm != self.realm {

@@ -2,13 +2,12 @@
 
 use super::config::{Meter, Settle};
 use super::offer::{Offer, SessionOffer};
-use super::path;
+use super::path::{self, Readings};
 use crate::evm::amount::Amount;
 use crate::method::charge::Terms;
 use crate::protocol::credential::CredentialField;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::cmp::Reverse;
 use core::fmt;
 
 /// Paths under this are the gateway's own.
@@ -103,11 +102,11 @@ impl Pattern {
         Ok(Self { text: text.into(), segments, tail })
     }
 
-    fn matches(&self, path: &[String]) -> bool {
+    fn matches(&self, path: &[path::Segment<'_>]) -> bool {
         let long_enough = if self.tail { path.len() >= self.segments.len() } else { path.len() == self.segments.len() };
-        let covers = |(segment, part): (&Segment, &String)| match segment {
+        let covers = |(segment, part): (&Segment, &path::Segment<'_>)| match segment {
             Segment::Parameter => true,
-            Segment::Literal(literal) => literal == part,
+            Segment::Literal(literal) => literal.as_bytes() == *part,
         };
         long_enough && self.segments.iter().zip(path).all(covers)
     }
@@ -181,31 +180,34 @@ impl Router {
 
     /// The route that prices a request, if any does. The most specific pattern wins; where an origin may
     /// read the path in several ways, the most expensive reading does.
-    pub fn find(&self, method: &str, path: &str) -> Option<&Route> {
+    pub fn find(&self, method: &str, path: &Readings) -> Option<&Route> {
         self.find_where(path, |route| route.methods.contain(method))
     }
 
     /// The route whose channels a request to `path` manages, whatever its method.
-    pub fn find_session(&self, path: &str) -> Option<&Route> {
+    pub fn find_session(&self, path: &Readings) -> Option<&Route> {
         self.find_where(path, |route| route.offers.iter().any(|offer| offer.session.is_some()))
     }
 
-    fn find_where(&self, path: &str, applies: impl Fn(&Route) -> bool) -> Option<&Route> {
-        let matching = |reading: &Vec<String>| {
-            self.routes
-                .iter()
-                .filter(|route| applies(route) && route.pattern.matches(reading))
-                .max_by_key(|route| route.pattern.specificity())
-        };
-        // The first of equally expensive readings: the path as it stands.
-        path::readings(path).iter().filter_map(matching).min_by_key(|route| Reverse(route.terms.amount))
+    fn find_where(&self, path: &Readings, applies: impl Fn(&Route) -> bool) -> Option<&Route> {
+        let mut dearest: Option<&Route> = None;
+        path.each(|reading| {
+            let matching = self.routes.iter().filter(|route| applies(route) && route.pattern.matches(reading));
+            let Some(route) = matching.max_by_key(|route| route.pattern.specificity()) else { return };
+            // The first of equally expensive readings: the path as it stands.
+            if dearest.is_none_or(|dearest| dearest.terms.amount < route.terms.amount) {
+                dearest = Some(route);
+            }
+        });
+        dearest
     }
 }
 
 /// Whether any of the patterns may price the request.
-pub fn is_priced(priced: &[(Pattern, Methods)], method: &str, path: &str) -> bool {
-    let readings = path::readings(path);
-    priced.iter().any(|(pattern, methods)| methods.contain(method) && readings.iter().any(|reading| pattern.matches(reading)))
+pub fn is_priced(priced: &[(Pattern, Methods)], method: &str, path: &Readings) -> bool {
+    let mut found = false;
+    path.each(|reading| found = found || priced.iter().any(|(pattern, methods)| methods.contain(method) && pattern.matches(reading)));
+    found
 }
 
 impl fmt::Display for Pattern {
@@ -258,8 +260,12 @@ mod tests {
         Router::new(routes.iter().map(|(pattern, price)| route(pattern, Methods::Any, *price)).collect())
     }
 
+    fn find<'r>(router: &'r Router, method: &str, path: &str) -> Option<&'r Route> {
+        router.find(method, &Readings::of(path).unwrap())
+    }
+
     fn price(router: &Router, path: &str) -> Option<u128> {
-        router.find("GET", path).map(|route| route.terms.amount.base_units())
+        find(router, "GET", path).map(|route| route.terms.amount.base_units())
     }
 
     #[test]
@@ -306,9 +312,9 @@ mod tests {
     #[test]
     fn methods_are_priced_separately_and_head_counts_as_get() {
         let router = Router::new(vec![route("/x", Methods::Only(vec!["GET".into()]), 1)]);
-        assert!(router.find("GET", "/x").is_some());
-        assert!(router.find("HEAD", "/x").is_some());
-        assert!(router.find("POST", "/x").is_none());
+        assert!(find(&router, "GET", "/x").is_some());
+        assert!(find(&router, "HEAD", "/x").is_some());
+        assert!(find(&router, "POST", "/x").is_none());
         assert!(!Methods::Any.contain("OPTIONS"));
         assert!(Methods::Any.contain("BREW"));
         assert!(Methods::Only(vec!["GET".into()]).overlap(&Methods::Any));

@@ -1,8 +1,19 @@
 //! The URL of a request, taken apart without changing a byte of it.
 
+use crate::protocol::digest::sha256_base64url;
+use alloc::borrow::Cow;
 use alloc::format;
 use alloc::string::{String, ToString};
 use core::net::Ipv4Addr;
+
+/// The longest path and query that are looked at, in bytes.
+const LONGEST: usize = 16 * 1024;
+
+/// The longest that is priced: what a challenge binds is hashed before anybody has paid.
+const LONGEST_PRICED: usize = 6 * 1024;
+
+/// The longest that stands for itself in a challenge.
+const LONGEST_BOUND: usize = 1024;
 
 /// Where a request went.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +49,21 @@ impl Target {
             && !path.split('/').any(|segment| matches!(segment, "." | ".."))
             && query.bytes().all(|byte| plain(byte) || matches!(byte, b'?' | b'%'));
         stays.then_some(target)
+    }
+
+    /// Whether path and query are short enough.
+    pub const fn fits(&self) -> bool {
+        self.path_and_query.len() <= LONGEST
+    }
+
+    /// What stands for path and query in a challenge: of a long one its hash, so that it is read once and not for each
+    /// offer. No path and query begins with `#`. `None` when they are too long to be priced.
+    pub fn bound(&self) -> Option<Cow<'_, str>> {
+        let length = self.path_and_query.len();
+        if length <= LONGEST_BOUND {
+            return Some(Cow::Borrowed(&self.path_and_query));
+        }
+        (length <= LONGEST_PRICED).then(|| Cow::Owned(format!("#{}", sha256_base64url(self.path_and_query.as_bytes()))))
     }
 
     /// The path without the query.
@@ -133,6 +159,17 @@ mod tests {
             assert_eq!((target.host.as_str(), target.path_and_query.as_str(), target.path()), (host, path_and_query, path), "{url}");
         }
         assert_eq!(Target::parse("/v1/x"), None);
+    }
+
+    #[test]
+    fn long_targets_are_bound_by_their_hash_and_too_long_ones_are_not_looked_at() {
+        let of = |length: usize, end: char| Target::parse(&format!("https://api.example/{}{end}", "x".repeat(length - 2))).unwrap();
+        assert_eq!(of(LONGEST_BOUND, 'y').bound().unwrap(), of(LONGEST_BOUND, 'y').path_and_query);
+        let long = of(LONGEST_PRICED, 'y').bound().map(Cow::into_owned).unwrap();
+        assert!(long.starts_with('#') && long.len() < 64, "{long}");
+        assert_ne!(long, of(LONGEST_PRICED, 'z').bound().unwrap());
+        assert_eq!(of(LONGEST_PRICED + 1, 'y').bound(), None);
+        assert!(of(LONGEST, 'y').fits() && !of(LONGEST + 1, 'y').fits());
     }
 
     #[test]

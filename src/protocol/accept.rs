@@ -2,6 +2,9 @@
 
 use alloc::vec::Vec;
 
+/// The longest header that is read, in bytes.
+const LONGEST: usize = 1024;
+
 struct Range<'a> {
     method: &'a str,
     intent: &'a str,
@@ -11,10 +14,10 @@ struct Range<'a> {
 
 /// The indices of the offers to make, best first. `offers` are pairs of method and intent in the
 /// server's order. Offers that the client rejects (`q=0`) or does not mention are left out; when the
-/// header is malformed or nothing matches, all offers stay in the server's order.
+/// header is malformed or too long, or nothing matches, all offers stay in the server's order.
 pub fn preferred(offers: &[(&str, &str)], accept_payment: Option<&str>) -> Vec<usize> {
     let all = || (0..offers.len()).collect();
-    let Some(ranges) = accept_payment.and_then(parse) else { return all() };
+    let Some(ranges) = accept_payment.filter(|header| header.len() <= LONGEST).and_then(parse) else { return all() };
     let mut rated: Vec<(usize, u16)> =
         offers.iter().enumerate().map(|(index, offer)| (index, quality(offer, &ranges))).filter(|(_, quality)| *quality > 0).collect();
     if rated.is_empty() {
@@ -93,6 +96,13 @@ mod tests {
     #[test]
     fn the_most_specific_range_decides() {
         assert_eq!(order("*/*;q=1, evm/charge;q=0.1"), vec![0, 2, 1]);
+    }
+
+    #[test]
+    fn a_header_that_is_too_long_is_not_read() {
+        let range = "evm/charge,";
+        assert_eq!(order(&range.repeat(LONGEST / range.len())), vec![1]);
+        assert_eq!(order(&range.repeat(LONGEST / range.len() + 1)), vec![0, 1, 2]);
     }
 
     #[test]

@@ -3,10 +3,12 @@
 
 use super::challenge::Terms;
 use super::encoding::{from_base64, to_base64url};
+use super::problem::{Problem, ProblemKind};
 use crate::json::describe;
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
+use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
@@ -58,22 +60,55 @@ pub struct AuthorizationHeader<'a> {
     pub others: Option<Cow<'a, str>>,
 }
 
-/// The request carries more than one `Payment` credential.
+/// The longest list of credentials that is taken apart, in bytes, and the most parts it may have. One credential alone is not
+/// taken apart.
+const LONGEST_LIST: usize = 12 * 1024;
+const MOST_PARTS: usize = 64;
+
+/// Why an `Authorization` cannot be taken apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MultipleCredentials;
+pub enum InvalidAuthorization {
+    /// It holds more than one `Payment` credential.
+    MultipleCredentials,
+    /// It is too long, or has too many parts.
+    TooLong,
+}
+
+impl InvalidAuthorization {
+    /// The problem with the header field of this name.
+    pub fn problem(self, field: &str) -> Problem {
+        match self {
+            Self::MultipleCredentials => Problem::new(ProblemKind::BadRequest, format!("{field}: holds more than one Payment credential")),
+            Self::TooLong => Problem::new(
+                ProblemKind::HeadersTooLarge,
+                format!("{field}: a list of credentials may have {LONGEST_LIST} bytes and {MOST_PARTS} parts"),
+            ),
+        }
+    }
+}
 
 /// Separates the `Payment` credential from those of other schemes. Fetch joins repeated
 /// `Authorization` headers with `, `, so this also finds the second of two headers.
 ///
 /// # Errors
-/// [`MultipleCredentials`] when there is more than one.
-pub fn split_authorization(value: &str) -> Result<AuthorizationHeader<'_>, MultipleCredentials> {
+/// [`InvalidAuthorization`] when there is more than one, or the list is too long to be read.
+pub fn split_authorization(value: &str) -> Result<AuthorizationHeader<'_>, InvalidAuthorization> {
+    if !value.contains(',') {
+        let value = value.trim();
+        let payment = payment_token(value);
+        let others = (payment.is_none() && !value.is_empty()).then_some(Cow::Borrowed(value));
+        return Ok(AuthorizationHeader { payment, others });
+    }
+    if value.len() > LONGEST_LIST {
+        return Err(InvalidAuthorization::TooLong);
+    }
     let mut payment = None;
     let mut others: Vec<&str> = Vec::new();
     for part in split_outside_quotes(value) {
         match payment_token(part) {
-            Some(_) if payment.is_some() => return Err(MultipleCredentials),
+            Some(_) if payment.is_some() => return Err(InvalidAuthorization::MultipleCredentials),
             Some(token) => payment = Some(token),
+            None if others.len() == MOST_PARTS => return Err(InvalidAuthorization::TooLong),
             None if !part.is_empty() => others.push(part),
             None => {}
         }
@@ -88,36 +123,43 @@ pub fn split_authorization(value: &str) -> Result<AuthorizationHeader<'_>, Multi
 
 /// What of an `Authorization` value the origin may see where no credential is taken from it: everything but `Payment`
 /// credentials, however many.
-pub fn without_payment(value: &str) -> Option<Cow<'_, str>> {
-    if let Ok(AuthorizationHeader { others, .. }) = split_authorization(value) {
-        return others;
+///
+/// # Errors
+/// [`InvalidAuthorization::TooLong`].
+pub fn without_payment(value: &str) -> Result<Option<Cow<'_, str>>, InvalidAuthorization> {
+    match split_authorization(value) {
+        Err(InvalidAuthorization::MultipleCredentials) => {}
+        outcome => return outcome.map(|header| header.others),
     }
     let others: Vec<&str> = split_outside_quotes(value).filter(|part| !part.is_empty() && payment_token(part).is_none()).collect();
-    if others.is_empty() { None } else { Some(Cow::Owned(others.join(", "))) }
+    Ok((!others.is_empty()).then(|| Cow::Owned(others.join(", "))))
 }
 
 fn payment_token(part: &str) -> Option<&str> {
+    if !part.starts_with(['p', 'P']) {
+        return None;
+    }
     let (scheme, rest) = part.split_once([' ', '\t']).unwrap_or((part, ""));
     scheme.eq_ignore_ascii_case("payment").then(|| rest.trim())
 }
 
 /// Splits at commas that do not stand inside a quoted string. Where a quote is never closed there is none.
 pub(crate) fn split_outside_quotes(value: &str) -> impl Iterator<Item = &str> {
-    let balanced = is_balanced(value);
+    let balanced = value.contains('"') && is_balanced(value);
     let mut quoted = false;
     let mut escaped = false;
-    value
-        .split(move |character: char| {
-            match character {
-                _ if escaped => escaped = false,
-                '\\' if quoted => escaped = true,
-                '"' if balanced => quoted = !quoted,
-                ',' if !quoted => return true,
-                _ => {}
-            }
-            false
-        })
-        .map(str::trim)
+    let outside = move |byte: &u8| {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' if balanced => quoted = !quoted,
+            b',' => return !quoted,
+            _ => {}
+        }
+        false
+    };
+    // A comma is a border of characters.
+    value.as_bytes().split(outside).filter_map(|part| core::str::from_utf8(part).ok()).map(str::trim)
 }
 
 fn is_balanced(value: &str) -> bool {
@@ -201,6 +243,12 @@ impl Credential {
 }
 
 impl EchoedChallenge {
+    /// How long all of it is, in bytes.
+    pub(crate) fn length(&self) -> usize {
+        let optional = [&self.expires, &self.digest, &self.opaque].into_iter().flatten();
+        [&self.id, &self.realm, &self.method, &self.intent, &self.request].into_iter().chain(optional).map(String::len).sum()
+    }
+
     /// The bound terms.
     pub fn terms(&self) -> Terms<'_> {
         Terms {
@@ -257,6 +305,16 @@ mod tests {
     }
 
     #[test]
+    fn long_lists_are_not_taken_apart() {
+        let single = std::format!("Negotiate {}", "a".repeat(100_000));
+        assert_eq!(split_authorization(&single).unwrap().others.as_deref(), Some(single.as_str()));
+        for long in [std::format!("{single},b"), "a,".repeat(66)] {
+            assert_eq!(split_authorization(&long), Err(InvalidAuthorization::TooLong));
+        }
+        assert!(split_authorization(&"a,".repeat(63)).is_ok());
+    }
+
+    #[test]
     fn the_payment_credential_is_found_among_others() {
         assert_eq!(split("Payment abc"), (Some("abc"), None));
         assert_eq!(split("pAyMeNt   abc "), (Some("abc"), None));
@@ -280,7 +338,7 @@ mod tests {
 
     #[test]
     fn two_payment_credentials_are_refused() {
-        assert_eq!(split_authorization("Payment a, payment b"), Err(MultipleCredentials));
+        assert_eq!(split_authorization("Payment a, payment b"), Err(InvalidAuthorization::MultipleCredentials));
     }
 
     #[test]
@@ -294,7 +352,7 @@ mod tests {
             ("", None),
             ("Digest username=\"a, Payment b\",realm=\"r\"", Some("Digest username=\"a, Payment b\",realm=\"r\"")),
         ] {
-            assert_eq!(without_payment(value).as_deref(), kept, "{value}");
+            assert_eq!(without_payment(value).unwrap().as_deref(), kept, "{value}");
         }
     }
 

@@ -33,7 +33,7 @@ pub fn from_base64url_strict(text: &str) -> Result<Vec<u8>, InvalidBase64> {
 
 /// Reads base64url or standard base64, padded or not.
 pub fn from_base64(text: &str) -> Result<Vec<u8>, InvalidBase64> {
-    let engine = if text.contains(['+', '/']) { &STANDARD_ANY_PADDING } else { &URL_SAFE };
+    let engine = if text.bytes().any(|byte| matches!(byte, b'+' | b'/')) { &STANDARD_ANY_PADDING } else { &URL_SAFE };
     engine.decode(text).map_err(|_| InvalidBase64)
 }
 

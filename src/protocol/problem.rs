@@ -63,6 +63,12 @@ pub enum ProblemKind {
     Unavailable,
     /// 504: the origin did not answer in time. `about:blank`.
     OriginTimeout,
+    /// 408: the request's body came too slowly. `about:blank`.
+    RequestTimeout,
+    /// 414: path and query are too long. `about:blank`.
+    UriTooLong,
+    /// 431: the request's headers are too many, or one is too long. `about:blank`.
+    HeadersTooLarge,
 }
 
 /// A problem, ready to be answered.
@@ -121,6 +127,9 @@ impl ProblemKind {
             Self::OriginFailed => 502,
             Self::Unavailable => 503,
             Self::OriginTimeout => 504,
+            Self::RequestTimeout => 408,
+            Self::UriTooLong => 414,
+            Self::HeadersTooLarge => 431,
         }
     }
 
@@ -150,7 +159,10 @@ impl ProblemKind {
             | Self::Internal
             | Self::OriginFailed
             | Self::Unavailable
-            | Self::OriginTimeout => {
+            | Self::OriginTimeout
+            | Self::RequestTimeout
+            | Self::UriTooLong
+            | Self::HeadersTooLarge => {
                 return None;
             }
         })
@@ -182,6 +194,9 @@ impl ProblemKind {
             Self::OriginFailed => "Bad Gateway",
             Self::Unavailable => "Service Unavailable",
             Self::OriginTimeout => "Gateway Timeout",
+            Self::RequestTimeout => "Request Timeout",
+            Self::UriTooLong => "URI Too Long",
+            Self::HeadersTooLarge => "Request Header Fields Too Large",
         }
     }
 }

@@ -12,6 +12,7 @@ use crate::gateway::Broken;
 use crate::gateway::config::{Gateway, Origin, Surface};
 use crate::gateway::cors::Preflight;
 use crate::gateway::offer::Asked;
+use crate::gateway::path::Readings;
 use crate::gateway::route::{Route, is_priced};
 use crate::gateway::target::Target;
 use crate::method::session::Snapshot;
@@ -45,7 +46,10 @@ async fn answer(request: Request, env: Env, context: Context) -> Result<Response
     let Some(target) = Target::parse_resolved(&url).or_else(resolved) else {
         return problem(&Problem::new(ProblemKind::BadRequest, "the request has no absolute URL"));
     };
-    let incoming = Incoming::new(request, target);
+    let incoming = match Incoming::new(request, target) {
+        Ok(incoming) => incoming,
+        Err(reason) => return problem(&reason),
+    };
     let loaded = load(&env);
     if let Some(response) = status::answer(&loaded, &env, &incoming).await? {
         return Ok(response);
@@ -58,11 +62,14 @@ async fn answer(request: Request, env: Env, context: Context) -> Result<Response
 
 async fn route(isolate: &Isolate, env: &Env, context: &Context, incoming: Incoming) -> Result<Response> {
     let gateway = &isolate.gateway;
-    let path = incoming.target.path();
-    if let Some(preflight) = preflight_of(&incoming).filter(|preflight| preflight.is_priced(&gateway.router, path)) {
+    let path = match gateway.origin.read(incoming.target.path()) {
+        Ok(path) => path,
+        Err(invalid) => return problem(&invalid.into()),
+    };
+    if let Some(preflight) = preflight_of(&incoming).filter(|preflight| preflight.is_priced(&gateway.router, &path)) {
         return preflighted(env, gateway, &incoming, &preflight).await;
     }
-    let route = gateway.router.find(&incoming.method, path).or_else(|| managed_route(gateway, &incoming));
+    let route = gateway.router.find(&incoming.method, &path).or_else(|| managed_route(gateway, &incoming, &path));
     match route {
         Some(route) => priced(isolate, env, context, &incoming, route).await,
         None => unpriced(env, &gateway.origin, &incoming, gateway.limits.origin_timeout).await,
@@ -71,14 +78,14 @@ async fn route(isolate: &Isolate, env: &Env, context: &Context, incoming: Incomi
 
 /// The route of a request that only manages a channel: by HEAD, or by POST without a body, whatever the route's own
 /// methods are.
-fn managed_route<'a>(gateway: &'a Gateway, incoming: &Incoming) -> Option<&'a Route> {
+fn managed_route<'a>(gateway: &'a Gateway, incoming: &Incoming, path: &Readings) -> Option<&'a Route> {
     if !(incoming.method == "HEAD" || (incoming.method == "POST" && !incoming.has_body())) {
         return None;
     }
     if ![CredentialField::Authorization, CredentialField::PaymentAuthorization].iter().any(|field| incoming.header(field.key()).is_some()) {
         return None;
     }
-    let route = gateway.router.find_session(incoming.target.path())?;
+    let route = gateway.router.find_session(path)?;
     let is_session = |credential: &Credential| credential.challenge.intent == Intent::Session.name();
     presented(incoming, route.field, gateway.limits.credential_bytes).ok()?.0.filter(is_session)?;
     Some(route)
@@ -86,7 +93,11 @@ fn managed_route<'a>(gateway: &'a Gateway, incoming: &Incoming) -> Option<&'a Ro
 
 /// A request without a price passes, but no credential goes with it.
 async fn unpriced(env: &Env, origin: &Origin, incoming: &Incoming, limit: Duration) -> Result<Response> {
-    let response = match send(env, origin, incoming, unpaid_authorization(incoming).as_deref(), None, None, limit).await {
+    let authorization = match unpaid_authorization(incoming) {
+        Ok(authorization) => authorization,
+        Err(reason) => return problem(&reason),
+    };
+    let response = match send(env, origin, incoming, authorization.as_deref(), None, None, limit).await {
         Ok(response) => response,
         Err(reason) => return problem(&reason),
     };
@@ -110,7 +121,10 @@ fn preflight_of(incoming: &Incoming) -> Option<Preflight> {
 /// Whether a page may send a priced request is the origin's to say. One that does not say, or cannot be reached, leaves it to the
 /// gateway.
 async fn preflighted(env: &Env, gateway: &Gateway, incoming: &Incoming, preflight: &Preflight) -> Result<Response> {
-    let authorization = unpaid_authorization(incoming);
+    let authorization = match unpaid_authorization(incoming) {
+        Ok(authorization) => authorization,
+        Err(reason) => return problem(&reason),
+    };
     let origin = &gateway.origin;
     if let Ok(response) = send(env, origin, incoming, authorization.as_deref(), None, None, gateway.limits.origin_timeout).await {
         let mut outgoing = Outgoing::new(&response, incoming, origin)?;
@@ -125,11 +139,11 @@ async fn preflighted(env: &Env, gateway: &Gateway, incoming: &Incoming, prefligh
 
 /// Under a wrong configuration paid routes are closed, and so is everything when it is unknown which are.
 async fn broken_route(broken: &Broken, env: &Env, incoming: &Incoming) -> Result<Response> {
-    match &broken.surface {
-        Some(Surface { origin, priced }) if !is_priced(priced, &incoming.method, incoming.target.path()) => {
-            unpriced(env, origin, incoming, DEFAULT_ORIGIN_TIMEOUT).await
-        }
-        _ => problem(&misconfigured(&broken.errors)),
+    let Some(Surface { origin, priced }) = &broken.surface else { return problem(&misconfigured(&broken.errors)) };
+    match origin.read(incoming.target.path()) {
+        Ok(path) if is_priced(priced, &incoming.method, &path) => problem(&misconfigured(&broken.errors)),
+        Ok(_) => unpriced(env, origin, incoming, DEFAULT_ORIGIN_TIMEOUT).await,
+        Err(invalid) => problem(&invalid.into()),
     }
 }
 
@@ -138,14 +152,21 @@ async fn priced(isolate: &Isolate, env: &Env, context: &Context, incoming: &Inco
     if !incoming.target.is_confidential() {
         return problem(&Problem::new(ProblemKind::BadRequest, "payments are accepted over https only"));
     }
+    if incoming.is_websocket() {
+        let detail = "Upgrade: a WebSocket is not sold here; ask without it, or for a path that is free";
+        return problem(&Problem::new(ProblemKind::BadRequest, detail));
+    }
     let body = match bound_body(isolate, incoming, route).await {
         Ok(body) => body,
         Err(reason) => return problem(&reason),
     };
+    let Some(target) = incoming.target.bound() else {
+        return problem(&Problem::new(ProblemKind::UriTooLong, "path and query are too long to be priced"));
+    };
     let asked = Asked {
         realm: gateway.realm.as_deref().unwrap_or(&incoming.target.host),
         method: &incoming.method,
-        target: &incoming.target.path_and_query,
+        target: &target,
         digest: body.as_deref().map(BodyDigest::of),
         field: route.field,
     };
@@ -212,11 +233,10 @@ fn presented(
 ) -> std::result::Result<(Option<Credential>, Option<String>), Problem> {
     let name = field.name();
     let value = incoming.header(field.key()).unwrap_or_default();
-    let AuthorizationHeader { payment, others } = split_authorization(&value)
-        .map_err(|_| Problem::new(ProblemKind::BadRequest, format!("{name}: holds more than one Payment credential")))?;
+    let AuthorizationHeader { payment, others } = split_authorization(&value).map_err(|invalid| invalid.problem(name))?;
     let others = match field {
         CredentialField::Authorization => others.map(Cow::into_owned),
-        CredentialField::PaymentAuthorization => unpaid_authorization(incoming),
+        CredentialField::PaymentAuthorization => unpaid_authorization(incoming)?,
     };
     let Some(token) = payment else { return Ok((None, others)) };
     if token.len() > limit {
@@ -227,6 +247,8 @@ fn presented(
 }
 
 /// What of an `Authorization` that no credential is taken from is for the origin.
-fn unpaid_authorization(incoming: &Incoming) -> Option<String> {
-    without_payment(&incoming.header("authorization")?).map(Cow::into_owned)
+fn unpaid_authorization(incoming: &Incoming) -> std::result::Result<Option<String>, Problem> {
+    let field = CredentialField::Authorization;
+    let value = incoming.header(field.key()).unwrap_or_default();
+    Ok(without_payment(&value).map_err(|invalid| invalid.problem(field.name()))?.map(Cow::into_owned))
 }

@@ -1,5 +1,6 @@
 //! Rust's side of `glue.js`: what the runtime does for the gateway in one call.
 
+use crate::gateway::headers::Names;
 use js_sys::{Object, Uint8Array};
 use std::time::Duration;
 use wasm_bindgen::{JsCast, JsValue};
@@ -32,21 +33,9 @@ mod js {
     }
 }
 
-/// The names of a message's headers, in lower case. Most that is asked for is not there: then nothing else has to be asked.
-pub(super) struct HeaderNames(String);
-
-impl HeaderNames {
-    pub(super) fn of(headers: &web_sys::Headers) -> Self {
-        Self(js::names(headers))
-    }
-
-    pub(super) fn iter(&self) -> impl Iterator<Item = &str> {
-        self.0.split_terminator('\n')
-    }
-
-    pub(super) fn has(&self, name: &str) -> bool {
-        self.iter().any(|held| held == name)
-    }
+/// The names of a message's headers. Most that is asked for is not there: then nothing else has to be asked.
+pub(super) fn names(headers: &web_sys::Headers) -> Names {
+    Names::new(js::names(headers))
 }
 
 /// Changes of a message's headers: first some are removed, then some are set.

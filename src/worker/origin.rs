@@ -1,10 +1,10 @@
 //! Towards the origin and back, streaming both ways.
 
-use super::glue::{Changes, HeaderNames, fetched};
+use super::glue::{Changes, fetched, names};
 use crate::gateway::config::Origin;
 use crate::gateway::cors::{EXPOSED_HEADERS, allowed_headers};
 use crate::gateway::headers::{
-    CACHE_OVERRIDES, PAYER_PREFIX, RESPONSE_PAYMENT, below, is_forwarded, is_hop_by_hop, is_private, private_cache_control, with_names,
+    Names, PAYER_PREFIX, RESPONSE_PAYMENT, Withheld, below, overrules_cache_control, private_cache_control, with_names,
     without_payment_challenges,
 };
 use crate::gateway::target::Target;
@@ -24,7 +24,8 @@ pub(super) struct Incoming {
     /// Its method.
     pub(super) method: String,
     /// Which headers it has.
-    names: HeaderNames,
+    names: Names,
+    connection: Option<String>,
 }
 
 /// Who paid for a request: told to the origin in headers that no client can set.
@@ -38,8 +39,17 @@ pub(super) struct PaidBy<'a> {
 }
 
 impl Incoming {
-    pub(super) fn new(request: Request, target: Target) -> Self {
-        Self { target, method: request.method(), names: HeaderNames::of(&request.headers()), request }
+    /// # Errors
+    /// The request is larger than what is looked at before it is paid for.
+    pub(super) fn new(request: Request, target: Target) -> std::result::Result<Self, Problem> {
+        if !target.fits() {
+            return Err(Problem::new(ProblemKind::UriTooLong, "path and query are too long"));
+        }
+        let headers = request.headers();
+        let names = names(&headers);
+        let connection = if names.has("connection") { headers.get("connection").ok().flatten() } else { None };
+        names.admit(connection.as_deref())?;
+        Ok(Self { target, method: request.method(), names, connection, request })
     }
 
     /// A header's value, its name in lower case; several are joined with `, `.
@@ -47,15 +57,18 @@ impl Incoming {
         if self.names.has(name) { self.request.headers().get(name).ok().flatten() } else { None }
     }
 
-    /// Whether there is a body, by what the headers announce.
+    /// Whether there may be a body. Over HTTP/2 no header has to announce one: then the runtime has a stream, and only that
+    /// a length of 0 was announced says that it is empty.
     pub(super) fn has_body(&self) -> bool {
         let length = self.header("content-length");
-        self.names.has("transfer-encoding") || length.is_some_and(|length| length.trim() != "0")
+        let announced = self.names.has("transfer-encoding") || length.as_ref().is_some_and(|length| length.trim() != "0");
+        announced || (length.is_none() && self.request.body().is_some())
     }
 
     /// The `Upgrade` to a WebSocket is asked for.
-    fn is_websocket(&self) -> bool {
-        self.header("upgrade").is_some_and(|upgrade| upgrade.eq_ignore_ascii_case("websocket"))
+    pub(super) fn is_websocket(&self) -> bool {
+        let names = |upgrade: String| upgrade.split(',').any(|protocol| protocol.trim().eq_ignore_ascii_case("websocket"));
+        self.header("upgrade").is_some_and(names)
     }
 }
 
@@ -96,15 +109,12 @@ pub(super) async fn send(
 /// What of the request's headers the origin gets otherwise.
 fn changes(incoming: &Incoming, origin: &Origin, authorization: Option<&str>, paid_by: Option<&PaidBy<'_>>) -> Changes {
     let mut changes = Changes::default();
-    let connection = incoming.header("connection");
-    let upgrades = paid_by.is_none() && incoming.is_websocket();
+    let upgrades = incoming.is_websocket();
     // An origin with a URL of its own sees another host: it is told the client's, and no client may tell it another.
     let renamed = matches!(origin, Origin::Url(_));
-    for name in incoming.names.iter() {
-        let transport = is_hop_by_hop(name, connection.as_deref()) && !(upgrades && matches!(name, "upgrade" | "connection"));
-        if transport || is_private(name) || (renamed && (is_forwarded(name) || name == "host")) || name == "authorization" {
-            changes.remove(name);
-        }
+    let withheld = Withheld::new(incoming.connection.as_deref(), renamed, upgrades);
+    for name in incoming.names.iter().filter(|name| withheld.holds(name)) {
+        changes.remove(name);
     }
     if let Some(value) = authorization {
         changes.set("authorization", value);
@@ -134,13 +144,13 @@ fn changes(incoming: &Incoming, origin: &Origin, authorization: Option<&str>, pa
 /// gateway's alone.
 pub(super) struct Outgoing<'a> {
     response: &'a Response,
-    names: HeaderNames,
+    names: Names,
     changes: Changes,
 }
 
 impl<'a> Outgoing<'a> {
     pub(super) fn new(response: &'a Response, incoming: &Incoming, origin: &Origin) -> Result<Self> {
-        let names = HeaderNames::of(&response.headers());
+        let names = names(&response.headers());
         let mut outgoing = Self { response, names, changes: Changes::default() };
         outgoing.remove(&RESPONSE_PAYMENT);
         if let Some(challenges) = outgoing.header("www-authenticate")? {
@@ -175,7 +185,9 @@ impl<'a> Outgoing<'a> {
     pub(super) fn keep_private(&mut self) -> Result<()> {
         let from_origin = self.header("cache-control")?;
         self.set("cache-control", &private_cache_control(from_origin.as_deref()));
-        self.remove(&CACHE_OVERRIDES);
+        for name in self.names.iter().filter(|name| overrules_cache_control(name)) {
+            self.changes.remove(name);
+        }
         Ok(())
     }
 

@@ -6,6 +6,7 @@ mod sessions;
 
 use alloy_primitives::{Address, address};
 use mpp_edge::gateway::config::{Gateway, Origin, Settle};
+use mpp_edge::gateway::path::Readings;
 use mpp_edge::gateway::route::is_priced;
 use mpp_edge::gateway::{Broken, Secrets, validate};
 use mpp_edge::method::Method;
@@ -307,7 +308,7 @@ fn defaults_and_the_testnet_s_preset() {
     assert_eq!((gateway.realm.clone(), gateway.confirmations, gateway.challenge_lifetime), (None, 1, Duration::from_secs(300)));
     let limits = gateway.limits;
     assert_eq!([limits.settlement_timeout, limits.origin_timeout, limits.rpc_timeout].map(|limit| limit.as_secs()), [20, 60, 5]);
-    assert_eq!((limits.credential_bytes, limits.digest_body_bytes), (16_384, 1_048_576));
+    assert_eq!((limits.credential_bytes, limits.digest_body_bytes), (8_192, 1_048_576));
     let route = &gateway.router.routes()[0];
     assert_eq!(route.offers.iter().map(|offer| offer.method).collect::<Vec<_>>(), [Method::Abstract, Method::Evm]);
     assert_eq!((route.settle, route.digest), (Settle::First, false));
@@ -362,8 +363,9 @@ fn a_broken_configuration_prices_what_it_did_and_lets_the_rest_pass() {
     ] {
         let surface = judge(&broken, &secrets()).unwrap_err().surface.unwrap_or_else(|| panic!("{broken}"));
         assert_eq!(surface.origin, Origin::Url("https://origin.example.com".into()));
-        assert!(is_priced(&surface.priced, "GET", "/V1/%78/"));
-        assert!(!is_priced(&surface.priced, "GET", "/free") && !is_priced(&surface.priced, "OPTIONS", "/v1/x"));
+        let is_priced = |method, path| is_priced(&surface.priced, method, &Readings::of(path).unwrap());
+        assert!(is_priced("GET", "/V1/%78/"));
+        assert!(!is_priced("GET", "/free") && !is_priced("OPTIONS", "/v1/x"));
     }
     let unfunded = Secrets { secret_key: None, ..secrets() };
     assert!(judge(&minimal(), &unfunded).unwrap_err().surface.is_some());

@@ -355,7 +355,7 @@ fn an_escrow_that_does_not_fit_is_rule_7() {
 fn a_priced_path_stays_priced_when_its_session_is_wrong() {
     for broken in [session("watchSeconds", json!(0)), route("meter", json!("reported")), with(selling(), "/recipient", json!(RECIPIENT))] {
         let surface = judge(&broken, &secrets()).unwrap_err().surface.unwrap();
-        assert!(mpp_edge::gateway::route::is_priced(&surface.priced, "GET", "/v1/x"));
+        assert!(mpp_edge::gateway::route::is_priced(&surface.priced, "GET", &surface.origin.read("/v1/x").unwrap()));
     }
     breaks_first(15, "routes[0].price", &route("price", json!("0")));
 }

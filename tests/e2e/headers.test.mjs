@@ -120,7 +120,9 @@ test("on free routes nobody paid: spoofed values are removed", async () => {
 });
 
 test("spellings that servers fold into the same variable are removed too", async () => {
-  await stack.send("/free/page", { headers: { X_Payment_Payer: "0xdead", "X-PAYMENT-PAYER": "0xdead" } });
+  await stack.send("/free/page", {
+    headers: { X_Payment_Payer: "0xdead", "X-PAYMENT-PAYER": "0xdead", "X.Payment.Payer": "0xdead", "X~Payment!Amount": "1" },
+  });
   assert.doesNotMatch(received(), /x.payment/i);
 });
 
@@ -172,12 +174,16 @@ test("caches that ignore Cache-Control in favour of their own headers are told a
     faults.content({
       "cdn-cache-control": "max-age=600",
       "surrogate-control": "max-age=600",
+      "x-accel-expires": "600",
+      "edge-control": "max-age=600",
+      "x-litespeed-cache-control": "public",
       expires: "Thu, 01 Jan 2099 00:00:00 GMT",
     }),
   );
   const { answer } = await stack.pay(PATH);
   assert.equal(answer.headers["cdn-cache-control"], undefined);
-  assert.equal(answer.headers["surrogate-control"], undefined);
+  for (const name of ["surrogate-control", "x-accel-expires", "edge-control", "x-litespeed-cache-control"])
+    assert.equal(answer.headers[name], undefined, name);
 });
 
 test("a 402 is stored by nobody", async () => {
@@ -199,4 +205,43 @@ test("a free answer keeps its own caching", async () => {
   origin.next(faults.content({ "cache-control": "public, max-age=3600" }));
   const answer = await stack.send("/free/page");
   assert.equal(answer.headers["cache-control"], "public, max-age=3600");
+});
+
+test("C14: headers by which frameworks and servers rewrite the request line do not reach the origin", async () => {
+  const names = [
+    "Original-Path",
+    "Rewrite-Uri",
+    "Matched-Path",
+    "Invoke-Path",
+    "Forwarded-Path",
+    "Forwarded-Method",
+    "Original-Method",
+  ];
+  const headers = Object.fromEntries(
+    [...names.map((name) => `X-${name}`), "Path-Info", "SCRIPT_NAME"].map((name) => [name, "/premium/x"]),
+  );
+  await stack.send("/free/page", { headers });
+  assert.doesNotMatch(received(), /premium/);
+  await payWith(headers);
+  assert.doesNotMatch(received(), /premium/);
+});
+
+test("C11: headers and paths beyond the bounds are refused quickly, free and priced alike", async () => {
+  const mark = await stack.mark();
+  const list = (count) => Object.fromEntries(Array.from({ length: count }, (_, i) => [`X-Own-${i}`, "1"]));
+  for (const path of ["/free/page", PATH]) {
+    for (const [status, over, headers] of [
+      [431, path, { Connection: `close, ${"x,".repeat(20_000)}` }],
+      [431, path, list(500)],
+      [431, path, { Authorization: `${'""'.repeat(10_000)},x` }],
+      [400, `${path}/${";%25".repeat(3_000)}`, {}],
+      [414, `${path}?${"q".repeat(20_000)}`, {}],
+    ]) {
+      expectProblem(await stack.send(over, { headers }), status);
+    }
+  }
+  expectProblem(await stack.send(`${PATH}?${"q".repeat(8_000)}`), 414);
+  await mark.nothing();
+  const answer = await stack.send(`/free/page?${"q".repeat(8_000)}`, { headers: list(100) });
+  assert.equal(answer.status, 200, answer.text);
 });

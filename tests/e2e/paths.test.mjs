@@ -81,6 +81,7 @@ const ambiguous = [
   "/v1/same%3Fx",
   "/v1/same%253fx",
   "/v1/same%23x",
+  "/free%3f%2f..%2fpremium%2fx",
 ];
 for (const path of ambiguous) {
   test(`${path}, which servers read differently, is asked to pay`, async () => {
@@ -174,16 +175,28 @@ test("CONNECT makes no tunnel", async () => {
   await mark.nothing();
 });
 
-test("an upgrade to a WebSocket is no way around the price", async () => {
-  const mark = await stack.mark();
+test("A29: an upgrade to a WebSocket is refused on a priced route, before anything is charged and without a challenge", async () => {
   const headers = {
     Connection: "Upgrade",
     Upgrade: "websocket",
     "Sec-WebSocket-Version": "13",
     "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
   };
-  for (const path of ["/v1/same", "/premium/x"]) expectProblem(await stack.send(path, { headers }), 402, "payment-required");
+  const refused = async (answer) => {
+    expectProblem(await answer, 400, "bad-request");
+    assert.deepEqual((await answer).challenges, []);
+    assert.match((await answer).json.detail, /WebSocket/);
+  };
+  const credential = await stack.credential("/v1/same");
+  const mark = await stack.mark();
+  for (const path of ["/v1/same", "/premium/x"]) await refused(stack.send(path, { headers }));
+  await refused(stack.present("/v1/same", credential, { headers }).then(({ answer }) => answer));
+  await refused(stack.send("/v1/same", { headers: { ...headers, Upgrade: "h2c, WebSocket" } }));
   await mark.nothing();
+  // Where nothing is sold it is the origin's.
+  await stack.send("/free/socket", { headers });
+  assert.equal(origin.requests.at(-1).headers.upgrade, "websocket");
+  await mark.moved({ origin: 1 });
 });
 
 test("X-HTTP-Method-Override does not turn a free method into a priced one at the origin", async () => {
@@ -194,3 +207,43 @@ test("X-HTTP-Method-Override does not turn a free method into a priced one at th
   const { headers: received } = origin.requests.at(-1);
   for (const name of names) assert.equal(received[name.toLowerCase()], undefined, name);
 });
+
+/** An origin that reads paths as file servers do: decoded, then resolved. What it serves stands in its answer. */
+const fileServer = {
+  answer(request, response) {
+    const path = decodeURIComponent(request.url.split("?")[0]).replaceAll("\\", "/");
+    const resolved = new URL(path, "http://origin").pathname;
+    response.end(`file ${resolved}`);
+  },
+};
+
+for (const broken of [false, true]) {
+  const title = `A26: a path that leaves the base URL of the origin is refused${broken ? ", under a wrong configuration too" : ""}`;
+  test(title, async () => {
+    const origin = { url: `${stack.origin.url}/api` };
+    await stack.reconfigure({ gateway: broken ? { origin, recipient: "nobody" } : { origin } });
+    stack.origin.always(fileServer);
+    const mark = await stack.mark();
+    const leaving = [
+      "/..%2fapi/premium/x",
+      "/..%2finternal/keys.txt",
+      "/free/..%2f..%2finternal",
+      "/%2e%2e%2finternal",
+      "/..%5cinternal",
+    ];
+    for (const path of [...leaving, "/..;/internal", "/%252e%252e%252finternal", "/x%3f/..%2f..%2finternal"]) {
+      const answer = await stack.send(path);
+      expectProblem(answer, 400, "bad-request");
+      assert.match(answer.json.detail, /^path: /, path);
+    }
+    for (const path of ["/..%2fpremium/x", "/premium/..%2f..%2fpremium/x"])
+      expectProblem(await stack.send(path), 400, "bad-request");
+    await mark.nothing();
+    // What stays below is what it was: free, or priced by what is below.
+    const answer = await stack.send("/free/a%2f..%2fb");
+    assert.equal(answer.text, "file /api/free/b");
+    const priced = await stack.send("/free/..%2fpremium/x");
+    assert.equal(priced.status, broken ? 500 : 402);
+    await mark.moved({ origin: 1 });
+  });
+}

@@ -394,7 +394,7 @@ fn limits(raw: &RawLimits, findings: &mut Findings) -> Option<Limits> {
         );
         None
     };
-    let credential_bytes = bytes("credentialBytes", raw.credential_bytes, 16 * 1024, 4 * 1024, 64 * 1024);
+    let credential_bytes = bytes("credentialBytes", raw.credential_bytes, 8 * 1024, 4 * 1024, 64 * 1024);
     let digest_body_bytes = bytes("digestBodyBytes", raw.digest_body_bytes, 1024 * 1024, 1, 32 * 1024 * 1024);
     Some(Limits {
         settlement_timeout,
