@@ -36,6 +36,8 @@ sol! {
     function name() returns (string);
     function version() returns (string);
     function decimals() returns (uint8);
+    function paused() returns (bool);
+    function isBlacklisted(address account) returns (bool);
 
     event AuthorizationUsed(address indexed authorizer, bytes32 indexed nonce);
     event AuthorizationCanceled(address indexed authorizer, bytes32 indexed nonce);
@@ -158,6 +160,16 @@ pub fn balance_call(account: Address) -> Vec<u8> {
 /// Calldata of `name()`, `version()`, `DOMAIN_SEPARATOR()` and `decimals()`.
 pub fn metadata_calls() -> [Vec<u8>; 4] {
     [nameCall {}.abi_encode(), versionCall {}.abi_encode(), DOMAIN_SEPARATORCall {}.abi_encode(), decimalsCall {}.abi_encode()]
+}
+
+/// Calldata of `paused()`, which Circle's tokens have.
+pub fn paused_call() -> Vec<u8> {
+    pausedCall {}.abi_encode()
+}
+
+/// Calldata of `isBlacklisted(account)`, which Circle's tokens have.
+pub fn is_blacklisted_call(account: Address) -> Vec<u8> {
+    isBlacklistedCall { account }.abi_encode()
 }
 
 /// Reads the answer of `name()` or `version()`.

@@ -6,7 +6,7 @@ use crate::evm::eip712::Domain;
 use crate::evm::erc3009;
 use crate::evm::jsonrpc::{Answer, NodeError, Request, decode};
 use crate::evm::transaction::Call;
-use crate::evm::{B256, ChainId, U256};
+use crate::evm::{Address, B256, ChainId, U256};
 use crate::protocol::problem::FieldError;
 use alloc::borrow::ToOwned;
 use alloc::string::String;
@@ -55,6 +55,30 @@ impl Token {
     }
 }
 
+/// What a token that can be stopped says: it moves nothing while it is paused, and nothing to or from who is blacklisted.
+impl Token {
+    /// `paused()` as a question to a node.
+    pub fn is_paused(&self) -> Request {
+        Request::call(None, &Call { to: self.address, data: erc3009::paused_call().into() })
+    }
+
+    /// `isBlacklisted(account)` as a question to a node.
+    pub fn is_blacklisted(&self, account: Address) -> Request {
+        Request::call(None, &Call { to: self.address, data: erc3009::is_blacklisted_call(account).into() })
+    }
+}
+
+/// The answer to [`Token::is_paused`] or [`Token::is_blacklisted`]; `None` when the token has no such function, or no node can say.
+pub fn flag(answer: &Answer) -> Option<bool> {
+    let bytes = bytes(answer).ok().flatten()?;
+    let word = B256::try_from(bytes.as_ref()).ok()?;
+    match U256::from_be_bytes(word.0) {
+        U256::ZERO => Some(false),
+        U256::ONE => Some(true),
+        _ => None,
+    }
+}
+
 /// What the token answered; `None` when it has no such function.
 fn bytes(answer: &Answer) -> Result<Option<Bytes>, Unconfirmed> {
     match answer {
@@ -80,7 +104,7 @@ fn wrong(field: &str, detail: &str) -> Unconfirmed {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evm::{Address, jsonrpc};
+    use crate::evm::jsonrpc;
     use alloc::format;
     use alloc::vec::Vec;
     use alloy_sol_types::SolValue;
@@ -118,6 +142,17 @@ mod tests {
     #[test]
     fn wrong_decimals_are_a_wrong_price() {
         assert_eq!(field(token(None).confirm(7, &answers("Coin", 18))), "token.decimals");
+    }
+
+    #[test]
+    fn a_token_is_stopped_only_where_it_says_so() {
+        let answer = |result: &str| jsonrpc::parse(&format!(r#"[{{"id":0,"result":"{result}"}}]"#), 1).unwrap().pop().unwrap();
+        let word = |value: u64| answer(&format!("0x{value:064x}"));
+        assert_eq!(flag(&word(0)), Some(false));
+        assert_eq!(flag(&word(1)), Some(true));
+        for other in [word(2), answer("0x"), answer("0x01"), Err(NodeError::Reverted(None)), Err(NodeError::Busy)] {
+            assert_eq!(flag(&other), None, "{other:?}");
+        }
     }
 
     #[test]

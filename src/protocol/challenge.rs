@@ -64,6 +64,10 @@ impl BindingKey {
         Hmac::new_from_slice(secret).map(Self).map_err(|_| SecretTooShort)
     }
 
+    fn code(&self, purpose: &str, text: &str) -> Hmac<Sha256> {
+        self.0.clone().chain_update(purpose.as_bytes()).chain_update(b" ").chain_update(text.as_bytes())
+    }
+
     fn mac(&self, terms: &Terms<'_>) -> Hmac<Sha256> {
         let mut mac = self.0.clone();
         mac.update(terms.realm.as_bytes());
@@ -104,6 +108,19 @@ impl BindingKeys {
     /// The id of a new challenge with these terms.
     pub fn bind(&self, terms: &Terms<'_>) -> String {
         to_base64url(self.current.mac(terms).finalize().into_bytes())
+    }
+
+    /// A code of the secret's holder for something else than a challenge, whose id it never is: no separator stands between
+    /// `purpose` and `text`.
+    pub fn code(&self, purpose: &str, text: &str) -> String {
+        to_base64url(self.current.code(purpose, text).finalize().into_bytes())
+    }
+
+    /// Whether `code` is ours for this, compared in constant time.
+    pub fn is_code(&self, purpose: &str, text: &str, code: &str) -> bool {
+        let Ok(code) = from_base64url_strict(code) else { return false };
+        let is_by = |key: &BindingKey| key.code(purpose, text).verify_slice(&code).is_ok();
+        !text.contains('|') && (is_by(&self.current) || self.previous.as_ref().is_some_and(is_by))
     }
 
     /// Whether `id` is one of ours for exactly these terms, compared in constant time.

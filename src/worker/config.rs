@@ -1,12 +1,14 @@
 //! The configuration, read once per isolate.
 
 use super::escrow::EscrowSupport;
+use super::health;
 use super::rpc::Rpc;
 use super::token::TokenFacts;
 use crate::gateway::config::Gateway;
+use crate::gateway::shared::Shared;
 use crate::gateway::{Broken, Secrets, validate};
 use js_sys::JSON;
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 use std::rc::Rc;
 use wasm_bindgen::JsValue;
 use worker::{Env, console_error};
@@ -21,9 +23,11 @@ pub(super) struct Isolate {
     pub(super) token: TokenFacts,
     /// What was learned of the escrow.
     pub(super) escrow: EscrowSupport,
+    /// How the gateway is.
+    pub(super) health: RefCell<Shared<(), (u16, String)>>,
 }
 
-type Loaded = Result<Isolate, Broken>;
+pub(super) type Loaded = Result<Isolate, Broken>;
 
 std::thread_local! {
     static ISOLATE: OnceCell<Rc<Loaded>> = const { OnceCell::new() };
@@ -37,7 +41,8 @@ pub(super) fn load(env: &Env) -> Rc<Loaded> {
 fn read(env: &Env) -> Loaded {
     let gateway = validate(variable(env).as_deref(), &secrets(env), |service| env.service(service).is_ok()).inspect_err(report)?;
     let rpc = Rpc::new(gateway.rpc_urls.clone(), gateway.chain_id, gateway.limits.rpc_timeout);
-    Ok(Isolate { gateway, rpc, token: TokenFacts::default(), escrow: EscrowSupport::default() })
+    let health = RefCell::new(Shared::new(health::BOUNDS));
+    Ok(Isolate { gateway, rpc, token: TokenFacts::default(), escrow: EscrowSupport::default(), health })
 }
 
 fn report(broken: &Broken) {

@@ -13,6 +13,7 @@ use crate::gateway::config::{Gateway, Origin, Surface};
 use crate::gateway::cors::Preflight;
 use crate::gateway::offer::Asked;
 use crate::gateway::path::Readings;
+use crate::gateway::probe;
 use crate::gateway::route::{Route, is_priced};
 use crate::gateway::target::Target;
 use crate::method::session::Snapshot;
@@ -51,7 +52,12 @@ async fn answer(request: Request, env: Env, context: Context) -> Result<Response
         Err(reason) => return problem(&reason),
     };
     let loaded = load(&env);
-    if let Some(response) = status::answer(&loaded, &env, &incoming).await? {
+    if let (Ok(isolate), Some(mark)) = (loaded.as_ref(), incoming.header(probe::HEADER))
+        && let Some(answer) = probe::answer(&isolate.gateway.binding_keys, &mark)
+    {
+        return respond::looped(&answer);
+    }
+    if let Some(response) = status::answer(&loaded, &env, &context, &incoming).await? {
         return Ok(response);
     }
     match loaded.as_ref() {

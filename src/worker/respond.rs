@@ -5,6 +5,7 @@ use super::config::Isolate;
 use super::glue::Changes;
 use crate::gateway::cors::{EXPOSED_HEADERS, Preflight};
 use crate::gateway::offer::{Asked, Circumstances, Entropy};
+use crate::gateway::probe;
 use crate::gateway::route::Route;
 use crate::method::Method;
 use crate::method::session::Snapshot;
@@ -38,6 +39,14 @@ pub(super) fn json(body: &str, status: u16) -> Result<Response> {
     headers.set("cache-control", "no-store");
     headers.set("access-control-allow-origin", "*");
     Ok(headers.answer(status, Some(body))?)
+}
+
+/// Tells a gateway that its origin is itself.
+pub(super) fn looped(answer: &str) -> Result<Response> {
+    let mut headers = Changes::default();
+    headers.set("cache-control", "no-store");
+    headers.set(probe::HEADER, answer);
+    Ok(headers.answer(508, None)?)
 }
 
 /// Tells a browser that a page may send the request that it asked about.
@@ -97,7 +106,7 @@ pub(super) async fn challenge(
     problem_with(&reason, headers)
 }
 
-fn entropy() -> Result<Entropy> {
+pub(super) fn entropy() -> Result<Entropy> {
     let mut entropy = Entropy::default();
     getrandom::fill(&mut entropy).map_err(|error| worker::Error::RustError(format!("entropy: {error}")))?;
     Ok(entropy)

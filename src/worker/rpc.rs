@@ -32,6 +32,8 @@ struct Endpoint {
     url: String,
     /// Its chain id was seen to be right.
     verified: Cell<bool>,
+    /// It was seen to be wrong, when last asked.
+    is_elsewhere: Cell<bool>,
     /// Not preferred before this time.
     cool_until: Cell<Option<Timestamp>>,
 }
@@ -60,13 +62,18 @@ impl fmt::Display for Fault {
 
 impl Rpc {
     pub(super) fn new(urls: Vec<String>, chain_id: ChainId, timeout: Duration) -> Self {
-        let endpoint = |url| Endpoint { url, verified: Cell::new(false), cool_until: Cell::new(None) };
+        let endpoint = |url| Endpoint { url, verified: Cell::new(false), is_elsewhere: Cell::new(false), cool_until: Cell::new(None) };
         Self { endpoints: urls.into_iter().map(endpoint).collect(), chain_id, timeout }
     }
 
     /// The longest that one batch may take, when every endpoint hangs.
     pub(super) fn patience(&self) -> Duration {
         self.timeout.saturating_mul(u32::try_from(self.endpoints.len()).unwrap_or(u32::MAX))
+    }
+
+    /// Whether an endpoint was seen to serve another chain, when it was last asked.
+    pub(super) fn is_elsewhere(&self) -> bool {
+        self.endpoints.iter().any(|endpoint| endpoint.is_elsewhere.get())
     }
 
     /// Sends all requests in as few HTTP requests as providers allow, to the first endpoint that answers
@@ -122,10 +129,14 @@ impl Rpc {
         let mut with_check = Vec::with_capacity(requests.len() + 1);
         with_check.push(Request::chain_id());
         with_check.extend_from_slice(requests);
+        endpoint.is_elsewhere.set(false);
         let mut answers = self.post(&endpoint.url, &with_check).await?.into_iter();
         match answers.next() {
             Some(Ok(chain_id)) if jsonrpc::is_chain(&chain_id, self.chain_id) => endpoint.verified.set(true),
-            Some(Ok(_)) => return Err(Fault::WrongChain),
+            Some(Ok(_)) => {
+                endpoint.is_elsewhere.set(true);
+                return Err(Fault::WrongChain);
+            }
             _ => return Err(Fault::Busy),
         }
         Ok(answers.collect())

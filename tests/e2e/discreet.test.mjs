@@ -1,14 +1,18 @@
-// C6, C7: what the gateway says of itself. Every test file asserts besides that no log and no answer holds a secret.
+// C6, C7, C13, C15: what the gateway says of itself, and of what it depends on. Every test file asserts besides that no log and no answer holds a secret.
 import assert from "node:assert/strict";
 import { afterEach, test } from "node:test";
 import { CHAIN_ID } from "../../scripts/chain.mjs";
+import { faults } from "./harness/origin.mjs";
 import { faulty } from "./harness/rpc-proxy.mjs";
 import { startStack } from "./harness/stack.mjs";
 
 const stack = await startStack();
 const { chain, gateway, origin, rpc, settlement } = stack;
 
-afterEach(() => rpc.heal());
+afterEach(() => {
+  rpc.heal();
+  origin.reset();
+});
 
 const json = async (path) => {
   const answer = await stack.send(path);
@@ -20,8 +24,14 @@ test("a healthy gateway says so, with 200, and holds back everything secret", as
   const mark = await stack.mark();
   const { status, text } = await json("/__mpp/health");
   assert.equal(status, 200, text);
-  assert.ok(!text.includes(String(rpc.port)), "not even where the provider is");
-  await mark.nothing();
+  for (const { port } of [rpc, origin]) assert.ok(!text.includes(String(port)), "not even where provider and origin are");
+  const { ok, rpc: provider, token, escrow, settlement, origin: reached } = JSON.parse(text);
+  assert.deepEqual([ok, provider, token, escrow, settlement, reached], [true, "good", "good", "good", "good", "good"]);
+  // The origin is asked for no content, and nobody's headers are shown to it.
+  await mark.moved({ origin: 1 });
+  const { method, url, headers } = origin.requests.at(-1);
+  assert.deepEqual([method, url], ["HEAD", "/"]);
+  for (const name of ["authorization", "cookie"]) assert.equal(headers[name], undefined);
 });
 
 // An answer may be kept for a few seconds, since anybody may ask: a restart forgets it.
@@ -38,19 +48,109 @@ async function healthAfter(breakIt, mend) {
   return health;
 }
 
-for (const [name, fault] of Object.entries({
-  "the provider is dead": ["*", faulty.http(500)],
-  "the provider hangs": ["*", faulty.hang],
-  "the provider is on another chain": ["eth_chainId", faulty.result("0x1")],
+const word = (value) => `0x${value.toString(16).padStart(64, "0")}`;
+const calls = (selector, result) =>
+  faulty.rewrite((usual, { params: [call] }) => ((call.data ?? call.input).startsWith(selector) ? result : usual));
+
+for (const [name, [fault, member, expected]] of Object.entries({
+  "the provider is dead": [["*", faulty.http(500)], "rpc", "no endpoint answers"],
+  "the provider hangs": [["*", faulty.hang], "rpc", "no endpoint answers"],
+  "the provider is on another chain": [["eth_chainId", faulty.result("0x1")], "rpc", /another chain/],
+  "the token is paused": [["eth_call", calls("0x5c975abb", word(1))], "tokenPaused", true],
 })) {
-  test(`health is not good when ${name}`, async () => {
-    const { status, text } = await healthAfter(
+  test(`C15: health is not good when ${name}, and says so`, async () => {
+    const { status, body, text } = await healthAfter(
       () => rpc.fail(...fault),
       () => rpc.heal(),
     );
     assert.equal(status, 503, text);
+    assert.equal(body.ok, false);
+    if (expected instanceof RegExp) assert.match(body[member], expected);
+    else assert.equal(body[member], expected, text);
+    assert.equal(body.origin, "good", text);
   });
 }
+
+for (const [name, address, member] of [
+  ["settlement account", settlement.address, "settlementAccountBlacklisted"],
+  ["recipient", stack.recipient, "recipientBlacklisted"],
+]) {
+  test(`C15: health is not good when the token has blacklisted the ${name}, and says so`, async () => {
+    const { status, body, text } = await healthAfter(
+      () => chain.callToken("blacklist", [address], stack.stranger),
+      () => chain.callToken("unBlacklist", [address], stack.stranger),
+    );
+    assert.equal(status, 503, text);
+    const members = ["settlementAccountBlacklisted", "recipientBlacklisted"];
+    for (const one of members) assert.equal(body[one], one === member, text);
+    assert.equal(body.tokenPaused, undefined, "this token cannot be paused");
+  });
+}
+
+for (const [name, behaviour, expected] of [
+  ["cannot be reached", undefined, "cannot be reached"],
+  ["hangs", faults.hang(), "did not answer in time"],
+  ["is behind a proxy that does not find it", faults.status(503), "answers 503"],
+]) {
+  test(`C15: health is not good when the origin ${name}, and says so`, async () => {
+    const { status, body, text } = await healthAfter(
+      () => (behaviour ? origin.always(behaviour) : origin.refuse()),
+      async () => {
+        if (!behaviour) await origin.accept();
+        origin.reset();
+      },
+    );
+    assert.equal(status, 503, text);
+    assert.equal(body.origin, expected, text);
+    assert.equal(body.rpc, "good", text);
+  });
+}
+
+test("C15: an origin is there whatever else it answers", async () => {
+  for (const status of [301, 401, 404, 405, 500, 508]) {
+    origin.always(faults.status(status, status === 301 ? { location: `${gateway.urls[0]}/` } : {}));
+    await gateway.restart();
+    assert.equal((await json("/__mpp/health")).body.origin, "good", String(status));
+  }
+  origin.reset();
+});
+
+test("C15: an origin that is the gateway itself is found out, by whatever way, and not by one that echoes", async () => {
+  const looped = "is this gateway itself";
+  for (const url of [gateway.urls[0], `${gateway.urls[1]}/`, `${gateway.urls[0]}/v1/reports`, `${gateway.urls[0]}/free/base`]) {
+    await stack.reconfigure({ gateway: { origin: { url } } });
+    const mark = await stack.mark();
+    const { status, body } = await json("/__mpp/health");
+    assert.equal(status, 503, url);
+    assert.equal(body.origin, looped, url);
+    await mark.nothing();
+  }
+  await stack.reconfigure({});
+  let seen;
+  origin.always({
+    answer({ headers }, response) {
+      seen = headers["mpp-edge-probe"];
+      response.writeHead(508, headers);
+      response.end();
+    },
+  });
+  assert.equal((await json("/__mpp/health")).body.origin, "good", "an echo is no gateway");
+  origin.reset();
+  // A mark is good for an answer to itself and nothing else; strangers cannot make one.
+  assert.match(seen, /^[\w-]+\.[\w-]+$/);
+  for (const path of ["/free/page", "/v1/reports/1"]) {
+    for (const [mark, expected] of [
+      [seen, 508],
+      [`${seen.slice(0, -1)}${seen.endsWith("A") ? "E" : "A"}`, path === "/free/page" ? 200 : 402],
+      ["x", path === "/free/page" ? 200 : 402],
+    ]) {
+      const before = await stack.mark();
+      const answer = await stack.send(path, { headers: { "Mpp-Edge-Probe": mark } });
+      assert.equal(answer.status, expected, `${path} ${mark}`);
+      await before.moved({ origin: expected === 200 ? 1 : 0 });
+    }
+  }
+});
 
 test("health is not good when the settlement account has nothing to pay gas with", async () => {
   const value = await chain.public.getBalance({ address: settlement.address });
@@ -62,10 +162,38 @@ test("health is not good when the settlement account has nothing to pay gas with
   assert.equal(status, 503, text);
 });
 
-test("health may be asked by anybody as often as they like: the chain is not asked each time", async () => {
+for (const [name, fault] of Object.entries({ slow: faulty.slow(300), broken: faulty.http(500), "not answering": faulty.hang })) {
+  test(`C13: 300 health checks at once ask once, also while the provider is ${name}`, async (t) => {
+    await gateway.restart();
+    rpc.fail("*", fault);
+    rpc.forget();
+    const mark = await stack.mark();
+    const started = Date.now();
+    const answers = await Promise.all(Array.from({ length: 300 }, () => stack.send("/__mpp/health")));
+    const [{ status, text }] = answers;
+    assert.equal(status, name === "slow" ? 200 : 503, text);
+    for (const answer of answers) assert.equal(answer.text, text, "all are told the same");
+    // And those that come after them are told it for a while.
+    if (Date.now() - started < 2_500) assert.equal((await stack.send("/__mpp/health")).text, text);
+    t.diagnostic(`${rpc.posts} requests to the provider`);
+    assert.ok(rpc.posts <= 2, `${rpc.posts} requests to the provider`);
+    assert.equal((await mark.difference()).origin, 1);
+  });
+}
+
+test("C13: clients that hang up do not have it asked again", async () => {
+  await gateway.restart();
+  rpc.fail("*", faulty.slow(500));
   rpc.forget();
-  for (let i = 0; i < 50; i++) await json("/__mpp/health");
-  assert.ok(rpc.posts <= 5, `${rpc.posts} requests`);
+  for (let i = 0; i < 20; i++) {
+    let request;
+    const gone = stack.open("/__mpp/health", { onRequest: (one) => (request = one) }).catch(() => {});
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    request.destroy();
+    await gone;
+  }
+  assert.equal((await json("/__mpp/health")).status, 200);
+  assert.ok(rpc.posts <= 2, `${rpc.posts} requests to the provider`);
 });
 
 test("the config endpoint says what a client may know: chain, token, recipient, prices", async () => {

@@ -118,7 +118,8 @@ export class RpcProxy {
       if (error ?? errorAfter) return { ...envelope, error: error ?? errorAfter };
       if (result !== undefined) return { ...envelope, result };
       const answer = forwarded.find(({ id }) => id === call.id);
-      return rewrite ? { ...answer, result: rewrite(answer.result, call) } : answer;
+      const rewritten = rewrite?.(answer.result, call);
+      return rewrite && rewritten !== answer.result ? { ...envelope, result: rewritten } : answer;
     });
   }
 
