@@ -219,6 +219,24 @@ pub fn overrules_cache_control(name: &str) -> bool {
     OTHERS.contains(&name) || (name.ends_with("cache-control") && name != "cache-control")
 }
 
+/// Codings that the runtime decodes of itself, as it reads them: what comes in another one cannot be metered.
+const READABLE: [&str; 2] = ["gzip", "br"];
+
+/// What of a client's `Accept-Encoding` an origin is told whose answer is metered: what the client can read and we can, too.
+pub fn readable_codings(accept_encoding: Option<&str>) -> String {
+    let is_readable = |item: &&str| {
+        let coding = item.split(';').next().unwrap_or_default().trim();
+        READABLE.iter().any(|readable| coding.eq_ignore_ascii_case(readable))
+    };
+    let kept: Vec<_> = accept_encoding.unwrap_or_default().split(',').map(str::trim).filter(is_readable).collect();
+    if kept.is_empty() { "identity".into() } else { kept.join(", ") }
+}
+
+/// Whether an answer with this `Content-Encoding` can be metered.
+pub fn is_readable(content_encoding: Option<&str>) -> bool {
+    content_encoding.is_none_or(|coding| matches!(coding, "" | "identity") || READABLE.contains(&coding))
+}
+
 /// A `Cache-Control` that keeps shared caches from storing a paid response, and keeps what else the
 /// origin asked for.
 pub fn private_cache_control(from_origin: Option<&str>) -> String {
@@ -342,6 +360,26 @@ mod tests {
             [(of(128, 8), 1024, true), (of(129, 8), 0, false), (of(1, 8191), 0, true), (of(1, 8192), 0, false), (of(0, 0), 1025, false)]
         {
             assert_eq!(names.admit(Some(&"x".repeat(connection))).is_ok(), admitted);
+        }
+    }
+
+    #[test]
+    fn only_codings_that_can_be_metered_are_asked_for() {
+        for (client, origin) in [
+            (None, "identity"),
+            (Some(""), "identity"),
+            (Some("zstd, deflate;q=0.5, *"), "identity"),
+            (Some("zstd, GZIP;q=0.5, br"), "GZIP;q=0.5, br"),
+            (Some("gzip, deflate, br, zstd"), "gzip, br"),
+            (Some("gzip;q=0, x-gzip, brotli"), "gzip;q=0"),
+        ] {
+            assert_eq!(readable_codings(client), origin);
+        }
+        for coding in [None, Some(""), Some("identity"), Some("gzip"), Some("br")] {
+            assert!(is_readable(coding), "{coding:?}");
+        }
+        for coding in ["zstd", "deflate", "gzip, gzip", "gzip, br", "x-gzip", "GZIP", "br ", "compress"] {
+            assert!(!is_readable(Some(coding)), "{coding}");
         }
     }
 

@@ -1,11 +1,12 @@
 //! Towards the origin and back, streaming both ways.
 
 use super::glue::{Changes, fetched, names};
+use super::paid::discard;
 use crate::gateway::config::Origin;
 use crate::gateway::cors::{EXPOSED_HEADERS, allowed_headers};
 use crate::gateway::headers::{
-    Names, PAYER_PREFIX, RESPONSE_PAYMENT, Withheld, below, overrules_cache_control, private_cache_control, with_names,
-    without_payment_challenges,
+    Names, PAYER_PREFIX, RESPONSE_PAYMENT, Withheld, below, is_readable, overrules_cache_control, private_cache_control, readable_codings,
+    with_names, without_payment_challenges,
 };
 use crate::gateway::target::Target;
 use crate::protocol::problem::{Problem, ProblemKind};
@@ -36,6 +37,8 @@ pub(super) struct PaidBy<'a> {
     pub(super) amount: &'a str,
     /// Absent while the payment is only reserved.
     pub(super) reference: Option<&'a str>,
+    /// The answer is metered, so it must be readable.
+    pub(super) metered: bool,
 }
 
 impl Incoming {
@@ -103,7 +106,13 @@ pub(super) async fn send(
     let service = if let Origin::Service(name) = origin { Some(name.as_str()) } else { None };
     // One that is late is cancelled by the runtime together with ours, which ends here.
     let late = || Problem::new(ProblemKind::OriginTimeout, "the origin did not answer in time");
-    fetched(env, service, &request, limit).await.map_err(failed)?.ok_or_else(late)
+    let response = fetched(env, service, &request, limit).await.map_err(failed)?.ok_or_else(late)?;
+    let coding = response.headers().get("content-encoding").ok().flatten();
+    if paid_by.is_some_and(|paid_by| paid_by.metered) && !is_readable(coding.as_deref()) {
+        discard(&response);
+        return Err(Problem::new(ProblemKind::OriginFailed, "the origin answered in a Content-Encoding that it was not asked for"));
+    }
+    Ok(response)
 }
 
 /// What of the request's headers the origin gets otherwise.
@@ -124,6 +133,9 @@ fn changes(incoming: &Incoming, origin: &Origin, authorization: Option<&str>, pa
         changes.set("x-forwarded-proto", &incoming.target.scheme);
     }
     if let Some(paid_by) = paid_by {
+        if paid_by.metered {
+            changes.set("accept-encoding", &readable_codings(incoming.header("accept-encoding").as_deref()));
+        }
         let values = [
             ("payer", Some(paid_by.payer)),
             ("method", Some(paid_by.method)),

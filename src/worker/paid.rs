@@ -154,6 +154,7 @@ impl Sale<'_> {
             intent: self.offer.intent.name(),
             amount: &request.route.terms.amount.to_string(),
             reference: reference.as_deref(),
+            metered: false,
         };
         origin::send(request.env, &gateway.origin, request.incoming, request.others, Some(&paid_by), body, gateway.limits.origin_timeout)
             .await

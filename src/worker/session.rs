@@ -269,6 +269,7 @@ impl Visit<'_> {
             intent: self.offer.intent.name(),
             amount: &self.session.terms.price.to_string(),
             reference: Some(&self.claim.channel_id.to_string()),
+            metered: request.route.meter != Meter::Request,
         };
         origin::send(request.env, &gateway.origin, request.incoming, request.others, Some(&paid_by), body, gateway.limits.origin_timeout)
             .await

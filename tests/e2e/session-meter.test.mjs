@@ -2,7 +2,9 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { afterEach, test } from "node:test";
+import { brotliCompressSync, brotliDecompressSync, deflateSync, gunzipSync, gzipSync, zstdCompressSync } from "node:zlib";
 import { METHODS } from "./harness/channels.mjs";
+import { expectProblem } from "./harness/expect.mjs";
 import { eventsTo, faults } from "./harness/origin.mjs";
 import { until } from "./harness/processes.mjs";
 import { expectLedger, expectReceipt, expectReceiptJson, openSession, payloads, startSessions } from "./harness/session.mjs";
@@ -114,6 +116,45 @@ for (const [name, behaviour] of [
     origin.next(behaviour);
     expectReceipt(await session.send(payloads.voucher(session.channel, MAX)), session, { accepted: MAX });
     await settled(session, { spent: MAX });
+  });
+}
+
+for (const [coding, compress, decompress] of [
+  ["gzip", gzipSync, gunzipSync],
+  ["br", brotliCompressSync, brotliDecompressSync],
+]) {
+  test(`A23: by the byte: a body in ${coding} is charged decoded`, async () => {
+    const session = await openSession(stack, "evm", { path: BYTES });
+    const body = Buffer.alloc(5_000, "compressible ");
+    origin.next(faults.status(200, { "content-encoding": coding }, compress(body)));
+    const answer = await session.send(payloads.voucher(session.channel, 10_000n), {
+      headers: { "Accept-Encoding": `zstd, ${coding}` },
+    });
+    assert.equal(origin.requests.at(-1).headers["accept-encoding"], coding);
+    const received = answer.headers["content-encoding"] === coding ? decompress(answer.body) : answer.body;
+    assert.ok(received.equals(body));
+    await settled(session, { spent: 5_000n });
+  });
+}
+
+for (const [coding, compress] of [
+  ["zstd", zstdCompressSync],
+  ["deflate", deflateSync],
+  ["gzip, gzip", (body) => gzipSync(gzipSync(body))],
+]) {
+  test(`A23: metered: ${coding} is not asked for, and an origin that answers in it has failed: nothing is sold`, async () => {
+    for (const path of [EVENTS, BYTES, REPORTED]) {
+      const session = await openSession(stack, "evm", { path });
+      const voucher = payloads.voucher(session.channel, MAX);
+      const text = eventsTo(2_000);
+      origin.next(faults.status(200, { "content-type": "text/event-stream", "content-encoding": coding }, compress(text)));
+      const answer = await session.send(voucher, { headers: { "Accept-Encoding": coding === "gzip, gzip" ? "x-gzip" : coding } });
+      assert.equal(origin.requests.at(-1).headers["accept-encoding"], "identity");
+      expectProblem(answer, 502);
+      await settled(session, { spent: 0n });
+      const again = await session.send(voucher);
+      assert.equal(again.status, 200, again.text);
+    }
   });
 }
 
