@@ -393,9 +393,12 @@ fn an_escrow_s_events_are_read_as_viem_wrote_them() {
         }
         let addition = amount(&vector.top_up.authorization.value);
         let log = vector.log(&vector.topped_up_log);
-        assert!(topped_up(escrow, id, addition, &log));
-        assert!(!topped_up(escrow, id, Amount::from_base_units(addition.base_units() ^ 1), &log));
-        assert!(!topped_up(address(&vector.token), id, addition, &log) && !topped_up(escrow, hash(&vector.salt), addition, &log));
+        assert_eq!(topped_up(escrow, id, addition, &log), Some(wide));
+        assert!(topped_up(escrow, id, Amount::from_base_units(addition.base_units() ^ 1), &log).is_none());
+        assert!(
+            topped_up(address(&vector.token), id, addition, &log).is_none()
+                && topped_up(escrow, hash(&vector.salt), addition, &log).is_none()
+        );
         // At least so much is settled, and the new total counts, not what was asked for.
         let payout = vector.payout(&vector.vouchers[0]);
         let of = |units: Option<u128>| {
@@ -420,7 +423,10 @@ fn an_escrow_s_events_are_read_as_viem_wrote_them() {
         }
         // By no other event.
         assert_eq!((opened(escrow, id, &log), opened(escrow, id, &settled)), (None, None));
-        assert!(!topped_up(escrow, id, addition, &settled) && !topped_up(escrow, id, deposit, &vector.log(&vector.opened_log)));
+        assert!(
+            topped_up(escrow, id, addition, &settled).is_none()
+                && topped_up(escrow, id, deposit, &vector.log(&vector.opened_log)).is_none()
+        );
         assert!(!payout.is_settled_by(&log) && !payout.is_ended_by(&vector.log(&vector.opened_log)));
         // The filter finds both ends by the topics that viem gives them.
         let filter = payout.ending_filter();

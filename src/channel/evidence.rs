@@ -4,26 +4,25 @@ use crate::evm::jsonrpc::{Log, Receipt};
 use crate::protocol::problem::{Problem, ProblemKind};
 
 /// Whether a transaction did what the client says, deep enough in the chain. `receipt` is absent while it is not
-/// mined, `head` is the latest block's number, and `shows` looks for the effect among its logs.
+/// mined, `head` is the latest block's number, and `shows` looks for the effect among its logs. Returns what that found.
 ///
 /// # Errors
 /// The problem to answer with.
-pub fn check_transaction(
+pub fn check_transaction<T>(
     receipt: Option<&Receipt>,
     head: u64,
     confirmations: u64,
-    shows: impl FnOnce(&[Log]) -> bool,
-) -> Result<(), Problem> {
+    shows: impl FnOnce(&[Log]) -> Option<T>,
+) -> Result<T, Problem> {
     let receipt = receipt.ok_or_else(|| Problem::unavailable("the transaction is not mined yet"))?;
     if !receipt.succeeded() {
         return Err(Problem::new(ProblemKind::TransactionReverted, "the transaction was reverted"));
     }
-    if !shows(&receipt.logs) {
-        return Err(Problem::new(ProblemKind::VerificationFailed, "the transaction did not do this to this channel"));
-    }
+    let shown = shows(&receipt.logs)
+        .ok_or_else(|| Problem::new(ProblemKind::VerificationFailed, "the transaction did not do this to this channel"))?;
     let depth = head.checked_sub(receipt.block_number()).map_or(0, |above| above.saturating_add(1));
     if depth < confirmations {
         return Err(Problem::unavailable("the transaction is not deep enough in the chain yet"));
     }
-    Ok(())
+    Ok(shown)
 }

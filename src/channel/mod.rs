@@ -14,6 +14,7 @@
 //! [`Policy::delivery_window`] unless it was credited back, so that one call per request is enough; what a
 //! meter reserves counts as delivered when it is reported.
 
+mod additions;
 mod bookings;
 mod chain;
 mod evidence;
@@ -27,6 +28,7 @@ mod sales;
 mod settling;
 mod used;
 
+pub use additions::{Addition, Additions};
 pub use chain::{Expected, Unfit};
 pub use evidence::check_transaction;
 pub use idempotency::Key;
@@ -283,6 +285,11 @@ impl Channel {
     /// Where it stands.
     pub const fn status(&self) -> Status {
         self.status
+    }
+
+    /// What was deposited.
+    pub const fn deposit(&self) -> Amount {
+        self.deposit
     }
 
     /// What was settled on chain.

@@ -9,6 +9,8 @@ pub enum Refusal {
     SignerMismatch,
     /// `source` names neither the payer nor the signer.
     ForeignSource,
+    /// No voucher of it has come here yet.
+    Unknown,
     /// It is closed.
     Closed,
     /// It is being closed.
@@ -43,6 +45,10 @@ impl Refusal {
                 (ProblemKind::SignerMismatch, "payload.signature: not made by the channel's signer for this voucher and escrow")
             }
             Self::ForeignSource => (ProblemKind::VerificationFailed, "source: must be the channel's payer or its authorized signer"),
+            Self::Unknown => (
+                ProblemKind::VerificationFailed,
+                "payload.channelId: the channel is not known here yet; send a voucher of it, and what was added counts with that",
+            ),
             Self::Closed => (ProblemKind::ChannelFinalized, "the channel is closed; open another"),
             Self::Closing => (ProblemKind::ChannelFinalized, "the channel is being closed; open another"),
             Self::Outdated => (

@@ -258,7 +258,7 @@ impl ToppingUp {
 
     /// Whether these logs show that this much was added.
     pub fn is_done_by(&self, logs: &[Log]) -> bool {
-        topped_up(self.escrow, self.channel_id, self.signed.authorization.value, logs)
+        topped_up(self.escrow, self.channel_id, self.signed.authorization.value, logs).is_some()
     }
 }
 
@@ -331,9 +331,11 @@ pub fn opened(escrow: Address, channel_id: B256, logs: &[Log]) -> Option<U256> {
         .map(|event| event.deposit)
 }
 
-/// Whether these logs show that exactly `addition` was added to the channel's deposit.
-pub fn topped_up(escrow: Address, channel_id: B256, addition: Amount, logs: &[Log]) -> bool {
+/// The deposit that was left behind, where these logs show that exactly `addition` was added to it; the highest, if several times.
+pub fn topped_up(escrow: Address, channel_id: B256, addition: Amount, logs: &[Log]) -> Option<U256> {
     channel_logs(escrow, channel_id, logs)
         .filter_map(|log| TopUp::decode_raw_log(log.topics.iter().copied(), &log.data).ok())
-        .any(|event| event.additionalDeposit == addition.to_u256())
+        .filter(|event| event.additionalDeposit == addition.to_u256())
+        .map(|event| event.newDeposit)
+        .max()
 }

@@ -5,8 +5,7 @@ use super::config::Isolate;
 use super::objects::{Claim, Errand, SettleMessage, SettleReply};
 use super::respond::misconfigured;
 use super::rpc::Unreachable;
-use crate::channel::{Expected, Unfit, check_transaction};
-use crate::evm::amount::Amount;
+use crate::channel::{Addition, Expected, Unfit, check_transaction};
 use crate::evm::erc3009::{Authorization, balance_call};
 use crate::evm::escrow::{EscrowFacts, OnChain, facts_calls, opened, takes_authorizations, topped_up};
 use crate::evm::jsonrpc::{Answer, NodeError, Receipt, Request, decode, decode_u64};
@@ -102,7 +101,7 @@ pub(super) async fn find(isolate: &Isolate, claim: &Claim, opening: Option<B256>
     if opening.is_some() || confirmations > 1 {
         let (head, receipt) = head_and_receipt(isolate, opening).await?;
         if opening.is_some() {
-            let shows = |logs: &[_]| opened(claim.escrow, claim.channel_id, logs).is_some();
+            let shows = |logs: &[_]| opened(claim.escrow, claim.channel_id, logs);
             check_transaction(receipt.as_ref(), head, confirmations, shows)?;
         }
         heights = (confirmations > 1).then(|| Heights::new(head, confirmations));
@@ -159,12 +158,27 @@ pub(super) async fn ask(isolate: &Isolate, questions: Vec<Request>, heights: Opt
     Ok((block, answers.collect()))
 }
 
-/// Checks an addition to the deposit. Returns the latest block then: one who looks at the channel must see no less.
-pub(super) async fn verify_top_up(isolate: &Isolate, claim: &Claim, transaction: B256, addition: Amount) -> Result<u64, Problem> {
-    let (head, receipt) = head_and_receipt(isolate, Some(transaction)).await?;
-    let shows = |logs: &[_]| topped_up(claim.escrow, claim.channel_id, addition, logs);
-    check_transaction(receipt.as_ref(), head, isolate.gateway.confirmations, shows)?;
-    Ok(head)
+/// Checks additions to the deposit of a claim's channel. Returns the latest block then, since one who looks at the channel must see
+/// no less, and for each the deposit that it has left behind.
+pub(super) async fn verify_additions(
+    isolate: &Isolate,
+    claim: &Claim,
+    additions: &[Addition],
+) -> Result<(u64, Vec<Result<U256, Problem>>), Problem> {
+    let receipts = additions.iter().map(|addition| Request::receipt(addition.transaction));
+    let requests: Vec<Request> = std::iter::once(Request::latest_block()).chain(receipts).collect();
+    let mut answers = isolate.rpc.batch(&requests).await.map_err(|_| unknown())?.into_iter();
+    let head = answers.next().and_then(read_head).ok_or_else(unknown)?;
+    let judge = |addition: &Addition, answer: Answer| {
+        let receipt = read_receipt(answer)?;
+        let shows = |logs: &[_]| topped_up(claim.escrow, claim.channel_id, addition.amount, logs);
+        check_transaction(receipt.as_ref(), head, isolate.gateway.confirmations, shows)
+    };
+    Ok((head, additions.iter().zip(answers).map(|(addition, answer)| judge(addition, answer)).collect()))
+}
+
+fn read_receipt(answer: Answer) -> Result<Option<Receipt>, Problem> {
+    answer.ok().and_then(|answer| decode::<Option<Receipt>>(&answer).ok()).ok_or_else(unknown)
 }
 
 async fn head_and_receipt(isolate: &Isolate, transaction: Option<B256>) -> Result<(u64, Option<Receipt>), Problem> {
@@ -172,10 +186,7 @@ async fn head_and_receipt(isolate: &Isolate, transaction: Option<B256>) -> Resul
     requests.extend(transaction.map(Request::receipt));
     let mut answers = isolate.rpc.batch(&requests).await.map_err(|_| unknown())?.into_iter();
     let head = answers.next().and_then(read_head).ok_or_else(unknown)?;
-    let receipt = match answers.next() {
-        Some(answer) => answer.ok().and_then(|answer| decode::<Option<Receipt>>(&answer).ok()).ok_or_else(unknown)?,
-        None => None,
-    };
+    let receipt = answers.next().map_or(Ok(None), read_receipt)?;
     Ok((head, receipt))
 }
 

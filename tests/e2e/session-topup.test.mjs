@@ -1,5 +1,6 @@
 // Adding to a deposit: what the chain says is what counts, once, and a topUp never reaches the origin.
 import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
 import { afterEach, test } from "node:test";
 import { ESCROW_ABI, METHODS } from "./harness/channels.mjs";
 import { expectProblem, expectTryAgain } from "./harness/expect.mjs";
@@ -17,7 +18,7 @@ import {
   startSessions,
 } from "./harness/session.mjs";
 
-const stack = await startSessions();
+const stack = await startSessions({ watch: { Account: true } });
 const { chain, rpc } = stack;
 
 afterEach(async () => {
@@ -152,11 +153,16 @@ for (const method of METHODS) {
     await mark.moved({ transactions: 1, transfers: 1, amount: 2n * PRICE });
   });
 
-  test(`${method}: a topUp of a channel that the gateway has never heard of makes it known`, async () => {
+  test(`C13: ${method}: a topUp of a channel that the gateway has never heard of is refused unasked; a voucher makes it known, with it`, async () => {
     const session = new Session(stack, await openChannel(stack, method));
     const topUp = payloads.topUp(session.channel, PRICE, await session.channel.topUp(PRICE));
     const mark = await stack.mark();
-    expectReceipt(await session.managed(topUp), session, { status: 204, accepted: 0, spent: 0 });
+    await session.challenge();
+    rpc.forget();
+    const { detail } = expectProblem(await session.manage(topUp), 402, "verification-failed");
+    assert.match(detail, /voucher/);
+    assert.equal(rpc.posts, 0, "nothing was asked of the chain");
+    await session.open();
     await expectLedger(stack, session.channel, { deposit: session.channel.deposit });
     await mark.nothing();
   });
@@ -194,3 +200,42 @@ for (const method of METHODS) {
     expectReceipt(await session.managed(payloads.topUp(channel, PRICE, hash)), session, { status: 204 });
   });
 }
+
+test("C13: an old addition named again costs one question at the most, and writes nothing", async () => {
+  const session = await exhausted("evm");
+  const hashes = [await session.channel.topUp(PRICE), await session.channel.topUp(PRICE)];
+  const topUps = hashes.map((hash) => payloads.topUp(session.channel, PRICE, hash));
+  // The first asking learns of both: the deposit is read with it.
+  expectReceipt(await session.managed(topUps[1]), session, { status: 204 });
+  await expectLedger(stack, session.channel, { deposit: 4n * PRICE });
+  const watched = () => stack.gateway.objects("Account");
+  await new Promise((resolve) => setTimeout(resolve, 2_100));
+  rpc.forget();
+  const before = watched();
+  const old = await Promise.all(Array.from({ length: 20 }, (_, i) => session.managed(topUps[0], { via: i % 2 })));
+  for (const answer of old) expectReceipt(answer, session, { status: 204, accepted: 2n * PRICE, spent: 2n * PRICE });
+  assert.equal(rpc.posts, 1, "they were asked about once");
+  assert.equal(rpc.count("eth_call"), 0, "and the channel was not read");
+  for (const topUp of topUps) expectReceipt(await session.managed(topUp), session, { status: 204 });
+  assert.equal(rpc.posts, 1, "what was shown once is known");
+  assert.equal(watched(), before, "nothing was told to the account");
+  await expectLedger(stack, session.channel, { deposit: 4n * PRICE });
+});
+
+test("C13: a flood of transactions that added nothing asks the chain once in two seconds, and an honest one is heard", async () => {
+  const session = await exhausted("evm");
+  await session.challenge();
+  const hash = () => `0x${randomBytes(32).toString("hex")}`;
+  rpc.forget();
+  const started = Date.now();
+  for (const many of [20, 1]) {
+    const flood = Array.from({ length: many }, () => session.manage(payloads.topUp(session.channel, PRICE, hash())));
+    for (const answer of await Promise.all(flood)) expectTryAgain(answer);
+  }
+  const most = 1 + Math.ceil((Date.now() - started) / 2_000);
+  assert.ok(rpc.posts <= most, `${rpc.posts} questions, ${most} at the most`);
+  expectReceipt(await session.managed(payloads.topUp(session.channel, PRICE, await session.channel.topUp(PRICE))), session, {
+    status: 204,
+  });
+  await expectLedger(stack, session.channel, { deposit: 3n * PRICE });
+});

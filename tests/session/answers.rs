@@ -186,7 +186,7 @@ fn mined(status: &str, block: &str, logs: &[Log]) -> Mined {
 /// What is said of a transaction with these logs that is said to have opened the channel.
 fn judge(receipt: Option<&Mined>, head: u64, confirmations: u64) -> Result<(), ProblemKind> {
     let (contract, id) = (escrow(Method::Evm), channel(Method::Evm));
-    check_transaction(receipt, head, confirmations, |logs| opened(contract, id, logs).is_some()).map_err(|problem| {
+    check_transaction(receipt, head, confirmations, |logs| opened(contract, id, logs)).map(drop).map_err(|problem| {
         assert_eq!(problem.retry_after.is_some(), problem.kind == Unavailable);
         problem.kind
     })
@@ -245,11 +245,15 @@ fn an_addition_is_of_exactly_what_was_said() {
     for (amount, shown) in [(500_000, true), (7, true), (500_007, false), (499_999, false), (0, false), (5_000_000, false)] {
         let receipt = mined("0x1", "0xa", &logs);
         let shows = |logs: &[Log]| topped_up(contract, id, Amount::from_base_units(amount), logs);
-        assert_eq!(check_transaction(Some(&receipt), 10, 1, shows).is_ok(), shown, "{amount}");
+        let left = check_transaction(Some(&receipt), 10, 1, shows).ok();
+        assert_eq!(left, shown.then_some(U256::from(5_000_000)), "{amount}");
     }
     let amount = Amount::from_base_units(500_000);
-    assert!(!topped_up(escrow(Method::Abstract), id, amount, &logs) && !topped_up(contract, channel(Method::Abstract), amount, &logs));
-    assert!(!topped_up(Address::ZERO, id, amount, &logs));
+    assert!(
+        topped_up(escrow(Method::Abstract), id, amount, &logs).is_none()
+            && topped_up(contract, channel(Method::Abstract), amount, &logs).is_none()
+    );
+    assert!(topped_up(Address::ZERO, id, amount, &logs).is_none());
 }
 
 /// A18: its own block counts as the first.

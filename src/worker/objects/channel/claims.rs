@@ -1,11 +1,11 @@
 //! What clients want of a channel: it is taken on when it is not known yet, money is brought in, and then the ledger decides.
 
+use super::additions::behind;
 use super::{Channel, Step};
-use crate::channel::{Answer, Channel as Ledger, Event, Outcome, Refusal, Reuse, Status, Unfit};
+use crate::channel::{Addition, Answer, Channel as Ledger, Event, Outcome, Refusal, Reuse, Status, Unfit};
 use crate::evm::B256;
 use crate::evm::amount::Amount;
 use crate::method::session::{Action, Funding, Proof, Snapshot};
-use crate::protocol::problem::Problem;
 use crate::worker::clock::now;
 use crate::worker::config::Isolate;
 use crate::worker::escrow;
@@ -45,6 +45,12 @@ impl Channel {
         if let Err(problem) = self.check(isolate, claim)? {
             return Ok(Err(problem));
         }
+        if let Action::TopUp { transaction: Some(_) } = claim.action
+            && !self.is_known()?
+        {
+            // Anybody can name a transaction. Whoever has the channel's key shows that by a voucher, and the addition counts with it.
+            return Ok(Err(Refusal::Unknown.problem()));
+        }
         let mut transaction = match &claim.proof.funding {
             Some(funding) => match self.fund(isolate, claim, funding).await? {
                 Ok(transaction) => transaction,
@@ -59,7 +65,10 @@ impl Channel {
         }
         if let Some(Funding::TopUp(topping_up)) = &claim.proof.funding {
             let seen = match transaction {
-                Some(added) => self.see_top_up(isolate, claim, added, topping_up.signed.authorization.value).await?,
+                Some(transaction) => {
+                    let addition = Addition { transaction, amount: topping_up.signed.authorization.value };
+                    self.ask_about(isolate, claim, &[addition]).await?.into_iter().collect::<Step<()>>()
+                }
                 None => self.inspect(isolate).await?.map(drop),
             };
             if let Err(problem) = seen {
@@ -67,7 +76,8 @@ impl Channel {
             }
         }
         if let Action::TopUp { transaction: Some((hash, addition)) } = claim.action {
-            if let Err(problem) = self.see_top_up(isolate, claim, hash, addition).await? {
+            let addition = Addition { transaction: hash, amount: addition };
+            if let Err(problem) = self.hear_of_addition(isolate, claim, addition).await? {
                 return Ok(Err(problem));
             }
             transaction = Some(hash);
@@ -119,18 +129,6 @@ impl Channel {
         Ok(Ok(()))
     }
 
-    /// Checks an addition to the deposit, and looks at the channel, which must show it.
-    async fn see_top_up(&self, isolate: &Isolate, claim: &Claim, transaction: B256, addition: Amount) -> Result<Step<()>> {
-        let head = match escrow::verify_top_up(isolate, claim, transaction, addition).await {
-            Ok(head) => head,
-            Err(problem) => return Ok(Err(problem)),
-        };
-        Ok(match self.inspect(isolate).await? {
-            Ok(block) if block < head => Err(behind()),
-            outcome => outcome.map(drop),
-        })
-    }
-
     fn topped_up(&self, isolate: &Isolate, claim: &Claim, transaction: Option<B256>) -> Result<Step<ChannelReply>> {
         if let Some(Err(refusal)) = self.look(Ledger::check_usable)? {
             return Ok(Err(refusal.problem()));
@@ -145,8 +143,4 @@ impl Channel {
         let snapshot = |ledger: &Ledger| Snapshot { channel_id: ledger.id(), balance: ledger.balance(price, reuse, policy) };
         Ok(self.look(|ledger| (ledger.status() == Status::Open).then(|| snapshot(ledger)))?.flatten())
     }
-}
-
-fn behind() -> Problem {
-    Problem::unavailable("the node that was asked does not show the addition yet")
 }

@@ -1,5 +1,6 @@
 //! The channel's object, one per channel: its ledger, and whoever waits for its balance.
 
+mod additions;
 mod claims;
 mod funding;
 mod on_chain;
@@ -13,8 +14,10 @@ use crate::evm::amount::Amount;
 use crate::protocol::problem::Problem;
 use crate::worker::clock::{now, within};
 use crate::worker::config::{Isolate, load};
+use additions::Desk;
 use futures_channel::oneshot;
 use std::cell::{Cell, OnceCell, RefCell};
+use std::rc::Rc;
 use std::time::Duration;
 use worker::{Env, Result, State, console_error, console_warn};
 
@@ -32,6 +35,8 @@ pub(super) struct Channel {
     waiting: RefCell<Vec<oneshot::Sender<()>>>,
     /// Whether a call has an operation brought onto the chain.
     submitting: Cell<bool>,
+    /// Those who have named additions to the deposit.
+    desk: Rc<Desk>,
 }
 
 /// What a step of the work gave, or the problem to answer with.
@@ -42,7 +47,15 @@ impl Object for Channel {
     type Reply = ChannelReply;
 
     fn new(state: State, env: Env) -> Self {
-        Self { state, env, table: OnceCell::new(), ledger: RefCell::default(), waiting: RefCell::default(), submitting: Cell::default() }
+        Self {
+            state,
+            env,
+            table: OnceCell::new(),
+            ledger: RefCell::default(),
+            waiting: RefCell::default(),
+            submitting: Cell::default(),
+            desk: Rc::default(),
+        }
     }
 
     async fn answer(&self, message: ChannelMessage) -> Result<ChannelReply> {

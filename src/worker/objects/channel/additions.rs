@@ -1,0 +1,124 @@
+//! Additions to the deposit that clients name. Those who name some at the same time wait for one question to the chain.
+
+use super::{Channel, Step};
+use crate::channel::{Addition, Additions, Channel as Ledger};
+use crate::evm::U256;
+use crate::evm::amount::Amount;
+use crate::protocol::problem::Problem;
+use crate::worker::clock::{now, sleep};
+use crate::worker::config::Isolate;
+use crate::worker::escrow;
+use crate::worker::objects::Claim;
+use futures_channel::oneshot;
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use worker::Result;
+
+/// Those who wait, and who asks for them.
+#[derive(Default)]
+pub(super) struct Desk {
+    additions: RefCell<Additions>,
+    waiting: RefCell<Vec<(Addition, oneshot::Sender<Turn>)>>,
+    is_asking: Cell<bool>,
+}
+
+/// What one who waits is told.
+enum Turn {
+    /// This came of it.
+    Told(Step<()>),
+    /// Ask for all who wait.
+    Ask(Asking),
+}
+
+/// The right to ask. Whoever lets go of it, also by leaving, gives it to the next who waits.
+struct Asking(Rc<Desk>);
+
+impl Asking {
+    fn begin(desk: &Rc<Desk>) -> Self {
+        desk.is_asking.set(true);
+        Self(Rc::clone(desk))
+    }
+}
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        let desk = &self.0;
+        desk.is_asking.set(false);
+        let mut waiting = desk.waiting.borrow_mut();
+        let next = (!waiting.is_empty()).then(|| waiting.remove(0));
+        drop(waiting);
+        if let Some((_, next)) = next {
+            // One who has left lets go of it in turn.
+            let _ = next.send(Turn::Ask(Self::begin(desk)));
+        }
+    }
+}
+
+impl Channel {
+    /// Looks whether the ledger holds an addition that a client names, and has the chain asked if not. Whoever names it has shown
+    /// nothing of his own.
+    pub(super) async fn hear_of_addition(&self, isolate: &Isolate, claim: &Claim, addition: Addition) -> Result<Step<()>> {
+        let desk = &self.desk;
+        let deposit = self.look(Ledger::deposit)?.unwrap_or(Amount::ZERO);
+        if desk.additions.borrow().is_known(&addition, deposit) {
+            return Ok(Ok(()));
+        }
+        let _asking = if desk.is_asking.get() {
+            let wanted = desk.waiting.borrow().iter().map(|(wanted, _)| *wanted).chain([addition]).collect::<Vec<_>>();
+            if !Additions::batch(wanted.into_iter()).contains(&addition) {
+                return Ok(Err(Problem::unavailable("too many additions to the channel are named at the moment")));
+            }
+            let (sender, turn) = oneshot::channel();
+            desk.waiting.borrow_mut().push((addition, sender));
+            match turn.await {
+                Ok(Turn::Told(told)) => return Ok(told),
+                Ok(Turn::Ask(asking)) => asking,
+                Err(oneshot::Canceled) => return Ok(Err(unanswered())),
+            }
+        } else {
+            Asking::begin(desk)
+        };
+        let wait = desk.additions.borrow().wait(now());
+        sleep(wait).await;
+        desk.additions.borrow_mut().asked(now());
+        let batch = Additions::batch([addition].into_iter().chain(desk.waiting.borrow().iter().map(|(wanted, _)| *wanted)));
+        let told = self.ask_about(isolate, claim, &batch).await?;
+        let told_of = |wanted: &Addition| batch.iter().position(|one| one == wanted).and_then(|at| told.get(at)).cloned();
+        let answered: Vec<_> = desk.waiting.borrow_mut().extract_if(.., |(wanted, _)| batch.contains(wanted)).collect();
+        for (wanted, sender) in answered {
+            // One who has left does not mind.
+            let _ = sender.send(Turn::Told(told_of(&wanted).unwrap_or_else(|| Err(unanswered()))));
+        }
+        Ok(told_of(&addition).unwrap_or_else(|| Err(unanswered())))
+    }
+
+    /// Asks the chain about some additions, and about the channel if one of them is news.
+    pub(super) async fn ask_about(&self, isolate: &Isolate, claim: &Claim, additions: &[Addition]) -> Result<Vec<Step<()>>> {
+        let (head, left) = match escrow::verify_additions(isolate, claim, additions).await {
+            Ok(verified) => verified,
+            Err(problem) => return Ok(additions.iter().map(|_| Err(problem.clone())).collect()),
+        };
+        let deposit = self.look(Ledger::deposit)?.unwrap_or(Amount::ZERO);
+        let is_news = |left: &Step<U256>| left.as_ref().is_ok_and(|left| *left > deposit.to_u256());
+        let seen = if left.iter().any(is_news) { self.inspect(isolate).await? } else { Ok(head) };
+        let seen = seen.and_then(|block| if block < head { Err(behind()) } else { Ok(()) });
+        let steps = additions.iter().zip(left).map(|(addition, left)| {
+            let is_news = is_news(&left);
+            let left = left?;
+            if is_news {
+                seen.clone()?;
+            }
+            self.desk.additions.borrow_mut().note(*addition, left);
+            Ok(())
+        });
+        Ok(steps.collect())
+    }
+}
+
+pub(super) fn behind() -> Problem {
+    Problem::unavailable("the node that was asked does not show the addition yet")
+}
+
+fn unanswered() -> Problem {
+    Problem::unavailable("the chain was not asked about the addition")
+}
