@@ -52,7 +52,7 @@ impl Ledger {
             settled: Amount::ZERO,
         };
         let separator = B256::repeat_byte(0x5e);
-        let reading = Reading { block: 1, on_chain };
+        let reading = Reading { block: 1, on_chain, signer_has_code: false };
         let facts = EscrowFacts { grace_period: Duration::from_secs(900), separator };
         let expected = Expected { escrow: ESCROW, separator, payee: RECIPIENT, token: TOKEN, price: Amount::from_base_units(10) };
         let channel = Channel::adopt(CHANNEL, &reading, &facts, &expected, NOW).unwrap();

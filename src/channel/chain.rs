@@ -49,6 +49,8 @@ pub enum Unfit {
     OtherToken,
     /// Not even one thing can be bought with what is left.
     TooSmall,
+    /// Its signer is an account with code.
+    SignerHasCode,
     /// The escrow gives the payee too little time.
     GracePeriod,
     /// The escrow's vouchers are signed in another domain.
@@ -65,6 +67,7 @@ impl Unfit {
             Self::CloseRequested => Some(Refusal::Closing.problem()),
             Self::OtherPayee => failed("payload.channelId: the channel does not pay this recipient"),
             Self::OtherToken => failed("payload.channelId: the channel is in another currency"),
+            Self::SignerHasCode => Some(Refusal::SignerHasCode.problem()),
             Self::TooSmall => {
                 Some(Problem::new(ProblemKind::InsufficientBalance, "payload.channelId: the channel's deposit does not pay for one unit"))
             }
@@ -121,6 +124,9 @@ impl Channel {
         if on_chain.close_requested_at != UnixSeconds::new(0) {
             return Err(Unfit::CloseRequested);
         }
+        if reading.signer_has_code {
+            return Err(Unfit::SignerHasCode);
+        }
         if on_chain.deposit.saturating_sub(on_chain.settled) < expected.price {
             return Err(Unfit::TooSmall);
         }
@@ -134,6 +140,7 @@ impl Channel {
             signer: on_chain.signer(),
             seen: (reading.block, now),
             status: Status::Open,
+            signer_has_code: false,
             deposit: on_chain.deposit,
             settled,
             accepted: settled,
@@ -164,7 +171,7 @@ impl Channel {
     }
 
     pub(super) fn observe(&mut self, reading: &Reading, now: Timestamp) -> Result<Answer, Refusal> {
-        let Reading { block, on_chain } = reading;
+        let Reading { block, on_chain, signer_has_code } = reading;
         let (highest, at) = self.seen;
         if *block < highest && now.since(at) < LAG {
             return Ok(Answer::Behind);
@@ -191,6 +198,7 @@ impl Channel {
         }
         self.deposit = on_chain.deposit;
         let shown = on_chain.payer == self.payer && self.accepted <= self.deposit;
+        self.signer_has_code = shown && *signer_has_code;
         let requested = on_chain.close_requested_at != UnixSeconds::new(0);
         match self.status {
             Status::Open | Status::Suspended if requested => self.begin_closing(Reason::Requested, now),
@@ -203,7 +211,7 @@ impl Channel {
     }
 
     const fn show(&mut self, shown: bool) {
-        self.status = if shown { Status::Open } else { Status::Suspended };
+        self.status = if shown && !self.signer_has_code { Status::Open } else { Status::Suspended };
     }
 
     /// The chain shows this much as settled. What exceeds our own count was sold elsewhere with the payer's voucher.

@@ -75,7 +75,8 @@ pub enum Status {
     /// It can be used.
     Open,
     /// The chain does not show any more what was relied on: a reorganisation took the opening or an addition
-    /// back, or an end that is not deep yet was seen. It can be used again when that comes back.
+    /// back, or an end that is not deep yet was seen. Or its signer is an account with code now, which the escrow asks
+    /// instead of checking a signature. It can be used again when that has passed.
     Suspended,
     /// It is being closed, or the payer has asked for it on chain: it buys nothing any more.
     Closing(Reason),
@@ -111,6 +112,8 @@ pub struct Channel {
     /// The latest block in which it was seen, and when that was.
     seen: (u64, Timestamp),
     status: Status,
+    /// It is suspended for this alone: what was sold is settled at once, as far as the code of its signer lets it be.
+    signer_has_code: bool,
     deposit: Amount,
     settled: Amount,
     accepted: Amount,

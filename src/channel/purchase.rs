@@ -228,6 +228,7 @@ impl Channel {
     pub const fn check_usable(&self) -> Result<(), Refusal> {
         match self.status {
             Status::Open => Ok(()),
+            Status::Suspended if self.signer_has_code => Err(Refusal::SignerHasCode),
             Status::Suspended => Err(Refusal::Suspended),
             Status::Closing(_) => Err(Refusal::Closing),
             Status::Closed { .. } => Err(Refusal::Closed),
@@ -250,11 +251,11 @@ impl Channel {
         match self.status {
             Status::Closed { transaction: Some(transaction) } => return Ok(Answer::Closed(transaction)),
             Status::Closed { transaction: None } => return Err(Refusal::Closed),
-            Status::Suspended => return Err(Refusal::Suspended),
+            Status::Suspended if !self.signer_has_code => return Err(Refusal::Suspended),
             // It is under way; a repetition has nothing to add, since its voucher was handed out by then.
             Status::Closing(_) if !self.is_proof(presented) => return Ok(Answer::Closing),
-            Status::Open if !self.is_proof(presented) => return Err(Refusal::Unproven),
-            Status::Open | Status::Closing(_) => {}
+            Status::Open | Status::Suspended if !self.is_proof(presented) => return Err(Refusal::Unproven),
+            Status::Open | Status::Suspended | Status::Closing(_) => {}
         }
         // However little it raises: it is the last one.
         self.accept(presented.voucher.cumulative, Amount::ZERO)?;

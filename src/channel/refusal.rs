@@ -19,6 +19,8 @@ pub enum Refusal {
     Outdated,
     /// A reorganisation took back what was relied on.
     Suspended,
+    /// The channel's signer is an account with code, which the escrow would ask instead of checking a signature.
+    SignerHasCode,
     /// The voucher exceeds the deposit.
     ExceedsDeposit,
     /// The voucher raises the total by less than the least raise.
@@ -57,6 +59,10 @@ impl Refusal {
             ),
             Self::Busy => return Problem::unavailable("too many metered answers are under way on the channel"),
             Self::Suspended => return Problem::unavailable("the chain does not show the channel's deposit at the moment"),
+            Self::SignerHasCode => (
+                ProblemKind::VerificationFailed,
+                "the payer or the channel's signer is a contract, or delegated to one; sign with an account without code",
+            ),
             Self::ExceedsDeposit => {
                 (ProblemKind::AmountExceedsDeposit, "payload.cumulativeAmount: exceeds the channel's deposit; top it up first")
             }

@@ -117,9 +117,10 @@ impl Channel {
         match self.status {
             Status::Open => {
                 let is_due = self.settle_at(policy, now).is_some_and(|at| at <= now);
-                let voucher = self.held.within(self.delivered()).filter(|voucher| voucher.cumulative > self.settled)?;
+                let voucher = self.unsettled()?;
                 is_due.then(|| self.begin(Payment::Settle, voucher))
             }
+            Status::Suspended if self.signer_has_code => self.unsettled().map(|voucher| self.begin(Payment::Settle, voucher)),
             // Nothing would be taken: the payer withdraws by itself.
             Status::Closing(Reason::Requested) if !self.is_at_risk() => None,
             Status::Closing(_) => self.last_voucher().map(|voucher| self.begin(Payment::Close, voucher)),
@@ -147,6 +148,11 @@ impl Channel {
             _ if enough(booked) => old.min(delivery),
             _ => old,
         })
+    }
+
+    /// What was delivered, as far as a voucher allows and it is not settled.
+    fn unsettled(&self) -> Option<SignedVoucher> {
+        self.held.within(self.delivered()).filter(|voucher| voucher.cumulative > self.settled)
     }
 
     /// What a close takes: the smallest voucher held that covers what was spent, and what the payer's own close asks for. A
@@ -177,6 +183,10 @@ impl Channel {
                 let settle = self.settle_at(policy, now);
                 let idle = self.idle_at(policy);
                 let next = [settle, idle, self.sales.matures()].into_iter().flatten().min();
+                self.retry_at.map_or(next, |retry| next.map(|next| next.max(retry)))
+            }
+            Status::Suspended if self.signer_has_code => {
+                let next = if self.unsettled().is_some() { Some(now) } else { self.bookings.matures().or_else(|| self.sales.matures()) };
                 self.retry_at.map_or(next, |retry| next.map(|next| next.max(retry)))
             }
             Status::Closing(Reason::Requested) if !self.is_at_risk() => None,

@@ -35,24 +35,34 @@ impl Request {
         Self { method: "eth_chainId", params: json!([]) }
     }
 
-    /// `eth_call` on the latest block, sent by `from`.
-    pub fn call(from: Option<Address>, call: &Call) -> Self {
-        Self { method: "eth_call", params: json!([transaction(from, call), "latest"]) }
+    /// `eth_call` of a view function on the latest block.
+    pub fn call(call: &Call) -> Self {
+        Self { method: "eth_call", params: json!([view(call), "latest"]) }
     }
 
-    /// `eth_call` on one block.
+    /// `eth_call` of a view function on one block.
     pub fn call_at(call: &Call, block: u64) -> Self {
-        Self { method: "eth_call", params: json!([transaction(None, call), hex_number(block)]) }
+        Self { method: "eth_call", params: json!([view(call), hex_number(block)]) }
     }
 
-    /// `eth_getCode` on the latest block.
-    pub fn code(contract: Address) -> Self {
-        Self { method: "eth_getCode", params: json!([contract, "latest"]) }
+    /// `eth_call` of a transaction on the latest block.
+    pub fn try_out(trial: &Trial<'_>) -> Self {
+        Self { method: "eth_call", params: json!([trial.transaction(), "latest"]) }
     }
 
     /// `eth_estimateGas`
-    pub fn estimate_gas(from: Address, call: &Call) -> Self {
-        Self { method: "eth_estimateGas", params: json!([transaction(Some(from), call)]) }
+    pub fn estimate_gas(trial: &Trial<'_>) -> Self {
+        Self { method: "eth_estimateGas", params: json!([trial.transaction()]) }
+    }
+
+    /// `eth_getCode` on the latest block.
+    pub fn code(account: Address) -> Self {
+        Self { method: "eth_getCode", params: json!([account, "latest"]) }
+    }
+
+    /// `eth_getCode` on one block.
+    pub fn code_at(account: Address, block: u64) -> Self {
+        Self { method: "eth_getCode", params: json!([account, hex_number(block)]) }
     }
 
     /// `eth_sendRawTransaction`
@@ -105,11 +115,29 @@ impl Request {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogFilter(pub Vec<Vec<B256>>);
 
-fn transaction(from: Option<Address>, call: &Call) -> Value {
-    match from {
-        Some(from) => json!({ "from": from, "to": call.to, "data": call.data }),
-        None => json!({ "to": call.to, "data": call.data }),
+/// A transaction as it would be sent. Code on the chain sees price and gas, and may do as it likes at a price of zero.
+#[derive(Clone, Copy, Debug)]
+pub struct Trial<'a> {
+    /// Who would send it. Nodes compare what it has with the most that the transaction may cost.
+    pub from: Address,
+    /// What would be called.
+    pub call: &'a Call,
+    /// Most gas it may use.
+    pub gas: u64,
+    /// What a unit of gas may cost.
+    pub price: GasPrice,
+}
+
+impl Trial<'_> {
+    fn transaction(&self) -> Value {
+        let Self { from, call, gas, price } = self;
+        let price = alloc::format!("{:#x}", price.most());
+        json!({ "from": from, "to": call.to, "data": call.data, "gas": hex_number(*gas), "gasPrice": price })
     }
+}
+
+fn view(call: &Call) -> Value {
+    json!({ "to": call.to, "data": call.data })
 }
 
 fn hex_number(number: u64) -> String {
@@ -181,6 +209,8 @@ pub enum NodeError {
     Underpriced,
     /// The sender cannot pay for the gas.
     InsufficientFunds,
+    /// The call needs more gas than it may use.
+    OutOfGas,
     /// The node does not know the method.
     Unsupported,
     /// Too many requests, or the node has a bad moment: another endpoint may do better.
@@ -220,6 +250,9 @@ impl ErrorObject {
         if says(&["insufficient funds", "insufficient balance", "not enough balance", "insufficientfunds"]) {
             return NodeError::InsufficientFunds;
         }
+        if says(&["out of gas", "outofgas", "gas required exceeds"]) {
+            return NodeError::OutOfGas;
+        }
         match self.code {
             -32601 => NodeError::Unsupported,
             429 | -32005 | -32016 | -32603 => NodeError::Busy,
@@ -253,6 +286,7 @@ impl fmt::Display for NodeError {
             Self::NonceTooLow => f.write_str("nonce too low"),
             Self::Underpriced => f.write_str("underpriced"),
             Self::InsufficientFunds => f.write_str("insufficient funds for gas"),
+            Self::OutOfGas => f.write_str("out of gas"),
             Self::Unsupported => f.write_str("method not supported"),
             Self::Busy => f.write_str("busy"),
             Self::Other(code) => write!(f, "JSON-RPC error {code}"),
@@ -266,6 +300,11 @@ impl fmt::Display for NodeError {
 /// [`NotJsonRpc`] when it has another shape.
 pub fn decode<T: DeserializeOwned>(result: &RawValue) -> Result<T, NotJsonRpc> {
     serde_json::from_str(result.get()).map_err(|_| NotJsonRpc)
+}
+
+/// Whether an answered `eth_getCode` is that of an account with code. An account that is delegated (EIP-7702) has some, too.
+pub fn has_code(result: &RawValue) -> Result<bool, NotJsonRpc> {
+    decode::<Bytes>(result).map(|code| !code.is_empty())
 }
 
 /// Reads a hexadecimal quantity that fits `u64`.
@@ -386,6 +425,25 @@ mod tests {
         );
     }
 
+    #[test]
+    fn a_transaction_is_tried_out_as_it_would_be_sent() {
+        let call = Call { to: Address::repeat_byte(1), data: Bytes::from_static(&[0xab]) };
+        let price = GasPrice::Dynamic { max_fee: 30, priority_fee: 2 };
+        let trial = Trial { from: Address::repeat_byte(2), call: &call, gas: 455_000, price };
+        let transaction = json!({ "from": trial.from, "to": call.to, "data": "0xab", "gas": "0x6f158", "gasPrice": "0x1e" });
+        assert_eq!(Request::try_out(&trial).params, json!([transaction, "latest"]));
+        assert_eq!(Request::estimate_gas(&trial).params, json!([transaction]));
+    }
+
+    #[test]
+    fn an_account_has_code_when_it_is_a_contract_or_delegated() {
+        let code = |code: &str| has_code(&RawValue::from_string(alloc::format!("\"{code}\"")).unwrap());
+        assert_eq!(code("0x"), Ok(false));
+        assert_eq!(code("0x6000"), Ok(true));
+        assert_eq!(code("0xef010000000000000000000000000000000000000000aa"), Ok(true));
+        assert_eq!(code("nothing"), Err(NotJsonRpc));
+    }
+
     fn results(body: &str, count: usize) -> Result<Vec<Result<String, NodeError>>, NotJsonRpc> {
         let answers = parse(body, count)?;
         Ok(answers.into_iter().map(|answer| answer.map(|raw| raw.get().into())).collect())
@@ -426,6 +484,9 @@ mod tests {
         assert_eq!(classified(-32000, "replacement transaction underpriced"), NodeError::Underpriced);
         assert_eq!(classified(-32000, "max fee per gas less than block base fee"), NodeError::Underpriced);
         assert_eq!(classified(-32000, "insufficient funds for gas * price + value"), NodeError::InsufficientFunds);
+        assert_eq!(classified(-32000, "gas required exceeds allowance (455000)"), NodeError::OutOfGas);
+        assert_eq!(classified(-32003, "Out of gas: gas required exceeds allowance: 455000"), NodeError::OutOfGas);
+        assert_eq!(classified(-32000, "EVM error: OutOfGas"), NodeError::OutOfGas);
         assert_eq!(classified(-32601, "the method does not exist"), NodeError::Unsupported);
         assert_eq!(classified(-32005, "limit"), NodeError::Busy);
         assert_eq!(classified(-32000, "Too Many Requests"), NodeError::Busy);

@@ -1,7 +1,7 @@
 //! Reading a channel from the chain, with as much trust as its depth deserves.
 
 use super::escrow::{OnChain, channel_call};
-use super::jsonrpc::{Answer, Block, Request, decode};
+use super::jsonrpc::{Answer, Block, Request, decode, has_code};
 use super::transaction::Call;
 use super::{Address, B256};
 use crate::time::UnixSeconds;
@@ -17,6 +17,9 @@ pub struct Reading {
     pub block: u64,
     /// The cautious view of the channel.
     pub on_chain: OnChain,
+    /// Whether the latest block has code for the channel's signer. Then the escrow asks that code about a voucher, and no
+    /// signature that was checked here says anything.
+    pub signer_has_code: bool,
 }
 
 /// Two blocks to look at a channel in, where the latest is not deep enough to be relied on. Both are named by their number, so
@@ -36,12 +39,14 @@ impl Heights {
     }
 }
 
-/// Asks for a channel at two heights, or else in the latest block.
-pub fn channel_questions(escrow: Address, channel_id: B256, heights: Option<Heights>) -> Vec<Request> {
+/// Asks for a channel at two heights, or else in the latest block, and for its signer's code.
+pub fn channel_questions(escrow: Address, channel_id: B256, signer: Address, heights: Option<Heights>) -> Vec<Request> {
     let call = Call { to: escrow, data: channel_call(channel_id).into() };
     match heights {
-        Some(Heights { head, deep }) => [head, deep].map(|block| Request::call_at(&call, block)).into(),
-        None => [Request::call(None, &call)].into(),
+        Some(Heights { head, deep }) => {
+            [Request::call_at(&call, head), Request::call_at(&call, deep), Request::code_at(signer, head)].into()
+        }
+        None => [Request::call(&call), Request::code(signer)].into(),
     }
 }
 
@@ -50,14 +55,36 @@ pub fn read_head(answer: Answer) -> Option<u64> {
     decode::<Block>(&answer.ok()?).ok().map(|block| block.number())
 }
 
-/// Reads an answer to [`channel_questions`]. A node that does not answer, or not with a channel, gives none.
-pub fn read_channel(answer: Answer) -> Option<OnChain> {
+fn read_channel(answer: Answer) -> Option<OnChain> {
     OnChain::decode(&decode::<Bytes>(&answer.ok()?).ok()?)
 }
 
+/// What [`channel_questions`] brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Views {
+    /// The channel in the latest block.
+    pub latest: OnChain,
+    /// The channel in the block that is as deep as a settlement must be.
+    pub deep: OnChain,
+    /// See [`Reading::signer_has_code`].
+    pub signer_has_code: bool,
+}
+
+impl Views {
+    /// Takes from `answers` those to [`channel_questions`] at these heights. A node that does not answer, or not with a channel,
+    /// gives none.
+    pub fn read(heights: Option<Heights>, answers: &mut impl Iterator<Item = Answer>) -> Option<Self> {
+        // Whatever one of them is: the next answers are those to other questions.
+        let latest = answers.next().and_then(read_channel);
+        let deep = if heights.is_some() { answers.next().and_then(read_channel) } else { latest };
+        let code = answers.next().and_then(|answer| has_code(&answer.ok()?).ok());
+        Some(Self { latest: latest?, deep: deep?, signer_has_code: code? })
+    }
+}
+
 impl Reading {
-    /// From the channel in the latest block, and in the block that is as deep as a settlement must be.
-    pub fn new(block: u64, latest: OnChain, deep: OnChain) -> Self {
+    /// What can be relied on when `block` is the latest.
+    pub fn new(block: u64, Views { latest, deep, signer_has_code }: Views) -> Self {
         let on_chain = if deep.finalized {
             deep
         } else if latest.finalized || latest.payer != deep.payer {
@@ -71,14 +98,12 @@ impl Reading {
                 ..latest
             }
         };
-        Self { block, on_chain }
+        Self { block, on_chain, signer_has_code }
     }
 
     /// Takes from `answers` those to [`channel_questions`] at these heights, and reads them.
     pub fn read(block: u64, heights: Option<Heights>, answers: &mut impl Iterator<Item = Answer>) -> Option<Self> {
-        let latest = answers.next().and_then(read_channel);
-        let deep = if heights.is_some() { answers.next().and_then(read_channel) } else { latest };
-        Some(Self::new(block, latest?, deep?))
+        Views::read(heights, answers).map(|views| Self::new(block, views))
     }
 }
 
@@ -106,13 +131,16 @@ mod tests {
     const ENDED: OnChain = OnChain { finalized: true, ..OPEN };
 
     fn cautious(latest: OnChain, deep: OnChain) -> OnChain {
-        Reading::new(7, latest, deep).on_chain
+        Reading::new(7, Views { latest, deep, signer_has_code: false }).on_chain
     }
 
     #[test]
     fn what_both_blocks_show_is_so() {
         for shown in [OPEN, ABSENT, ENDED, OnChain { close_requested_at: UnixSeconds::new(9), ..OPEN }] {
-            assert_eq!(Reading::new(7, shown, shown), Reading { block: 7, on_chain: shown });
+            for signer_has_code in [false, true] {
+                let views = Views { latest: shown, deep: shown, signer_has_code };
+                assert_eq!(Reading::new(7, views), Reading { block: 7, on_chain: shown, signer_has_code });
+            }
         }
     }
 
@@ -153,7 +181,20 @@ mod tests {
 
     #[test]
     fn it_is_asked_in_the_latest_block_or_at_two_heights() {
-        let ask = |heights| channel_questions(Address::repeat_byte(4), B256::repeat_byte(5), heights).len();
-        assert_eq!((ask(None), ask(Some(Heights::new(9, 3)))), (1, 2));
+        let ask = |heights| channel_questions(Address::repeat_byte(4), B256::repeat_byte(5), PAYER, heights).len();
+        assert_eq!((ask(None), ask(Some(Heights::new(9, 3)))), (2, 3));
+    }
+
+    #[test]
+    fn answers_are_taken_in_turn_even_where_one_is_none() {
+        let answer = |text: &str| Ok(serde_json::value::RawValue::from_string(alloc::format!("\"{text}\"")).unwrap());
+        let word = |value: u64| alloc::format!("{value:064x}");
+        let channel = alloc::format!("0x{}{}{}{}{}{}{}{}", word(0), word(0), word(1), word(2), word(3), word(0), word(100), word(10));
+        let mut answers = [answer("0x"), answer("0x"), answer(&channel), answer("0xef0100"), answer(&channel), answer("0x")].into_iter();
+        assert_eq!(Reading::read(9, None, &mut answers), None, "no channel");
+        let reading = Reading::read(9, None, &mut answers).unwrap();
+        assert!(reading.signer_has_code);
+        let reading = Reading::read(9, None, &mut answers).unwrap();
+        assert!(!reading.signer_has_code && reading.on_chain.deposit == Amount::from_base_units(100));
     }
 }

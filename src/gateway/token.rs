@@ -24,7 +24,7 @@ pub enum Unconfirmed {
 impl Token {
     /// What to ask a node: `name()`, `version()`, `DOMAIN_SEPARATOR()`, `decimals()`.
     pub fn questions(&self) -> [Request; 4] {
-        erc3009::metadata_calls().map(|data| Request::call(None, &Call { to: self.address, data: data.into() }))
+        erc3009::metadata_calls().map(|data| Request::call(&Call { to: self.address, data: data.into() }))
     }
 
     /// The token's EIP-712 domain, when the answers to [`Token::questions`] agree with the configuration. The
@@ -59,12 +59,12 @@ impl Token {
 impl Token {
     /// `paused()` as a question to a node.
     pub fn is_paused(&self) -> Request {
-        Request::call(None, &Call { to: self.address, data: erc3009::paused_call().into() })
+        Request::call(&Call { to: self.address, data: erc3009::paused_call().into() })
     }
 
     /// `isBlacklisted(account)` as a question to a node.
     pub fn is_blacklisted(&self, account: Address) -> Request {
-        Request::call(None, &Call { to: self.address, data: erc3009::is_blacklisted_call(account).into() })
+        Request::call(&Call { to: self.address, data: erc3009::is_blacklisted_call(account).into() })
     }
 }
 

@@ -1,24 +1,21 @@
 //! What a simulated transfer says about a payment, before any gas is spent.
 
 use crate::evm::amount::Amount;
-use crate::evm::jsonrpc::NodeError;
 use crate::protocol::problem::{Problem, ProblemKind};
+use crate::settlement::{Flaw, Tried};
 use alloc::format;
-
-/// Gas for a transfer whose estimate could not be had although its simulation succeeds.
-const FALLBACK_GAS_LIMIT: u64 = 500_000;
 
 /// What a node said about a transfer, on its latest block.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Simulation {
-    /// Whether the transfer succeeds.
-    pub transfer: Result<(), NodeError>,
-    /// The gas it takes.
-    pub gas: Result<u64, NodeError>,
+    /// The transfer itself.
+    pub tried: Tried,
     /// Whether the authorization was used or cancelled.
     pub used: bool,
     /// What the payer has. Saturated: a balance over 2^128 − 1 covers everything.
     pub balance: Amount,
+    /// Whether the payer is an account with code, which the token asks instead of checking a signature.
+    pub payer_has_code: bool,
 }
 
 /// How a payment whose transfer was simulated goes on.
@@ -44,76 +41,89 @@ impl Simulated {
 }
 
 impl Simulation {
-    /// Judges a transfer of `value` beside the `reserved` sum of the payer's other payments on their way.
+    /// Judges a transfer of `value` beside the `reserved` sum of the payer's other payments on their way. It may take `gas_cap`.
     ///
     /// # Errors
     /// The problem to answer with.
-    pub fn judge(&self, value: Amount, reserved: Amount) -> Result<Simulated, Problem> {
+    pub fn judge(&self, value: Amount, reserved: Amount, gas_cap: u64) -> Result<Simulated, Problem> {
         if self.used {
             return Ok(Simulated::Used);
+        }
+        if self.payer_has_code {
+            return Err(Problem::new(
+                ProblemKind::VerificationFailed,
+                "payload.from: is a contract, or delegated to one; pay from an account without code",
+            ));
         }
         if self.balance < value {
             return Err(Problem::new(ProblemKind::PaymentInsufficient, "the payer's token balance is less than the amount"));
         }
-        match &self.transfer {
-            Ok(()) => {}
-            Err(NodeError::Reverted(reason)) => {
-                let detail = match reason {
-                    Some(reason) => format!("the token refuses the transfer: {reason}"),
-                    None => "the token refuses the transfer".into(),
-                };
-                return Err(Problem::new(ProblemKind::VerificationFailed, detail));
-            }
-            Err(_) => {
-                return Err(Problem::unavailable("the transfer could not be simulated"));
-            }
-        }
+        let gas_limit = self.tried.judge(gas_cap).map_err(problem)?;
         if value.checked_add(reserved).is_none_or(|sum| self.balance < sum) {
             return Err(Problem::unavailable("the payer's token balance does not cover this payment beside its others on their way"));
         }
-        if let Err(NodeError::Reverted(_)) = self.gas {
-            // The node estimates on newer state than it simulates on.
-            return Err(Problem::unavailable("the transfer's outcome is changing"));
-        }
-        let gas_limit = self.gas.as_ref().map_or(FALLBACK_GAS_LIMIT, |gas| gas.saturating_add(gas / 4));
         Ok(Simulated::Viable { gas_limit })
+    }
+}
+
+fn problem(flaw: Flaw) -> Problem {
+    let failed = |detail| Problem::new(ProblemKind::VerificationFailed, detail);
+    match flaw {
+        Flaw::Reverts(Some(reason)) => Problem::new(ProblemKind::VerificationFailed, format!("the token refuses the transfer: {reason}")),
+        Flaw::Reverts(None) => failed("the token refuses the transfer"),
+        Flaw::TooDear => failed("the transfer takes more gas than this gateway pays for"),
+        Flaw::Changing => Problem::unavailable("the transfer's outcome is changing"),
+        Flaw::Unknown => Problem::unavailable("the transfer could not be simulated"),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::evm::jsonrpc::NodeError;
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    const CAP: u64 = 455_000;
 
     const fn units(units: u128) -> Amount {
         Amount::from_base_units(units)
     }
 
     fn good() -> Simulation {
-        Simulation { transfer: Ok(()), gas: Ok(80_000), used: false, balance: units(100) }
+        Simulation { tried: tried(Ok(())), used: false, balance: units(100), payer_has_code: false }
+    }
+
+    fn tried(outcome: Result<(), NodeError>) -> Tried {
+        Tried { outcome, gas: Ok(80_000) }
     }
 
     fn kind(simulation: &Simulation, reserved: u128) -> ProblemKind {
-        simulation.judge(units(60), units(reserved)).unwrap_err().kind
+        simulation.judge(units(60), units(reserved), CAP).unwrap_err().kind
     }
 
     #[test]
     fn a_transfer_that_succeeds_gets_its_gas() {
-        assert_eq!(good().judge(units(60), units(40)), Ok(Simulated::Viable { gas_limit: 100_000 }));
-        let unestimated = Simulation { gas: Err(NodeError::InsufficientFunds), ..good() };
-        assert_eq!(unestimated.judge(units(60), units(0)), Ok(Simulated::Viable { gas_limit: FALLBACK_GAS_LIMIT }));
+        assert_eq!(good().judge(units(60), units(40), CAP), Ok(Simulated::Viable { gas_limit: 100_000 }));
     }
 
     #[test]
     fn what_fails_is_told_apart() {
-        let reverted = Err(NodeError::Reverted(Some("paused".into())));
-        assert_eq!(kind(&Simulation { balance: units(59), transfer: reverted.clone(), ..good() }, 0), ProblemKind::PaymentInsufficient);
-        assert_eq!(kind(&Simulation { transfer: reverted.clone(), ..good() }, 0), ProblemKind::VerificationFailed);
-        assert_eq!(kind(&Simulation { transfer: Err(NodeError::Busy), ..good() }, 0), ProblemKind::Unavailable);
-        assert_eq!(kind(&Simulation { gas: reverted.clone().map(|()| 0), ..good() }, 0), ProblemKind::Unavailable);
+        let reverted = tried(Err(NodeError::Reverted(Some("paused".into()))));
+        assert_eq!(kind(&Simulation { balance: units(59), tried: reverted.clone(), ..good() }, 0), ProblemKind::PaymentInsufficient);
+        assert_eq!(kind(&Simulation { tried: reverted.clone(), ..good() }, 0), ProblemKind::VerificationFailed);
+        assert_eq!(kind(&Simulation { tried: tried(Err(NodeError::OutOfGas)), ..good() }, 0), ProblemKind::VerificationFailed);
+        assert_eq!(kind(&Simulation { tried: tried(Err(NodeError::Busy)), ..good() }, 0), ProblemKind::Unavailable);
+        let changing = Tried { outcome: Ok(()), gas: Err(NodeError::Reverted(None)) };
+        assert_eq!(kind(&Simulation { tried: changing, ..good() }, 0), ProblemKind::Unavailable);
         assert_eq!(kind(&good(), 41), ProblemKind::Unavailable);
         assert_eq!(kind(&good(), u128::MAX), ProblemKind::Unavailable);
-        assert_eq!(Simulation { used: true, transfer: reverted, ..good() }.judge(units(60), units(0)), Ok(Simulated::Used));
+        assert_eq!(Simulation { used: true, tried: reverted, ..good() }.judge(units(60), units(0), CAP), Ok(Simulated::Used));
+    }
+
+    /// However well it simulates: the code may see that it is simulated.
+    #[test]
+    fn a_payer_with_code_does_not_pay() {
+        assert_eq!(kind(&Simulation { payer_has_code: true, ..good() }, 0), ProblemKind::VerificationFailed);
     }
 }

@@ -139,6 +139,19 @@ impl Purpose {
         }
     }
 
+    /// Whose signatures were checked by their keys. The chain asks the code of an account that has some instead.
+    pub fn signers(&self) -> Vec<Address> {
+        match self {
+            Self::Transfer(Transfer { signed, .. }) | Self::TopUp(ToppingUp { signed, .. }) => [signed.authorization.from].into(),
+            Self::Open(opening) => {
+                let (payer, signer) = (opening.signed.authorization.from, opening.signer());
+                if signer == payer { [payer].into() } else { [payer, signer].into() }
+            }
+            // A channel's signer is watched.
+            Self::Settle(_) | Self::Close(_) => Vec::new(),
+        }
+    }
+
     fn authorization(&self) -> Option<(Address, &SignedAuthorization)> {
         match self {
             Self::Transfer(Transfer { token, signed, .. })

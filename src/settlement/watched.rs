@@ -19,7 +19,10 @@ const STRAY: Duration = Duration::from_secs(600);
 pub struct Watched {
     escrow: Address,
     channel_id: B256,
-    told: Option<OnChain>,
+    /// Who signs its vouchers.
+    signer: Address,
+    /// How it stood, and whether its signer had code.
+    told: Option<(OnChain, bool)>,
     /// How often the keeper has learned something by itself.
     turn: u32,
     /// Since when its keeper says that it does not know it.
@@ -28,8 +31,8 @@ pub struct Watched {
 
 impl Watched {
     /// A channel of which nothing was told yet.
-    pub const fn new(escrow: Address, channel_id: B256) -> Self {
-        Self { escrow, channel_id, told: None, turn: 0, disowned_since: None }
+    pub const fn new(escrow: Address, channel_id: B256, signer: Address) -> Self {
+        Self { escrow, channel_id, signer, told: None, turn: 0, disowned_since: None }
     }
 
     /// The escrow's contract.
@@ -44,12 +47,12 @@ impl Watched {
 
     /// Asks the escrow; [`Reading::read`] reads the answers.
     pub fn questions(&self, heights: Option<Heights>) -> Vec<Request> {
-        channel_questions(self.escrow, self.channel_id, heights)
+        channel_questions(self.escrow, self.channel_id, self.signer, heights)
     }
 
     /// Whether its keeper must be told of a reading.
     pub fn is_news(&self, reading: &Reading) -> bool {
-        self.told.is_none_or(|told| told != reading.on_chain)
+        self.told != Some((reading.on_chain, reading.signer_has_code))
     }
 
     /// The keeper has learned something by itself, so that what it was told says nothing about what it believes:
@@ -64,7 +67,7 @@ impl Watched {
     pub const fn tell(&mut self, asked: &Self, reading: Reading) {
         self.disowned_since = None;
         if self.turn == asked.turn {
-            self.told = Some(reading.on_chain);
+            self.told = Some((reading.on_chain, reading.signer_has_code));
         }
     }
 
@@ -75,7 +78,7 @@ impl Watched {
 
     /// Whether its end was told: nothing will change any more.
     pub fn is_over(&self) -> bool {
-        self.told.is_some_and(|told| told.finalized)
+        self.told.is_some_and(|(told, _)| told.finalized)
     }
 }
 
@@ -99,11 +102,11 @@ mod tests {
     };
 
     fn watched() -> Watched {
-        Watched::new(Address::repeat_byte(4), B256::repeat_byte(5))
+        Watched::new(Address::repeat_byte(4), B256::repeat_byte(5), OPEN.payer)
     }
 
     const fn at(block: u64, on_chain: OnChain) -> Reading {
-        Reading { block, on_chain }
+        Reading { block, on_chain, signer_has_code: false }
     }
 
     fn told(watched: &mut Watched, on_chain: OnChain, block: u64) {
@@ -125,6 +128,7 @@ mod tests {
         ] {
             assert!(watched.is_news(&at(8, change)), "{change:?}");
         }
+        assert!(watched.is_news(&Reading { signer_has_code: true, ..at(8, OPEN) }), "a signer that is an account with code now");
     }
 
     /// Its own settlement is known to the keeper before a round sees it. If a reorganisation takes it back by then, the

@@ -5,21 +5,21 @@ use super::config::Isolate;
 use super::objects::{Claim, Errand, SettleMessage, SettleReply};
 use super::respond::misconfigured;
 use super::rpc::Unreachable;
-use crate::channel::{Addition, Expected, Unfit, check_transaction};
+use crate::channel::{Addition, Expected, Refusal, Unfit, check_transaction};
 use crate::evm::erc3009::{Authorization, balance_call};
-use crate::evm::escrow::{EscrowFacts, OnChain, facts_calls, opened, takes_authorizations, topped_up};
-use crate::evm::jsonrpc::{Answer, NodeError, Receipt, Request, decode, decode_u64};
-use crate::evm::reading::{Heights, Reading, channel_questions, read_channel, read_head};
+use crate::evm::escrow::{EscrowFacts, facts_calls, opened, takes_authorizations, topped_up};
+use crate::evm::jsonrpc::{Answer, NodeError, Receipt, Request, decode, has_code};
+use crate::evm::reading::{Heights, Reading, Views, channel_questions, read_head};
 use crate::evm::transaction::Call;
 use crate::evm::{Address, B256, U256};
 use crate::gateway::escrow_misfit;
 use crate::method::Method;
 use crate::method::session::domain;
 use crate::protocol::problem::{Problem, ProblemKind};
-use crate::settlement::{Failure, Purpose, Verdict};
+use crate::settlement::{Failure, Flaw, Purpose, Verdict};
 use alloy_primitives::Bytes;
 use std::cell::Cell;
-use worker::Env;
+use worker::{Env, console_warn};
 
 /// What an isolate has learned of the escrow of the method `evm`.
 #[derive(Default)]
@@ -77,7 +77,7 @@ impl Isolate {
 }
 
 fn facts_questions(escrow: Address) -> [Request; 2] {
-    facts_calls().map(|data| Request::call(None, &Call { to: escrow, data: data.into() }))
+    facts_calls().map(|data| Request::call(&Call { to: escrow, data: data.into() }))
 }
 
 impl Claim {
@@ -106,19 +106,24 @@ pub(super) async fn find(isolate: &Isolate, claim: &Claim, opening: Option<B256>
         }
         heights = (confirmations > 1).then(|| Heights::new(head, confirmations));
     }
+    // Where none is named, the channel tells it.
+    let signer = claim.proof.presented.map(|presented| presented.signer);
     let mut questions = Vec::from(facts_questions(claim.escrow));
-    questions.extend(channel_questions(claim.escrow, claim.channel_id, heights));
+    questions.extend(channel_questions(claim.escrow, claim.channel_id, signer.unwrap_or(Address::ZERO), heights));
     let (block, answers) = ask(isolate, questions, heights).await.map_err(|_| unknown())?;
     let mut answers = answers.into_iter();
     let mut next = || answers.next().ok_or_else(unknown);
     let Some(facts) = EscrowFacts::decode(&bytes(next()?)?, &bytes(next()?)?) else {
         return Err(misconfigured(&[escrow_misfit(claim.method, None)]));
     };
-    let shown: Vec<OnChain> = answers.map(|answer| read_channel(answer).ok_or_else(unknown)).collect::<Result<_, _>>()?;
-    let (Some(latest), Some(deep)) = (shown.first().copied(), shown.last().copied()) else { return Err(unknown()) };
+    let mut views = Views::read(heights, &mut answers).ok_or_else(unknown)?;
+    if signer.is_none() {
+        let [code] = isolate.rpc.ask([Request::code(views.latest.signer())]).await.map_err(|_| unknown())?;
+        views.signer_has_code = is_code(code)?;
+    }
     // A node that has the opening's receipt and not the channel lags behind itself.
-    let is_young = !deep.exists() && (latest.exists() || opening.is_some());
-    Ok(Found { reading: Reading::new(block, latest, deep), facts, is_young })
+    let is_young = !views.deep.exists() && (views.latest.exists() || opening.is_some());
+    Ok(Found { reading: Reading::new(block, views), facts, is_young })
 }
 
 /// The answer about a channel that is not taken on.
@@ -141,9 +146,9 @@ pub(super) async fn heights(isolate: &Isolate) -> Result<Option<Heights>, Unreac
 }
 
 /// What the escrow says of a channel.
-pub(super) async fn look(isolate: &Isolate, escrow: Address, channel_id: B256) -> Result<Reading, Problem> {
+pub(super) async fn look(isolate: &Isolate, escrow: Address, channel_id: B256, signer: Address) -> Result<Reading, Problem> {
     let heights = heights(isolate).await.map_err(|_| unknown())?;
-    let (block, answers) = ask(isolate, channel_questions(escrow, channel_id, heights), heights).await.map_err(|_| unknown())?;
+    let (block, answers) = ask(isolate, channel_questions(escrow, channel_id, signer, heights), heights).await.map_err(|_| unknown())?;
     Reading::read(block, heights, &mut answers.into_iter()).ok_or_else(unknown)
 }
 
@@ -223,7 +228,7 @@ pub(super) async fn bring_in(
 /// Why a deposit would revert; it is no failure when somebody else has brought the authorization to the chain.
 async fn doom(isolate: &Isolate, purpose: &Purpose, authorization: &Authorization) -> Result<Option<B256>, Problem> {
     let balance = Call { to: isolate.gateway.token.address, data: balance_call(authorization.from).into() };
-    let questions = [Request::call(None, &purpose.search().state), Request::call(None, &balance)];
+    let questions = [Request::call(&purpose.search().state), Request::call(&balance)];
     let [used, balance] = isolate.rpc.ask(questions).await.map_err(|_| unknown())?;
     if purpose.is_used(&bytes(used)?).ok_or_else(unknown)? {
         return Ok(None);
@@ -265,18 +270,30 @@ pub(super) async fn bring_about(isolate: &Isolate, env: &Env, purpose: Purpose) 
     }
 }
 
-/// The gas that it takes, with a quarter to spare; `None` when it would revert.
+/// The gas that it takes, with a quarter to spare; `None` when it would revert, or takes more than is paid for it.
 async fn estimate(isolate: &Isolate, purpose: &Purpose) -> Result<Option<u64>, Problem> {
     let account = isolate.gateway.settlement_key.address();
-    let [answer] = isolate.rpc.ask([Request::estimate_gas(account, &purpose.call())]).await.map_err(|_| unknown())?;
-    match answer {
-        Ok(gas) => {
-            let gas = decode_u64(&gas).map_err(|_| unknown())?;
-            Ok(Some(gas.saturating_add(gas / 4)))
+    let gas_cap = purpose.gas_cap(isolate.gateway.chain_id);
+    let code = purpose.signers().into_iter().map(Request::code).collect();
+    let (tried, codes) = isolate.rpc.try_out(account, &purpose.call(), gas_cap, code).await.map_err(|_| unknown())?;
+    for code in codes {
+        if is_code(code)? {
+            return Err(Refusal::SignerHasCode.problem());
         }
-        Err(NodeError::Reverted(_)) => Ok(None),
-        Err(_) => Err(unknown()),
     }
+    match tried.judge(gas_cap) {
+        Ok(gas_limit) => Ok(Some(gas_limit)),
+        Err(Flaw::Reverts(_)) => Ok(None),
+        Err(Flaw::TooDear) => {
+            console_warn!("a transaction would take more than {gas_cap} gas, and is not sent");
+            Ok(None)
+        }
+        Err(Flaw::Changing | Flaw::Unknown) => Err(unknown()),
+    }
+}
+
+fn is_code(answer: Answer) -> Result<bool, Problem> {
+    answer.ok().and_then(|answer| has_code(&answer).ok()).ok_or_else(unknown)
 }
 
 /// What a view function answered. One that reverts is not that of an escrow; then it reads as nothing.

@@ -1,8 +1,11 @@
 //! JSON-RPC over fetch: timeouts, ordered failover, and a check that an endpoint serves the right chain.
 
 use super::clock::now;
+use crate::evm::Address;
 use crate::evm::ChainId;
-use crate::evm::jsonrpc::{self, Answer, NodeError, Request};
+use crate::evm::jsonrpc::{self, Answer, Block, NodeError, Request, Trial, decode, decode_u64, decode_u128};
+use crate::evm::transaction::{Call, GasPrice};
+use crate::settlement::Tried;
 use crate::time::Timestamp;
 use std::cell::Cell;
 use std::fmt;
@@ -17,6 +20,10 @@ const COOL_DOWN: Duration = Duration::from_secs(10);
 /// Providers limit how many requests one batch may hold.
 const BATCH: usize = 50;
 
+/// What nodes suggested to pay is what a transaction is tried out at for this long: they double the base fee for it, which takes six
+/// full blocks.
+const PRICE_LIFETIME: Duration = Duration::from_secs(60);
+
 /// No endpoint gave an answer. What reached the chain is unknown.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Unreachable;
@@ -26,6 +33,8 @@ pub(super) struct Rpc {
     endpoints: Vec<Endpoint>,
     chain_id: ChainId,
     timeout: Duration,
+    /// What nodes suggested last.
+    price: Cell<Option<(GasPrice, Timestamp)>>,
 }
 
 struct Endpoint {
@@ -63,7 +72,7 @@ impl fmt::Display for Fault {
 impl Rpc {
     pub(super) fn new(urls: Vec<String>, chain_id: ChainId, timeout: Duration) -> Self {
         let endpoint = |url| Endpoint { url, verified: Cell::new(false), is_elsewhere: Cell::new(false), cool_until: Cell::new(None) };
-        Self { endpoints: urls.into_iter().map(endpoint).collect(), chain_id, timeout }
+        Self { endpoints: urls.into_iter().map(endpoint).collect(), chain_id, timeout, price: Cell::new(None) }
     }
 
     /// The longest that one batch may take, when every endpoint hangs.
@@ -103,6 +112,43 @@ impl Rpc {
     /// [`Rpc::batch`] for a known number of requests.
     pub(super) async fn ask<const N: usize>(&self, requests: [Request; N]) -> Result<[Answer; N], Unreachable> {
         self.batch(&requests).await?.try_into().map_err(|_| Unreachable)
+    }
+
+    /// Takes note of what nodes suggest to pay.
+    pub(super) fn note_price(&self, price: GasPrice) {
+        self.price.set(Some((price, now())));
+    }
+
+    async fn price(&self) -> Result<GasPrice, Unreachable> {
+        if let Some((price, _)) = self.price.get().filter(|(_, at)| now().since(*at) < PRICE_LIFETIME) {
+            return Ok(price);
+        }
+        let [block, gas_price] = self.ask([Request::latest_block(), Request::gas_price()]).await?;
+        let block: Block = block.ok().and_then(|block| decode(&block).ok()).ok_or(Unreachable)?;
+        let gas_price = gas_price.ok().and_then(|price| decode_u128(&price).ok()).ok_or(Unreachable)?;
+        let price = block.suggest_price(gas_price);
+        self.note_price(price);
+        Ok(price)
+    }
+
+    /// Tries a transaction out as it would be sent, and asks `more` along with it.
+    pub(super) async fn try_out(
+        &self,
+        from: Address,
+        call: &Call,
+        gas: u64,
+        more: Vec<Request>,
+    ) -> Result<(Tried, Vec<Answer>), Unreachable> {
+        let trial = Trial { from, call, gas, price: self.price().await? };
+        let mut requests = Vec::from([Request::try_out(&trial), Request::estimate_gas(&trial)]);
+        requests.extend(more);
+        let mut answers = self.batch(&requests).await?.into_iter();
+        let (outcome, gas) = (answers.next().ok_or(Unreachable)?, answers.next().ok_or(Unreachable)?);
+        if let Err(NodeError::Underpriced) = outcome {
+            self.price.set(None);
+        }
+        let gas = gas.and_then(|gas| decode_u64(&gas).map_err(|_| NodeError::Other(0)));
+        Ok((Tried { outcome: outcome.map(drop), gas }, answers.collect()))
     }
 
     /// Preferred endpoints first, those that failed lately after them.

@@ -121,7 +121,7 @@ pub(crate) const REVERTED: Verdict = Verdict::Failed(Failure::Reverted);
 
 /// Seen in a block that is as late as any.
 pub(crate) const fn seen(on_chain: OnChain) -> Reading {
-    Reading { block: BLOCK, on_chain }
+    Reading { block: BLOCK, on_chain, signer_has_code: false }
 }
 
 /// The block in which the channel was taken on.

@@ -111,7 +111,7 @@ fn somebody_has_ended_it() {
 /// A node that lags behind must not undo what another has shown: a request to close, an addition, a reorganisation.
 #[test]
 fn an_earlier_block_has_nothing_to_say() {
-    let at = |block, on_chain| Event::Observed(Reading { block, on_chain });
+    let at = |block, on_chain| Event::Observed(Reading { block, on_chain, signer_has_code: false });
     for (later, earlier) in [
         (requested(on_chain(1000, 0)), on_chain(1000, 0)),
         (on_chain(1000, 0), on_chain(500, 0)),
@@ -134,9 +134,9 @@ fn an_earlier_block_has_nothing_to_say() {
 /// A node that told of a block that never was is not believed for ever, nor is a chain that was begun anew ignored.
 #[test]
 fn a_block_that_never_was_is_forgotten_after_five_minutes() {
-    let at = |block| Event::Observed(Reading { block, on_chain: requested(on_chain(1000, 0)) });
+    let at = |block| Event::Observed(Reading { block, on_chain: requested(on_chain(1000, 0)), signer_has_code: false });
     let mut ledger = Ledger::new(1000);
-    ledger.step(Event::Observed(Reading { block: u64::MAX, on_chain: on_chain(1000, 0) })).unwrap();
+    ledger.step(Event::Observed(Reading { block: u64::MAX, on_chain: on_chain(1000, 0), signer_has_code: false })).unwrap();
     ledger.pass(Duration::from_secs(299));
     assert_eq!(ledger.step(at(BLOCK)), Ok(Answer::Behind));
     ledger.pass(Duration::from_secs(1));
@@ -490,4 +490,70 @@ fn an_end_for_which_no_voucher_is_good_waits_for_the_chain() {
 fn the_signer_of_the_chain_is_the_payer_or_the_authorized() {
     assert_eq!(on_chain(1, 0).signer(), SIGNER);
     assert_eq!(OnChain { authorized_signer: Address::ZERO, ..on_chain(1, 0) }.signer(), PAYER);
+}
+
+const fn with_code(on_chain: mpp_edge::evm::escrow::OnChain) -> Event {
+    Event::Observed(Reading { signer_has_code: true, ..seen(on_chain) })
+}
+
+/// The escrow asks the code of a signer that has some: what was sold may not be collected any more, and nothing else is sold.
+#[test]
+fn a_signer_with_code_sells_nothing_and_what_was_sold_is_settled_at_once() {
+    let mut ledger = Ledger::new(1000);
+    ledger.bought(300, once(300));
+    ledger.step(with_code(on_chain(1000, 0))).unwrap();
+    assert_eq!(ledger.status(), Status::Suspended);
+    ledger.refuses(Event::Voucher(presented(400), Some(once(100))), Refusal::SignerHasCode);
+    ledger.refuses(Event::Voucher(presented(400), None), Refusal::SignerHasCode);
+    // As soon as it counts as delivered, however little it is.
+    let begun = ledger.now;
+    let operation = ledger.wake().unwrap();
+    assert!(ledger.now.since(begun) <= MATURITY);
+    assert_eq!((operation.payment, operation.payout.voucher), (Payment::Settle, voucher(300)));
+    // Its code refuses it: it is tried again later, and sells no more for that.
+    ledger.conclude(operation, REVERTED);
+    assert_eq!(ledger.status(), Status::Suspended);
+    assert_eq!((ledger.wake(), ledger.effects.contains(&Effect::Inspect)), (None, true));
+    ledger.step(with_code(on_chain(1000, 0))).unwrap();
+    let again = ledger.wake().unwrap();
+    assert_ne!(again, operation);
+    ledger.conclude(again, DONE);
+    assert_eq!((ledger.settled(), ledger.wake()), (300, None));
+}
+
+#[test]
+fn a_signer_whose_code_is_gone_sells_again() {
+    let mut ledger = Ledger::new(1000);
+    ledger.bought(300, once(300));
+    ledger.step(with_code(on_chain(1000, 0))).unwrap();
+    ledger.observe(on_chain(1000, 0));
+    assert_eq!(ledger.status(), Status::Open);
+    ledger.bought(400, once(100));
+}
+
+/// Where the deposit is not shown either, there is nothing to settle from.
+#[test]
+fn a_signer_with_code_on_a_channel_that_is_not_shown_settles_nothing() {
+    let mut ledger = Ledger::new(1000);
+    ledger.bought(300, once(300));
+    ledger.step(with_code(ABSENT)).unwrap();
+    ledger.pass(MATURITY);
+    assert_eq!((ledger.status(), ledger.wake()), (Status::Suspended, None));
+    ledger.refuses(Event::Voucher(presented(400), Some(once(100))), Refusal::Suspended);
+}
+
+#[test]
+fn a_payer_closes_a_channel_whose_signer_has_code() {
+    let mut ledger = Ledger::new(1000);
+    ledger.bought(300, once(300));
+    ledger.step(with_code(on_chain(1000, 0))).unwrap();
+    assert_eq!(ledger.step(Event::Close(presented(300))), Ok(Answer::Closing));
+    assert_eq!(ledger.submitted().map(|operation| operation.payment), Some(Payment::Close));
+}
+
+#[test]
+fn a_channel_whose_signer_has_code_is_not_taken_on() {
+    let reading = Reading { signer_has_code: true, ..seen(on_chain(1000, 0)) };
+    let adopted = Channel::adopt(ID, &reading, &FACTS, &EXPECTED, Timestamp::from_millis(START * 1000));
+    assert_eq!(adopted.unwrap_err(), Unfit::SignerHasCode);
 }

@@ -46,7 +46,7 @@ fn on_chain(authorized_signer: Address) -> OnChain {
 }
 
 fn seen(on_chain: OnChain) -> Reading {
-    Reading { block: 1, on_chain }
+    Reading { block: 1, on_chain, signer_has_code: false }
 }
 
 fn facts(method: Method) -> EscrowFacts {

@@ -265,7 +265,7 @@ fn the_stored_form_is_that_of_its_version() {
         outbox.submit(*purpose, GAS, NOW);
     }
     let operations: Vec<_> = PURPOSES.iter().map(|purpose| outbox.get(&purpose.id()).unwrap().clone()).collect();
-    let mut watched = Watched::new(ESCROW, B256::repeat_byte(1));
+    let mut watched = Watched::new(ESCROW, B256::repeat_byte(1), Address::repeat_byte(2));
     let new = watched;
     let on_chain = mpp_edge::evm::escrow::OnChain {
         finalized: false,
@@ -277,7 +277,7 @@ fn the_stored_form_is_that_of_its_version() {
         deposit: Amount::from_base_units(DEPOSIT),
         settled: Amount::ZERO,
     };
-    watched.tell(&new, Reading { block: 9, on_chain });
+    watched.tell(&new, Reading { block: 9, on_chain, signer_has_code: false });
     let forms = [encode(&operations), encode(&[new, watched])].map(|bytes| keccak256(bytes.unwrap()).to_string());
     assert_eq!(
         (VERSION, forms[0].as_str(), forms[1].as_str()),

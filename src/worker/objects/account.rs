@@ -8,7 +8,7 @@ use super::table::{Table, or_later, set_alarm};
 use super::{AccountMessage, AccountReply, Errand, SettleMessage, SettleReply, unconfigured};
 use crate::evm::B256;
 use crate::evm::jsonrpc::{Answer, Block, Count, LoggedAt, NodeError, Receipt, Request as RpcRequest, decode, decode_u64, decode_u128};
-use crate::settlement::{AccountView, Effect, Ending, Operation, Outbox, Purpose, Receipts, Search, Verdict, poll_delay};
+use crate::settlement::{AccountView, Effect, Ending, Operation, Outbox, Purpose, Receipts, Search, Verdict, Watched, poll_delay};
 use crate::time::Timestamp;
 use crate::worker::clock::{now, within};
 use crate::worker::config::{Isolate, load};
@@ -80,8 +80,8 @@ impl Object for Account {
                 let deadline = now().saturating_add(isolate.gateway.limits.settlement_timeout);
                 AccountReply::Settlement(self.settle(isolate, purpose, errand, deadline).await?)
             }
-            AccountMessage::Watch { escrow, channel_id } => {
-                self.rounds.watch(&self.state, isolate, escrow, channel_id).await?;
+            AccountMessage::Watch { escrow, channel_id, signer } => {
+                self.rounds.watch(&self.state, isolate, Watched::new(escrow, channel_id, signer)).await?;
                 self.set_alarm(outbox).await?;
                 AccountReply::Noted
             }
@@ -295,6 +295,7 @@ impl Account {
         requests.extend(hashes.iter().copied().map(RpcRequest::receipt));
         let answers = isolate.rpc.batch(&requests).await?;
         let (view, answers) = read(&answers).ok_or(Unreachable)?;
+        isolate.rpc.note_price(view.price);
         let mut receipts = Receipts::default();
         for (hash, answer) in hashes.into_iter().zip(answers) {
             match answer.as_ref().ok().and_then(|answer| decode::<Option<Receipt>>(answer).ok()) {
@@ -388,7 +389,7 @@ fn read(answers: &[Answer]) -> Option<(AccountView, &[Answer])> {
 /// Searches for the end of a purpose.
 async fn search(rpc: &Rpc, purpose: &Purpose, from_block: u64) -> std::result::Result<Search, Unreachable> {
     let plan = purpose.search();
-    let [state] = rpc.ask([RpcRequest::call(None, &plan.state)]).await?;
+    let [state] = rpc.ask([RpcRequest::call(&plan.state)]).await?;
     let used = purpose.is_used(&decoded::<Bytes>(state)?).ok_or(Unreachable)?;
     if !used {
         return Ok(Search { used, ending: None });

@@ -145,7 +145,7 @@ enum AccountMessage {
     /// About a purpose.
     Settle(Box<SettleMessage>),
     /// Look at this channel on chain until it has ended, and tell its object what changes.
-    Watch { escrow: Address, channel_id: B256 },
+    Watch { escrow: Address, channel_id: B256, signer: Address },
 }
 
 /// What the account's object answers.
@@ -238,8 +238,8 @@ impl Isolate {
     }
 
     /// Has a channel watched on chain from here on.
-    pub(super) async fn watch_channel(&self, env: &Env, escrow: Address, channel_id: B256) -> Result<(), Problem> {
-        self.call_account(env, &AccountMessage::Watch { escrow, channel_id }, Duration::ZERO).await.map(drop)
+    pub(super) async fn watch_channel(&self, env: &Env, escrow: Address, channel_id: B256, signer: Address) -> Result<(), Problem> {
+        self.call_account(env, &AccountMessage::Watch { escrow, channel_id, signer }, Duration::ZERO).await.map(drop)
     }
 
     async fn call_account(&self, env: &Env, message: &AccountMessage, wait: Duration) -> Result<AccountReply, Problem> {

@@ -4,13 +4,13 @@ use super::export::Object;
 use super::table::{Table, set_alarm};
 use super::{Errand, PayerMessage, PayerReply, SettleMessage, SettleReply, unconfigured};
 use crate::evm::amount::Amount;
-use crate::evm::jsonrpc::{Answer, NodeError, Request as RpcRequest, decode, decode_u64};
+use crate::evm::jsonrpc::{Answer, Request as RpcRequest, decode, has_code};
 use crate::evm::transaction::Call;
 use crate::evm::{B256, U256, erc3009};
 use crate::method::charge::Charge;
 use crate::payment::{LeaseId, Lost, Next, Payment, Simulated, Simulation, Stage};
 use crate::protocol::problem::Problem;
-use crate::settlement::{Purpose, Transfer, Verdict};
+use crate::settlement::{Purpose, Transfer, Tried, Verdict};
 use crate::time::Timestamp;
 use crate::worker::clock::now;
 use crate::worker::config::{Isolate, load};
@@ -276,20 +276,19 @@ impl Payer {
         let authorization = &charge.signed.authorization;
         let sender = isolate.gateway.settlement_key.address();
         let to_token = |data: Vec<u8>| Call { to: charge.token, data: data.into() };
-        let transfer = to_token(charge.signed.transfer_call());
-        let requests = [
-            RpcRequest::call(Some(sender), &transfer),
-            RpcRequest::estimate_gas(sender, &transfer),
-            RpcRequest::call(None, &to_token(authorization.state_call())),
-            RpcRequest::call(None, &to_token(erc3009::balance_call(authorization.from))),
-        ];
-        let answers = isolate.rpc.batch(&requests).await;
-        let simulation = answers.ok().and_then(read);
-        let Some(simulation) = simulation else {
+        let purpose = purpose(charge);
+        let gas_cap = purpose.gas_cap(isolate.gateway.chain_id);
+        let more = Vec::from([
+            RpcRequest::call(&to_token(authorization.state_call())),
+            RpcRequest::call(&to_token(erc3009::balance_call(authorization.from))),
+            RpcRequest::code(authorization.from),
+        ]);
+        let tried = isolate.rpc.try_out(sender, &purpose.call(), gas_cap, more).await;
+        let Some(simulation) = tried.ok().and_then(|(tried, answers)| read(tried, answers)) else {
             return Ok(Err(Problem::unavailable("the chain cannot be asked")));
         };
         let reserved = self.reserved_beside(&authorization.nonce)?;
-        Ok(simulation.judge(authorization.value, reserved))
+        Ok(simulation.judge(authorization.value, reserved, gas_cap))
     }
 
     /// What the payer's other charges on their way will take.
@@ -358,14 +357,14 @@ fn lease_duration(isolate: &Isolate) -> Duration {
     isolate.gateway.limits.origin_timeout + LEASE_MARGIN
 }
 
-/// The answers to the simulation's requests. The authorization's state and the balance must be readable.
-fn read(answers: Vec<Answer>) -> Option<Simulation> {
-    let [transfer, gas, used, balance] = <[Answer; 4]>::try_from(answers).ok()?;
+/// The answers to the simulation's requests. The authorization's state, the balance and the code must be readable.
+fn read(tried: Tried, answers: Vec<Answer>) -> Option<Simulation> {
+    let [used, balance, code] = <[Answer; 3]>::try_from(answers).ok()?;
     let word = |answer: Answer| decode::<Bytes>(&answer.ok()?).ok().and_then(|bytes| U256::try_from_be_slice(&bytes));
     Some(Simulation {
-        transfer: transfer.map(|_| ()),
-        gas: gas.and_then(|gas| decode_u64(&gas).map_err(|_| NodeError::Other(0))),
+        tried,
         used: !word(used)?.is_zero(),
         balance: Amount::from_base_units(word(balance)?.saturating_to()),
+        payer_has_code: has_code(&code.ok()?).ok()?,
     })
 }

@@ -3,8 +3,8 @@
 
 use super::table::Table;
 use super::{ChannelMessage, ChannelReply};
+use crate::evm::B256;
 use crate::evm::reading::Reading;
-use crate::evm::{Address, B256};
 use crate::settlement::Watched;
 use crate::time::Timestamp;
 use crate::worker::clock::now;
@@ -17,8 +17,8 @@ use std::cell::{Cell, OnceCell};
 use std::time::Duration;
 use worker::{Env, Result, State, console_error};
 
-/// Channels looked at in one batch of JSON-RPC, each perhaps in two blocks.
-const PART: u32 = 24;
+/// Channels looked at in one batch of JSON-RPC, each perhaps in two blocks, and its signer.
+const PART: u32 = 16;
 
 /// Objects told at the same time.
 const AT_ONCE: usize = 8;
@@ -72,12 +72,12 @@ impl Rounds {
     }
 
     /// Takes a channel in. If it is there, its object is told again.
-    pub(super) async fn watch(&self, state: &State, isolate: &Isolate, escrow: Address, channel_id: B256) -> Result<()> {
+    pub(super) async fn watch(&self, state: &State, isolate: &Isolate, channel: Watched) -> Result<()> {
         let soon = now().saturating_add(isolate.gateway.session.watch);
         let next = self.next(state).await?.map_or(soon, |next| next.min(soon));
         self.next.set(Some(next));
-        if !self.forget(state, channel_id)? {
-            self.table(state)?.put(&channel_id, &Watched::new(escrow, channel_id), true, None)?;
+        if !self.forget(state, channel.channel_id())? {
+            self.table(state)?.put(&channel.channel_id(), &channel, true, None)?;
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 use crate::fixture::{ABSENT, BLOCK, FINALIZED, on_chain};
 use mpp_edge::channel::{Operation, Payment};
 use mpp_edge::evm::escrow::OnChain;
-use mpp_edge::evm::reading::Reading;
+use mpp_edge::evm::reading::{Reading, Views};
 use mpp_edge::settlement::{Failure, Verdict};
 use mpp_edge::time::UnixSeconds;
 
@@ -155,7 +155,7 @@ impl Chain {
     pub(super) fn shown(&self, prudent: bool) -> OnChain {
         let latest = self.escrow.view();
         let deep = self.recent.first().map_or(latest, |(_, before)| before.view());
-        if prudent { Reading::new(BLOCK, latest, deep).on_chain } else { latest }
+        if prudent { Reading::new(BLOCK, Views { latest, deep, signer_has_code: false }).on_chain } else { latest }
     }
 
     /// Whether a transaction with this call succeeds.

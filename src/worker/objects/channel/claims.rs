@@ -115,7 +115,7 @@ impl Channel {
             return Ok(Err(Refusal::SignerMismatch.problem()));
         }
         // Nothing is sold on a channel that nobody watches.
-        if let Err(problem) = isolate.watch_channel(&self.env, claim.escrow, claim.channel_id).await {
+        if let Err(problem) = isolate.watch_channel(&self.env, claim.escrow, claim.channel_id, ledger.signer()).await {
             return Ok(Err(problem));
         }
         let opened = PayerMessage::Opened { method: claim.method, channel_id: claim.channel_id };

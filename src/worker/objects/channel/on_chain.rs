@@ -31,13 +31,14 @@ impl Drop for Submitting<'_> {
 impl Channel {
     /// Asks the escrow about the channel, and takes note. Returns the latest block then.
     pub(super) async fn inspect(&self, isolate: &Isolate) -> Result<Step<u64>> {
-        let Some((escrow, id)) = self.look(|ledger| (ledger.escrow(), ledger.id()))? else { return Ok(Err(Refusal::Closed.problem())) };
-        let reading = match escrow::look(isolate, escrow, id).await {
+        let known = self.look(|ledger| (ledger.escrow(), ledger.id(), ledger.signer()))?;
+        let Some((escrow, id, signer)) = known else { return Ok(Err(Refusal::Closed.problem())) };
+        let reading = match escrow::look(isolate, escrow, id, signer).await {
             Ok(reading) => reading,
             Err(problem) => return Ok(Err(problem)),
         };
         // What a round has told meanwhile says nothing any more about what is believed here: it must tell again.
-        if let Err(problem) = isolate.watch_channel(&self.env, escrow, id).await {
+        if let Err(problem) = isolate.watch_channel(&self.env, escrow, id, signer).await {
             return Ok(Err(problem));
         }
         self.step(isolate, Event::Observed(reading)).await?;
