@@ -211,6 +211,9 @@ pub enum NodeError {
     InsufficientFunds,
     /// The call needs more gas than it may use.
     OutOfGas,
+    /// The transaction can never be taken as it is, whatever is in the pool: its gas limit is above a block's or below what any
+    /// transaction takes, its data are too large, its sender cannot be one.
+    Unacceptable,
     /// The node does not know the method.
     Unsupported,
     /// Too many requests, or the node has a bad moment: another endpoint may do better.
@@ -228,6 +231,30 @@ struct ErrorObject {
     #[serde(default)]
     data: Value,
 }
+
+/// How geth, reth, Erigon, Nethermind, Besu, anvil and ZKsync say that a transaction breaks a rule for all transactions.
+const UNACCEPTABLE: [&str; 20] = [
+    "block gas limit",
+    "block's gas limit",
+    "gas limit too high",
+    "gas limit is too high",
+    "gaslimittoohigh",
+    "gaslimitexceeded",
+    "gaslimitcapexceeded",
+    "max transaction gas limit",
+    "transaction gas limit cap",
+    "exceeds the configured cap",
+    "intrinsic gas",
+    "intrinsicgas",
+    "floor data gas",
+    "oversized data",
+    "oversizeddata",
+    "exceeds max size",
+    "size exceeds",
+    "invalid sender",
+    "invalid chain id",
+    "transaction type not supported",
+];
 
 impl ErrorObject {
     /// Nodes agree on few codes, so the wording of geth, Nethermind, Erigon, reth, anvil, ZKsync and of the
@@ -249,6 +276,9 @@ impl ErrorObject {
         }
         if says(&["insufficient funds", "insufficient balance", "not enough balance", "insufficientfunds"]) {
             return NodeError::InsufficientFunds;
+        }
+        if says(&UNACCEPTABLE) {
+            return NodeError::Unacceptable;
         }
         if says(&["out of gas", "outofgas", "gas required exceeds"]) {
             return NodeError::OutOfGas;
@@ -287,6 +317,7 @@ impl fmt::Display for NodeError {
             Self::Underpriced => f.write_str("underpriced"),
             Self::InsufficientFunds => f.write_str("insufficient funds for gas"),
             Self::OutOfGas => f.write_str("out of gas"),
+            Self::Unacceptable => f.write_str("refused for good"),
             Self::Unsupported => f.write_str("method not supported"),
             Self::Busy => f.write_str("busy"),
             Self::Other(code) => write!(f, "JSON-RPC error {code}"),
@@ -492,6 +523,29 @@ mod tests {
         assert_eq!(classified(-32000, "Too Many Requests"), NodeError::Busy);
         assert_eq!(classified(-32602, "invalid params"), NodeError::Other(-32602));
         assert_eq!(classified(3, "execution reverted"), NodeError::Reverted(None));
+    }
+
+    #[test]
+    fn what_no_node_will_ever_take_is_told_from_what_it_does_not_take_now() {
+        for message in [
+            "exceeds block gas limit",
+            "transaction gas limit too high (cap: 16777216, tx: 30000000)",
+            "transaction's gas limit 40000000 exceeds block's gas limit 30000000",
+            "intrinsic gas too low: gas 20000, minimum needed 21000",
+            "intrinsic gas too high -- CallGasCostMoreThanGasLimit",
+            "GasLimitExceeded, Gas limit: 30000000, gas limit of rejected tx: 40000000",
+            "oversized data: transaction size 140000, limit 131072",
+            "oversized data. max: 120000; actual: 140000",
+            "invalid sender. can't start a transaction from a non-account",
+            "tx fee (1.20 ether) exceeds the configured cap (1.00 ether)",
+        ] {
+            assert_eq!(classified(-32000, message), NodeError::Unacceptable, "{message}");
+        }
+        for message in
+            ["txpool is full", "future transaction tries to replace pending", "block gas exhausted", "nonce too high", "execution aborted"]
+        {
+            assert_eq!(classified(-32000, message), NodeError::Other(-32000), "{message}");
+        }
     }
 
     #[test]

@@ -41,6 +41,8 @@ pub enum Failure {
     /// Something else has come in its way: the authorization was cancelled, or used for something else than this
     /// payment; the channel ended with less than its voucher.
     UsedElsewhere,
+    /// No node or no block would take its transaction, and its nonce was given up.
+    NotMined,
 }
 
 impl Failure {
@@ -54,6 +56,7 @@ impl Failure {
             Self::UsedElsewhere => {
                 Problem::new(ProblemKind::VerificationFailed, "payload.nonce: the authorization was cancelled or used for something else")
             }
+            Self::NotMined => Problem::new(ProblemKind::VerificationFailed, "the chain did not take the transfer; nothing was paid"),
         }
     }
 
@@ -63,6 +66,7 @@ impl Failure {
             Self::Reverted => "the escrow or the token reverts it; nothing was taken",
             Self::Expired => "the authorization expired before the transaction was mined; nothing was taken",
             Self::UsedElsewhere => "the authorization was cancelled or used for something else, or the channel has ended",
+            Self::NotMined => "the chain did not take the transaction; nothing was taken",
         };
         Problem::new(ProblemKind::TransactionReverted, detail)
     }

@@ -20,6 +20,9 @@ const REBROADCAST: Duration = Duration::from_secs(4);
 /// raises the price by a quarter, so the last costs about six times the first.
 const MAX_ATTEMPTS: usize = 9;
 
+/// The account's next transaction is given up when it is not mined after this, as long as blocks are made: all others wait behind it.
+const PATIENCE: Duration = Duration::from_secs(120);
+
 /// A nonce may be used up for this long without a receipt of ours before another is taken: a node may
 /// serve its count before its receipts.
 const ABSENCE: Duration = Duration::from_secs(3);
@@ -80,6 +83,13 @@ pub struct Operation {
     /// Since when the nonce is used up without a receipt of ours.
     absent_since: Option<Timestamp>,
     underpriced: bool,
+    /// Since when all others wait behind its nonce, by our clock and by the chain's.
+    first_since: Option<(Timestamp, UnixSeconds)>,
+    /// It is given up for those behind it: its nonce is to be used up by a transaction that does nothing. One that was sent before
+    /// may still be mined instead.
+    yields: bool,
+    /// Its last transaction does nothing.
+    is_empty: bool,
     /// The first block that is too late for it.
     late_since: Option<u64>,
     /// Since when searches find nothing, and what the state said then.
@@ -132,6 +142,9 @@ impl Operation {
             attempts: Vec::new(),
             absent_since: None,
             underpriced: false,
+            first_since: None,
+            yields: false,
+            is_empty: false,
             late_since: None,
             fruitless_since: None,
             in_vain: false,
@@ -184,10 +197,11 @@ impl Operation {
 
     /// Whether its transaction must not take effect any more, and its nonce only has to be used up.
     pub(super) const fn is_abandoned(&self) -> bool {
-        self.verdict.is_some()
+        self.verdict.is_some() || self.yields
     }
 
     pub(super) fn record(&mut self, attempt: Attempt) {
+        self.is_empty = self.is_abandoned();
         self.nonce = Some(attempt.nonce);
         self.broadcast_at = attempt.signed_at;
         self.absent_since = None;
@@ -199,12 +213,26 @@ impl Operation {
         self.broadcast_at = now;
     }
 
-    /// A node refused a transaction. It may have reached the chain by another way, so this proves nothing;
-    /// but a price that is too low for one is raised.
-    pub(super) const fn refused(&mut self, error: &NodeError) {
-        if let NodeError::Underpriced = error {
-            self.underpriced = true;
+    /// A node, or where it refuses for good every node, refused the last transaction. It may have reached the chain by another way,
+    /// so this proves nothing, unless nothing was ever sent before; but a price that is too low for one is raised, and one that none
+    /// takes must not hold up those behind it.
+    pub(super) fn refused(&mut self, error: &NodeError) {
+        match error {
+            NodeError::Underpriced => self.underpriced = true,
+            NodeError::Unacceptable if self.verdict.is_none() => {
+                let first_sending = matches!(self.attempts.as_slice(), [only] if only.signed_at == self.broadcast_at);
+                if first_sending {
+                    self.end(Verdict::Failed(Failure::NotMined));
+                }
+                self.yields = true;
+            }
+            _ => {}
         }
+    }
+
+    /// Its nonce is free for another: nobody ever heard of a transaction with it.
+    pub(super) const fn release(&mut self) {
+        self.nonce = None;
     }
 
     /// Looks at the chain and decides. `receipt` is that of any of the attempts.
@@ -222,7 +250,13 @@ impl Operation {
                 self.release_used(chain);
                 return Step::Wait;
             }
+            // What does nothing does not fail: this one was sent before.
+            self.yields &= receipt.succeeded();
             return Step::Investigate;
+        }
+        if self.holds_up(chain, now) {
+            self.yields = true;
+            return Step::Reprice;
         }
         if self.is_over(chain) {
             return Step::Investigate;
@@ -237,7 +271,12 @@ impl Operation {
         match self.nonce {
             Some(nonce) if nonce < chain.count => {
                 let since = *self.absent_since.get_or_insert(now);
-                if now.since(since) >= ABSENCE { Step::Renumber } else { Step::Wait }
+                if now.since(since) < ABSENCE {
+                    return Step::Wait;
+                }
+                // Somebody else has used the nonce up: nobody waits behind it any more.
+                self.yields = false;
+                Step::Renumber
             }
             Some(nonce) if chain.gap.is_some_and(|gap| gap < nonce) && self.is_stuck(now) => Step::FillGap,
             _ => {
@@ -251,7 +290,8 @@ impl Operation {
     fn push(&self, chain: &Chain, now: Timestamp) -> Step {
         // Raising has its end, going along with the market has none: others wait behind this nonce.
         let outbid = || self.last_attempt().is_some_and(|attempt| attempt.price.most() < chain.price.most());
-        let may_raise = self.attempts.len() < MAX_ATTEMPTS || (self.is_stuck(now) && outbid());
+        let is_new = self.is_abandoned() && !self.is_empty;
+        let may_raise = is_new || self.attempts.len() < MAX_ATTEMPTS || (self.is_stuck(now) && outbid());
         if (self.underpriced || self.is_stuck(now)) && may_raise {
             Step::Reprice
         } else if now.since(self.broadcast_at) >= REBROADCAST {
@@ -259,6 +299,16 @@ impl Operation {
         } else {
             Step::Wait
         }
+    }
+
+    /// Whether all others have waited behind its nonce for too long. A chain that makes no blocks is not its fault.
+    fn holds_up(&mut self, chain: &Chain, now: Timestamp) -> bool {
+        if self.nonce != Some(chain.count) {
+            self.first_since = None;
+            return false;
+        }
+        let (since, block_time) = *self.first_since.get_or_insert((now, chain.time));
+        !self.yields && now.since(since) >= PATIENCE && chain.time.timestamp().since(block_time.timestamp()) >= PATIENCE
     }
 
     fn is_late(&self, chain: &Chain) -> bool {
@@ -341,6 +391,7 @@ impl Operation {
         match (used, self.is_late(chain), self.attempts.is_empty()) {
             (true, _, _) => Some(Failure::UsedElsewhere),
             (false, true, _) => Some(Failure::Expired),
+            (false, false, false) if self.yields => Some(Failure::NotMined),
             (false, false, false) => Some(Failure::Reverted),
             // Who said it was used was wrong, or the block is being replaced.
             (false, false, true) => {

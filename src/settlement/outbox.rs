@@ -233,11 +233,24 @@ impl Outbox {
         Some(signed.raw)
     }
 
-    /// A node refused the operation's last transaction.
-    pub fn refused(&mut self, id: &B256, error: &NodeError) {
-        if let Some(operation) = self.operations.get_mut(id) {
-            operation.refused(error);
+    /// A node refused the operation's last transaction; [`NodeError::Unacceptable`] says that every node does. Returns what is to be
+    /// sent in its place, once the operation is persisted, for those behind it.
+    pub fn refused(&mut self, id: &B256, error: &NodeError, now: Timestamp) -> Option<Bytes> {
+        let operation = self.operations.get_mut(id)?;
+        let was_abandoned = operation.is_abandoned();
+        operation.refused(error);
+        self.changed.insert(*id);
+        if was_abandoned || !operation.is_abandoned() {
+            return None;
         }
+        let nonce = operation.nonce()?;
+        let is_last = self.next_nonce == nonce.checked_add(1);
+        if is_last && operation.verdict().is_some() {
+            operation.release();
+            self.next_nonce = Some(nonce);
+            return None;
+        }
+        self.sign(*id, Some(nonce), now)
     }
 
     /// The first block to search for an [`Effect::Investigate`].

@@ -7,6 +7,7 @@ use crate::evm::jsonrpc::{self, Answer, Block, NodeError, Request, Trial, decode
 use crate::evm::transaction::{Call, GasPrice};
 use crate::settlement::Tried;
 use crate::time::Timestamp;
+use alloy_primitives::Bytes;
 use std::cell::Cell;
 use std::fmt;
 use std::time::Duration;
@@ -112,6 +113,23 @@ impl Rpc {
     /// [`Rpc::batch`] for a known number of requests.
     pub(super) async fn ask<const N: usize>(&self, requests: [Request; N]) -> Result<[Answer; N], Unreachable> {
         self.batch(&requests).await?.try_into().map_err(|_| Unreachable)
+    }
+
+    /// Sends a signed transaction. An endpoint that refuses it for good may have rules of its own: that counts when all of them do.
+    pub(super) async fn send(&self, raw: &Bytes) -> Result<Result<(), NodeError>, Unreachable> {
+        let mut verdict = Ok(Err(NodeError::Unacceptable));
+        for (index, endpoint) in self.in_order() {
+            let fault = match self.ask_endpoint(endpoint, &[Request::send(raw)]).await.map(|mut answers| answers.pop()) {
+                Ok(Some(Err(NodeError::Unacceptable))) => continue,
+                Ok(None | Some(Err(NodeError::Busy))) => Fault::Busy,
+                Ok(Some(answer)) => return Ok(answer.map(drop)),
+                Err(fault) => fault,
+            };
+            console_warn!("rpc: endpoint {index}: {fault}");
+            endpoint.cool_until.set(Some(now().saturating_add(COOL_DOWN)));
+            verdict = Err(Unreachable);
+        }
+        verdict
     }
 
     /// Takes note of what nodes suggest to pay.

@@ -107,6 +107,7 @@ fn status(before: &Channel, event: &Event, after: &Channel) -> Result<(), String
         (_, Status::Closed { transaction: None }) => matches!(event, Event::Observed(_) | Event::Concluded(..)),
         (Status::Open | Status::Suspended | Status::Closing(Reason::Requested), Status::Open | Status::Suspended) => observed,
         (Status::Closing(_), Status::Open | Status::Suspended) => false,
+        (Status::Suspended, Status::Closing(Reason::Asked)) => matches!(event, Event::Close(_)) && signer_has_code(before),
         (Status::Suspended, Status::Closing(reason)) => reason == Reason::Requested && observed,
         (_, Status::Closing(Reason::Asked)) => matches!(event, Event::Close(_)),
         (_, Status::Closing(Reason::Requested)) => observed,
@@ -114,6 +115,11 @@ fn status(before: &Channel, event: &Event, after: &Channel) -> Result<(), String
     };
     holds!(allowed, "{:?} became {:?} by {event:?}", before.status(), after.status());
     Ok(())
+}
+
+/// Whether it is suspended for that alone.
+fn signer_has_code(channel: &Channel) -> bool {
+    serde_json::to_value(channel).unwrap()["signerHasCode"].as_bool().unwrap()
 }
 
 /// The smallest voucher held that covers what was spent and what the payer's own close asks for; or, where the deposit does not
@@ -171,7 +177,7 @@ fn operation(before: &Channel, event: &Event, after: &Channel, outcome: &Outcome
             let taken = new.payout.voucher.cumulative;
             holds!(after.published() >= Some(taken), "what was handed out counts as published");
             match (new.payment, after.status()) {
-                (Payment::Settle, Status::Open) => {
+                (Payment::Settle, status) if status == Status::Open || (status == Status::Suspended && signer_has_code(after)) => {
                     holds!(taken <= after.delivered(), "a settlement of {taken} takes more than {} delivered", after.delivered());
                     holds!(taken > after.settled(), "a settlement of {taken} takes nothing");
                 }

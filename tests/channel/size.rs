@@ -80,8 +80,8 @@ fn the_stored_form_is_that_of_its_version() {
         (VERSION, forms[0].as_str(), forms[1].as_str()),
         (
             2,
-            "0x3b5343b8a4b1f99b201c7dc993b21f31ff1d6f8bff0515b4730c76b18f8123e1",
-            "0x5add51633894e07bf1316f496aec278382a9f3359c4985633a7fcfc358eb5103"
+            "0x130800272aa116e630867486ba74c3f11d056a1319cc84c5321b8ec6f1ab8dc8",
+            "0xc9a4141f5f400fa1851a7668f0dfd5c940cdbf5cbcc07ad7add8905dd7342136"
         )
     );
 }

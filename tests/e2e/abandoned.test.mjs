@@ -55,13 +55,14 @@ for (const [name, first, second] of [
     const credential = await stack.credential(PATH);
     const mark = await stack.mark();
     rpc.forget();
-    rpc.fail("eth_gasPrice", faulty.slow(second), 1);
-    rpc.fail("eth_gasPrice", faulty.slow(first), 1);
+    // Two in each look.
+    rpc.fail("eth_getTransactionCount", faulty.slow(second), 2);
+    rpc.fail("eth_getTransactionCount", faulty.slow(first), 2);
     const slow = new Promise((resolve) => setTimeout(resolve, first + second + 1_000));
     const { answer, authorization } = await stack.present(PATH, credential);
     expectTryAgain(answer);
-    const asked = ["eth_gasPrice", "eth_sendRawTransaction"].map((method) => rpc.count(method));
-    assert.deepEqual(asked, [1, 0], "the first call is still looking");
+    const asked = ["eth_getTransactionCount", "eth_sendRawTransaction"].map((method) => rpc.count(method));
+    assert.deepEqual(asked, [2, 0], "the first call is still looking");
     await expectPaid(stack, await stack.resume(PATH, authorization), credential);
     // By now both looks are over, and whoever wanted to sign has.
     await slow;

@@ -1,22 +1,26 @@
-// B3, B7: the settlement account's transactions get stuck, lost or overtaken, and its nonces are used by others.
+// B3, B7, A25: the settlement account's transactions get stuck, lost or overtaken, and its nonces are used by others.
 import assert from "node:assert/strict";
 import { after, afterEach, test } from "node:test";
-import { expectPaid, expectTryAgain } from "./harness/expect.mjs";
+import { expectPaid, expectProblem, expectTryAgain } from "./harness/expect.mjs";
 import { Gateway } from "./harness/gateway.mjs";
 import { send } from "./harness/http.mjs";
 import { until } from "./harness/processes.mjs";
 import { encodeCredential } from "./harness/protocol.mjs";
+import { faulty } from "./harness/rpc-proxy.mjs";
 import { startStack } from "./harness/stack.mjs";
 
 const stack = await startStack();
-const { chain, settlement } = stack;
+const { chain, rpc, settlement } = stack;
 const PATH = "/v1/reports/1";
 const ONE = { origin: 1, transactions: 1, transfers: 1, amount: 10_000n };
 const HIGH = { maxFeePerGas: 900_000_000_000n, maxPriorityFeePerGas: 800_000_000_000n };
 /** How long the gateway may take to notice that a transaction does not get anywhere. */
 const PATIENCE = 120_000;
 
-afterEach(() => chain.resumeMining());
+afterEach(async () => {
+  rpc.heal();
+  await chain.resumeMining();
+});
 
 /** Pays while no block is made: leaves one transaction of ours in the pool. */
 async function payWithoutBlocks(options) {
@@ -95,6 +99,37 @@ test("a gap below our transactions is filled: nobody waits for ever", { timeout:
     await expectPaid(stack, answer, credential);
   }
   await mark.moved({ origin: 3, transactions: 3, transfers: 3, amount: 30_000n });
+});
+
+test("A25: a transaction that no node will ever take ends at once, and its nonce is the next one's", async () => {
+  const mark = await stack.mark();
+  rpc.fail("eth_sendRawTransaction", faulty.error("intrinsic gas too high -- tx.gas_limit > env.block.gas_limit"), 1);
+  const begun = Date.now();
+  const refused = await stack.pay(PATH);
+  expectProblem(refused.answer, 402, "verification-failed");
+  expectProblem(await stack.send(PATH, { authorization: refused.authorization }), 402, "verification-failed");
+  const { answer, credential } = await stack.pay(PATH);
+  await expectPaid(stack, answer, credential);
+  assert.ok(Date.now() - begun < 10_000, "nobody waits");
+  await mark.moved(ONE);
+});
+
+test("A25: those behind one that no node will ever take move up at once", async () => {
+  const mark = await stack.mark();
+  rpc.forget();
+  rpc.fail("eth_sendRawTransaction", { ...faulty.slow(1_500), ...faulty.error("exceeds block gas limit") }, 1);
+  const first = stack.pay(PATH, { payer: stack.payers[0] });
+  await rpc.called("eth_sendRawTransaction");
+  const begun = Date.now();
+  const behind = await Promise.all([1, 2, 3].map((i) => stack.pay(`/v1/reports/behind-${i}`, { payer: stack.payers[i] })));
+  for (const [i, { answer, credential, authorization }] of behind.entries()) {
+    const paid = answer.status === 503 ? await stack.resume(`/v1/reports/behind-${i + 1}`, authorization) : answer;
+    await expectPaid(stack, paid, credential);
+  }
+  assert.ok(Date.now() - begun < 10_000, "nobody waits for longer than it takes to be refused");
+  expectProblem((await first).answer, 402, "verification-failed");
+  // One that does nothing has taken its place.
+  await mark.moved({ origin: 3, transactions: 4, transfers: 3, amount: 30_000n });
 });
 
 test("two gateways with one settlement account collide, and both come through", { timeout: 300_000 }, async () => {

@@ -1,4 +1,4 @@
-// B2: providers that are dead, slow, wrong, or polite about it. Nothing a provider does makes a payer pay twice or for nothing.
+// B2, A25: providers that are dead, slow, wrong, or polite about it. Nothing a provider does makes a payer pay twice or for nothing.
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import { expectPaid, expectProblem, expectTryAgain } from "./harness/expect.mjs";
@@ -115,4 +115,15 @@ test("free routes and unpaid requests never ask a provider", async () => {
   expectProblem(await stack.send(PATH), 402, "payment-required");
   assert.equal(rpc.posts, 0);
   rpc.heal();
+});
+
+test("A25: one provider refuses a transaction for good by rules of its own: another takes it", async () => {
+  await withBoth();
+  const mark = await stack.mark();
+  rpc.fail("eth_sendRawTransaction", faulty.error("tx fee (1.20 ether) exceeds the configured cap (1.00 ether)"));
+  const { answer, credential } = await stack.pay(PATH);
+  await healed();
+  await expectPaid(stack, answer, credential);
+  assert.equal(second.count("eth_sendRawTransaction"), 1);
+  await mark.moved(ONE);
 });

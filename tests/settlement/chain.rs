@@ -8,7 +8,7 @@ use mpp_edge::evm::transaction::GasPrice;
 use mpp_edge::settlement::{AccountView, Ending, Purpose, Search};
 use mpp_edge::time::UnixSeconds;
 use serde_json::json;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Who sent a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,13 +68,29 @@ pub(crate) struct Chain {
     pub(crate) refuses_low_fees: bool,
     /// The payers have no money: every transfer reverts.
     pub(crate) broke: bool,
+    /// Of these purposes the transactions are refused for good, by every node.
+    pub(crate) unacceptable: BTreeSet<usize>,
+    /// Of these the transactions are taken into pools and never into a block.
+    pub(crate) shunned: BTreeSet<usize>,
     strangers: u64,
 }
 
 impl Chain {
     pub(crate) fn new(account: Address, purposes: &'static [Purpose], time: u64) -> Self {
         let blocks = vec![Block { time, txs: Vec::new() }];
-        Self { account, purposes, blocks, pool: Vec::new(), floor: 100, behind: 1, refuses_low_fees: false, broke: false, strangers: 0 }
+        Self {
+            account,
+            purposes,
+            blocks,
+            pool: Vec::new(),
+            floor: 100,
+            behind: 1,
+            refuses_low_fees: false,
+            broke: false,
+            unacceptable: BTreeSet::new(),
+            shunned: BTreeSet::new(),
+            strangers: 0,
+        }
     }
 
     fn mined(&self) -> impl Iterator<Item = (usize, &Tx, bool)> {
@@ -186,6 +202,9 @@ impl Chain {
         if self.pool.iter().any(|held| held.hash == tx.hash) || self.mined().any(|(_, held, _)| held.hash == tx.hash) {
             return Err(NodeError::AlreadyKnown);
         }
+        if tx.sender == Sender::Outbox && is_of(&tx, &self.unacceptable) {
+            return Err(NodeError::Unacceptable);
+        }
         if tx.sender != Sender::Stranger {
             if tx.nonce < self.count() {
                 return Err(NodeError::NonceTooLow);
@@ -239,7 +258,8 @@ impl Chain {
         self.blocks.push(Block { time, txs: Vec::new() });
         for _ in 0..most {
             let count = self.count();
-            let next = self.pool.iter().position(|tx| tx.fee >= self.floor && (tx.sender == Sender::Stranger || tx.nonce == count));
+            let taken = |tx: &Tx| tx.fee >= self.floor && !(tx.sender == Sender::Outbox && is_of(tx, &self.shunned));
+            let next = self.pool.iter().position(|tx| taken(tx) && (tx.sender == Sender::Stranger || tx.nonce == count));
             let Some(at) = next else { break };
             let tx = self.pool.remove(at);
             let good = self.succeeds(&tx, time);
@@ -271,6 +291,10 @@ impl Chain {
             self.mine(block.time, most);
         }
     }
+}
+
+fn is_of(tx: &Tx, purposes: &BTreeSet<usize>) -> bool {
+    matches!(tx.call, Call::Do(index) if purposes.contains(&index))
 }
 
 fn header(number: usize, time: u64) -> Header {

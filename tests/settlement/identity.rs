@@ -283,8 +283,8 @@ fn the_stored_form_is_that_of_its_version() {
         (VERSION, forms[0].as_str(), forms[1].as_str()),
         (
             2,
-            "0xb59b85732a774a64f990be86f06ef9d1e2842afffdaba5599f70e9f45469572c",
-            "0xbc76a1cb3f5b8b6a8c6bb198c9e9ac2feeee041661a73d56b9edb998aef330ac"
+            "0x4b20fc8d07bfc6c2cdd5edfed4253ecaabc2ee3798077cf644f61dda87ad7088",
+            "0xc6b0064862e1dec5988621fd8fd3e3af44eac5d23f284cabf0326e0c6f734f06"
         )
     );
 }

@@ -3,7 +3,7 @@
 //! the same account, run ahead of by strangers, cancelled, reorganised away within the configured depth; and against
 //! itself: it dies at any moment and goes on from what it had persisted.
 //!
-//! Bounds: three authorizations that expire after 60, 120 and 300 seconds; schedules of up to 60 events of 17 kinds; 1 to 3
+//! Bounds: three authorizations that expire after 60, 120 and 300 seconds; schedules of up to 60 events of 19 kinds; 1 to 3
 //! confirmations with reorganisations below that depth; 400 schedules per property, drawn anew at each run. After its
 //! schedule the chain behaves, and after at most 900 more seconds everything must have come to its end.
 //!
@@ -29,13 +29,14 @@ use mpp_edge::binary::{decode, encode};
 use mpp_edge::evm::amount::Amount;
 use mpp_edge::evm::erc3009::{Authorization, SignedAuthorization};
 use mpp_edge::evm::escrow::{Opening, Payout, SignedVoucher, ToppingUp, channel_id};
+use mpp_edge::evm::jsonrpc::NodeError;
 use mpp_edge::evm::key::PrivateKey;
 use mpp_edge::evm::signature::Signature;
 use mpp_edge::evm::transaction::GasPrice;
 use mpp_edge::settlement::{Effect, Failure, Operation, Outbox, Purpose, Receipts, Transfer, Verdict};
 use mpp_edge::time::{Timestamp, UnixSeconds};
 use proptest::prelude::*;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -158,6 +159,10 @@ enum Event {
     FeesFall,
     RefuseLowFees(bool),
     Broke(bool),
+    /// Nodes change their mind about what they take.
+    Unacceptable(usize),
+    /// Whoever makes blocks changes his.
+    Shunned(usize),
 }
 
 /// The outbox in its shell, over a chain.
@@ -239,6 +244,7 @@ impl World {
         if fault == Fault::DiesBeforeSending {
             return self.restart();
         }
+        let mut instead = Vec::new();
         for (id, raw) in transactions {
             let persisted = self.operation(&id).expect("sent before it was persisted");
             let hash = keccak256(&raw);
@@ -253,8 +259,19 @@ impl World {
                 continue;
             }
             if let Err(error) = self.chain.send(tx) {
-                self.outbox.refused(&id, &error);
+                if error == NodeError::Unacceptable {
+                    // Nobody has it, unless he had it before.
+                    self.sent.pop();
+                }
+                instead.extend(self.outbox.refused(&id, &error, self.now).map(|raw| (id, raw)));
             }
+        }
+        if fault == Fault::DiesBeforePersistingConclusions {
+            return self.restart();
+        }
+        self.persist_all();
+        if !instead.is_empty() {
+            return self.send(instead, fault);
         }
         if fault == Fault::DiesAfterSending {
             self.restart();
@@ -336,6 +353,8 @@ impl World {
             Event::FeesFall => self.chain.floor = (self.chain.floor / 5).max(100),
             Event::RefuseLowFees(refuses) => self.chain.refuses_low_fees = refuses,
             Event::Broke(broke) => self.chain.broke = broke,
+            Event::Unacceptable(index) => toggle(&mut self.chain.unacceptable, index),
+            Event::Shunned(index) => toggle(&mut self.chain.shunned, index),
         }
     }
 
@@ -400,13 +419,15 @@ impl World {
         let lost = match &PURPOSES[index] {
             Purpose::Transfer(_) => done.filter(|tx| tx.sender != Sender::OtherOutbox),
             // Others may do it after our transaction has reverted.
-            Purpose::Open(_) | Purpose::TopUp(_) if failure == Failure::Reverted => done.filter(|tx| tx.sender == Sender::Outbox),
+            Purpose::Open(_) | Purpose::TopUp(_) if matches!(failure, Failure::Reverted | Failure::NotMined) => {
+                done.filter(|tx| tx.sender == Sender::Outbox)
+            }
             Purpose::Open(_) | Purpose::TopUp(_) => done,
             Purpose::Settle(payout) | Purpose::Close(payout) => {
                 let end = self.chain.contracts(u64::MAX);
                 let ended_with_less = end.finalized && end.settled < payout.voucher.cumulative.base_units();
                 prop_assert!(
-                    failure == Failure::Reverted || (failure == Failure::UsedElsewhere && ended_with_less),
+                    matches!(failure, Failure::Reverted | Failure::NotMined) || (failure == Failure::UsedElsewhere && ended_with_less),
                     "{failure:?}: {end:?}"
                 );
                 done.filter(|tx| tx.sender == Sender::Outbox)
@@ -435,6 +456,12 @@ impl World {
         world.check()?;
         world.haunt();
         world.check()
+    }
+}
+
+fn toggle(set: &mut BTreeSet<usize>, index: usize) {
+    if !set.remove(&index) {
+        set.insert(index);
     }
 }
 
@@ -496,6 +523,9 @@ fn event(with: Weights, among: Range<usize>) -> impl Strategy<Value = Event> {
     add(with.fees, Just(Event::FeesFall).boxed());
     add(with.fees, any::<bool>().prop_map(Event::RefuseLowFees).boxed());
     add(with.broke, any::<bool>().prop_map(Event::Broke).boxed());
+    add(with.refusals, index().prop_map(Event::Unacceptable).boxed());
+    add(with.refusals, index().prop_map(Event::Shunned).boxed());
+    add(with.refusals, (100u64..200).prop_map(Event::Pass).boxed());
     proptest::strategy::Union::new_weighted(kinds)
 }
 
@@ -507,10 +537,11 @@ struct Weights {
     strangers: u32,
     fees: u32,
     broke: u32,
+    refusals: u32,
 }
 
-const CALM: Weights = Weights { reorganisations: 0, others: 0, strangers: 0, fees: 0, broke: 0 };
-const MIXED: Weights = Weights { reorganisations: 2, others: 1, strangers: 1, ..CALM };
+const CALM: Weights = Weights { reorganisations: 0, others: 0, strangers: 0, fees: 0, broke: 0, refusals: 0 };
+const MIXED: Weights = Weights { reorganisations: 2, others: 1, strangers: 1, refusals: 1, ..CALM };
 
 /// Whether there is a channel, and what happens.
 fn schedule(with: Weights, among: Range<usize>) -> impl Strategy<Value = (bool, Vec<Event>)> {
@@ -550,6 +581,12 @@ proptest! {
 
     #[test]
     fn payers_without_money((opened, events) in schedule(Weights { broke: 3, others: 2, ..CALM }, ALL)) {
+        World::run(1, opened, &events)?;
+    }
+
+    /// Whatever is refused for good or shunned, also after its schedule.
+    #[test]
+    fn transactions_that_nobody_takes((opened, events) in schedule(Weights { refusals: 3, ..CALM }, ALL)) {
         World::run(1, opened, &events)?;
     }
 

@@ -1,7 +1,7 @@
 //! Schedules that random ones meet too seldom, each a story of its own.
 
 use super::chain::{Call, Sender};
-use super::{Fault, PURPOSES, World};
+use super::{Fault, PURPOSES, SETTLE, START, TOP_UP, World};
 use alloy_primitives::B256;
 use mpp_edge::evm::transaction::GasPrice;
 use mpp_edge::settlement::{Failure, Verdict};
@@ -239,5 +239,102 @@ fn what_was_only_searched_for_is_sent_when_it_is_asked_for() {
     world.mine();
     world.polls(1, 1);
     assert!(matches!(world.verdict(0), Some(Verdict::Settled { .. })));
+    world.end();
+}
+
+/// Nobody ever heard of it, so that its nonce is as free as before.
+#[test]
+fn what_no_node_takes_ends_at_once_and_leaves_its_nonce() {
+    let mut world = World::new(1);
+    world.chain.unacceptable.insert(0);
+    world.submit(0, Some(100_000), Fault::None);
+    assert_eq!(world.verdict(0), Some(Verdict::Failed(Failure::NotMined)));
+    assert!(world.outbox.is_idle() && world.chain.pool_is_empty());
+    world.submit(1, Some(100_000), Fault::None);
+    assert_eq!(world.attempts(1)[0].0, 0);
+    world.mine();
+    world.polls(1, 1);
+    assert!(matches!(world.verdict(1), Some(Verdict::Settled { .. })));
+    world.end();
+}
+
+/// Its first sending was lost, and others were sent behind it before it is refused.
+#[test]
+fn those_behind_what_no_node_takes_any_more_move_up_at_once() {
+    let mut world = World::new(1);
+    world.submit(0, Some(100_000), Fault::SendsInVain);
+    world.submit(1, Some(100_000), Fault::None);
+    world.submit(2, Some(100_000), Fault::None);
+    world.chain.unacceptable.insert(0);
+    // Sent again, it is refused: what does nothing takes its place in the same moment.
+    world.polls(1, 4);
+    world.mine();
+    world.polls(1, 1);
+    for index in [1, 2] {
+        assert!(matches!(world.verdict(index), Some(Verdict::Settled { .. })), "{index}: {:?}", world.verdict(index));
+        assert_eq!(world.attempts(index).len(), 1, "nobody took a nonce twice");
+    }
+    // It was sent before: what has become of it is searched for.
+    assert_eq!(world.verdict(0), None);
+    world.polls(4, 1);
+    assert_eq!(world.verdict(0), Some(Verdict::Failed(Failure::NotMined)));
+    assert_eq!(world.sent.iter().filter(|tx| tx.nonce == 0).map(|tx| tx.call).collect::<Vec<_>>(), [Call::Do(0), Call::Nothing]);
+    world.end();
+}
+
+/// What nodes take and nobody mines holds all others up for two minutes, not for its authorization's lifetime.
+#[test]
+fn what_is_not_mined_gives_way_after_two_minutes() {
+    let mut world = World::with_channel(1);
+    world.chain.shunned.extend([2, SETTLE]);
+    for index in [2, SETTLE, TOP_UP] {
+        world.submit(index, Some(100_000), Fault::None);
+    }
+    while world.chain.done_by(TOP_UP).is_none() {
+        assert!(world.now.seconds().get() < START + 300, "nothing gives way");
+        world.polls(1, 1);
+        world.mine();
+    }
+    // Each of the two that nobody mines had its two minutes, and one of them after the other.
+    let passed = world.now.seconds().get() - START;
+    assert!((240..250).contains(&passed), "{passed}");
+    world.polls(5, 1);
+    for index in [2, SETTLE] {
+        assert_eq!(world.verdict(index), Some(Verdict::Failed(Failure::NotMined)), "{index}");
+    }
+    assert!(matches!(world.verdict(TOP_UP), Some(Verdict::Settled { .. })));
+    assert_eq!(world.attempts(TOP_UP).iter().map(|(nonce, _)| *nonce).collect::<Vec<_>>(), vec![2; world.attempts(TOP_UP).len()]);
+    world.end();
+}
+
+/// What was sent before the empty transaction may be mined in its place: then it counts.
+#[test]
+fn what_gave_way_and_is_mined_all_the_same_counts() {
+    let mut world = World::new(1);
+    world.chain.shunned.insert(2);
+    world.submit(2, Some(100_000), Fault::None);
+    while world.sent.iter().all(|tx| tx.call != Call::Nothing) {
+        assert!(world.now.seconds().get() < START + 200, "it does not give way");
+        world.pass(2);
+        world.chain.mine(world.now.seconds().get(), 100);
+        world.poll(Fault::SendsInVain);
+    }
+    world.chain.shunned.clear();
+    world.mine();
+    world.polls(2, 1);
+    assert!(matches!(world.verdict(2), Some(Verdict::Settled { .. })), "{:?}", world.verdict(2));
+    world.end();
+}
+
+/// A chain that makes no blocks for a while is not the transaction's fault.
+#[test]
+fn a_chain_that_rests_fails_nothing() {
+    let mut world = World::new(1);
+    world.submit(2, Some(100_000), Fault::None);
+    world.polls(50, 4);
+    assert!(world.sent.iter().all(|tx| tx.call == Call::Do(2)));
+    world.mine();
+    world.polls(1, 1);
+    assert!(matches!(world.verdict(2), Some(Verdict::Settled { .. })), "{:?}", world.verdict(2));
     world.end();
 }

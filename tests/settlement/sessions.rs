@@ -128,22 +128,24 @@ fn an_opening_that_is_not_mined_in_time_has_expired() {
     world.end();
 }
 
+/// It has no time of its own to be over; but what nobody mines gives way to others, and is another operation the next time.
 #[test]
 fn a_settlement_does_not_grow_too_old() {
     let mut world = World::with_channel(1);
     world.chain.floor = 1_000_000;
     world.chain.behind = 1_000_000;
-    world.submit(CLOSE, GAS, Fault::None);
+    world.submit(SETTLE, GAS, Fault::None);
     for _ in 0..1000 {
         world.polls(1, 10);
         world.mine();
     }
-    assert_eq!(world.verdict(CLOSE), None);
+    assert_eq!(world.verdict(SETTLE), None, "nothing is known while nothing is mined");
     world.chain.behind = 1;
     world.polls(2, 15);
     world.mine();
-    world.polls(1, 1);
-    world.settled_in(CLOSE);
+    world.polls(5, 1);
+    assert_eq!(world.verdict(SETTLE), Some(Verdict::Failed(Failure::NotMined)));
+    world.bring_about(SETTLE_AGAIN);
     world.end();
 }
 

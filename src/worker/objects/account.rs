@@ -180,6 +180,8 @@ impl Account {
                 if taken || !self.take_on(isolate, purpose, gas_limit).await? {
                     return Ok(SettleReply::NotTaken);
                 }
+                taken = true;
+                continue;
             }
             taken = true;
             if now() >= deadline {
@@ -208,7 +210,7 @@ impl Account {
         self.persist_all(outbox)?;
         self.stay_awake().await?;
         if let Some(raw) = raw {
-            self.broadcast(isolate, Vec::from([(id, raw)])).await;
+            self.broadcast(isolate, Vec::from([(id, raw)])).await?;
         }
         if let Some(hurry) = self.hurry.take() {
             // A poller that has just woken up by itself does not mind.
@@ -266,7 +268,7 @@ impl Account {
             }
         }
         self.persist_all(outbox)?;
-        self.broadcast(isolate, broadcasts).await;
+        self.broadcast(isolate, broadcasts).await?;
         let from_block = outbox.borrow().search_from();
         let searches = investigations.iter().map(|id| {
             let purpose = outbox.borrow().get(id).map(|operation| operation.purpose);
@@ -309,25 +311,34 @@ impl Account {
         Ok(receipts)
     }
 
-    /// Sends transactions that are persisted. What becomes of them is seen by polling.
-    async fn broadcast(&self, isolate: &Isolate, transactions: Vec<(B256, Bytes)>) {
-        let Ok(outbox) = self.outbox(isolate) else { return };
-        let sends = transactions.iter().map(|(id, raw)| async move { (id, isolate.rpc.ask([RpcRequest::send(raw)]).await) });
-        for (id, answer) in join_all(sends).await {
-            match answer {
-                Ok([Ok(_)]) => self.dry_until.set(None),
-                Ok([Err(NodeError::AlreadyKnown)]) => {}
-                Ok([Err(NodeError::InsufficientFunds)]) => {
-                    console_error!("account: {} has no money left for gas", outbox.borrow().account());
-                    self.dry_until.set(Some(now().saturating_add(DRY)));
+    /// Sends transactions that are persisted. What becomes of them is seen by polling; those that no node will ever take make room
+    /// for others at once.
+    async fn broadcast(&self, isolate: &Isolate, transactions: Vec<(B256, Bytes)>) -> Result<()> {
+        let outbox = self.outbox(isolate)?;
+        let mut transactions = transactions;
+        while !transactions.is_empty() {
+            let sends = transactions.iter().map(|(id, raw)| async move { (*id, isolate.rpc.send(raw).await) });
+            let answers = join_all(sends).await;
+            let mut instead = Vec::new();
+            for (id, answer) in answers {
+                match answer {
+                    Ok(Ok(())) => self.dry_until.set(None),
+                    Ok(Err(NodeError::AlreadyKnown)) => {}
+                    Ok(Err(NodeError::InsufficientFunds)) => {
+                        console_error!("account: {} has no money left for gas", outbox.borrow().account());
+                        self.dry_until.set(Some(now().saturating_add(DRY)));
+                    }
+                    Ok(Err(error)) => {
+                        console_log!("account: operation {id}: {error}");
+                        instead.extend(outbox.borrow_mut().refused(&id, &error, now()).map(|raw| (id, raw)));
+                    }
+                    Err(Unreachable) => console_error!("account: operation {id}: no endpoint took the transaction"),
                 }
-                Ok([Err(error)]) => {
-                    console_log!("account: operation {id}: {error}");
-                    outbox.borrow_mut().refused(id, &error);
-                }
-                Err(Unreachable) => console_error!("account: operation {id}: no endpoint took the transaction"),
             }
+            self.persist_all(outbox)?;
+            transactions = instead;
         }
+        Ok(())
     }
 
     /// Writes every operation that changed, and forgets in memory what is finished.

@@ -51,7 +51,7 @@ impl Channel {
         }
         let expected = claim.expected(isolate);
         if let Funding::Open(opening) = funding {
-            let reading = Reading { block: 0, on_chain: opening.on_chain() };
+            let reading = Reading { block: 0, on_chain: opening.on_chain(), signer_has_code: false };
             let opened = Ledger::take_on(claim.channel_id, &reading, &expected, now());
             match opened {
                 Ok(ledger) => {
