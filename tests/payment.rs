@@ -1,6 +1,7 @@
 //! A model of one payment: several requests with copies of one credential, and the payer's object between them, as
 //! `src/worker/paid.rs` and `src/worker/objects/payer.rs` drive [`Payment`]. The object dies and forgets who works for it; requests
-//! die and never give back what they hold; leases run out; the settlement account is slow to say how it ended.
+//! die and never give back what they hold; leases run out; the settlement account is slow to say how it ended; some requests
+//! come with idempotency keys.
 //!
 //! Bounds: up to 4 requests at a time and 80 events of 9 kinds, over up to 3 days; 2,000 schedules, drawn anew at each run.
 #![cfg(not(target_arch = "wasm32"))]
@@ -12,7 +13,8 @@ use mpp_edge::evm::amount::Amount;
 use mpp_edge::evm::erc3009::{Authorization, SignedAuthorization};
 use mpp_edge::evm::key::PrivateKey;
 use mpp_edge::method::charge::Charge;
-use mpp_edge::payment::{LeaseId, Lost, Next, Payment, Refusal, Stage};
+use mpp_edge::payment::{LeaseId, Lost, MAX_CALLS, Next, Payment, REOPENABLE, REST, Refusal, Stage, Undelivered};
+use mpp_edge::protocol::idempotency::Key;
 use mpp_edge::settlement::{Failure, Verdict};
 use mpp_edge::time::{Timestamp, UnixSeconds};
 use proptest::prelude::*;
@@ -23,9 +25,13 @@ const START: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 const LIFETIME: Duration = Duration::from_secs(300);
 const RESUMABLE: Duration = Duration::from_secs(24 * 60 * 60);
 const LEASE: Duration = Duration::from_secs(65);
-/// A delivery may be taken back this often.
-const REOPENINGS: u32 = 3;
 const TRANSACTION: B256 = B256::repeat_byte(7);
+
+/// No key, one key on two requests, and another key on the first of them.
+static KEYS: LazyLock<[Option<Key>; 4]> = LazyLock::new(|| {
+    let key = |name, body: &str| Some(Key::new("a", name, "POST", "/v1/answers", keccak256(body)));
+    [None, key("k", "one"), key("k", "two"), key("l", "one")]
+});
 
 static CHARGE: LazyLock<Charge> = LazyLock::new(|| {
     let key = PrivateKey::parse("0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80").unwrap();
@@ -81,8 +87,9 @@ enum Event {
     /// A copy of the credential arrives, on a route that settles first or after the origin.
     Arrive {
         reserve: bool,
+        key: usize,
     },
-    /// A request goes on; `well` says whether what it waited for went well.
+    /// A request goes on; `well` says whether what it waited for went well. (The origin does not when it fails.)
     Proceed {
         which: usize,
         well: bool,
@@ -91,9 +98,11 @@ enum Event {
     Die {
         which: usize,
     },
-    /// A request does not wait any longer for the object, and gives back what it holds.
+    /// A request does not wait any longer for the object or the origin, and gives back what it holds; before the origin was
+    /// called, if that is so.
     GiveUp {
         which: usize,
+        called: bool,
     },
     /// The object dies, and with it what was going on inside.
     Restart,
@@ -117,12 +126,34 @@ struct World {
     verdict: Option<Verdict>,
     /// Responses handed out and not taken back.
     delivered: u32,
-    reopened: u32,
+    /// Calls of the origin that count, and all that it did not fail.
+    counted: u8,
+    unfailed: u8,
+    /// When it was delivered first, under which key, and how often that was repeated since.
+    delivered_at: Option<Timestamp>,
+    delivered_key: Option<Key>,
+    repeated: u8,
+    /// The key of the request that was taken on last: who holds the payment holds it for that one.
+    taken_on: Option<Key>,
 }
 
 impl World {
     fn new() -> Self {
-        Self { now: START, stored: None, at_work: false, requests: Vec::new(), asked: false, verdict: None, delivered: 0, reopened: 0 }
+        Self {
+            now: START,
+            stored: None,
+            at_work: false,
+            requests: Vec::new(),
+            asked: false,
+            verdict: None,
+            delivered: 0,
+            counted: 0,
+            unfailed: 0,
+            delivered_at: None,
+            delivered_key: None,
+            repeated: 0,
+            taken_on: None,
+        }
     }
 
     fn payment(&self) -> Option<Payment> {
@@ -141,13 +172,21 @@ impl World {
         Some(result)
     }
 
-    fn arrive(&mut self, reserve: bool) -> Result<(), Refusal> {
+    fn arrive(&mut self, reserve: bool, key: Option<Key>) -> Result<(), Refusal> {
         // The gateway does not even ask for a challenge older than this.
         if self.now >= CHARGE.expires.saturating_add(RESUMABLE) {
             return Ok(());
         }
-        let (payment, next) = Payment::present(self.payment(), CHARGE.clone(), self.now, self.at_work)?;
+        let (payment, next) = Payment::present(self.payment(), CHARGE.clone(), key, self.now, self.at_work)?;
         self.save(&payment);
+        if let Next::Replay { transaction } = next {
+            assert_eq!(self.verdict, Some(Verdict::Settled { transaction }), "repeated unpaid");
+            assert!(self.delivered == 1 && key.is_some() && key == self.delivered_key, "repeated what was not delivered under the key");
+            self.called();
+            self.repeated += 1;
+            return Ok(());
+        }
+        self.taken_on = key;
         let request = match next {
             Next::Simulate => {
                 assert!(self.verdict.is_none(), "a payment with a verdict is begun again");
@@ -156,9 +195,16 @@ impl World {
             }
             Next::Settle { gas_limit } => self.settle(gas_limit, None, true),
             Next::Deliver => self.hand_out(),
+            Next::Replay { .. } => Request::Gone,
         };
         self.requests.push(request);
         Ok(())
+    }
+
+    /// Somebody may call the origin from here on.
+    fn called(&mut self) {
+        self.counted += 1;
+        self.unfailed += 1;
     }
 
     fn settle(&mut self, gas_limit: Option<u64>, fetched: Option<LeaseId>, listening: bool) -> Request {
@@ -171,7 +217,10 @@ impl World {
     fn hand_out(&mut self) -> Request {
         let now = self.now;
         match self.change(|payment| payment.hand_over(now, LEASE)) {
-            Some(Ok((lease, _))) => Request::Fetching { lease },
+            Some(Ok((lease, _))) => {
+                self.called();
+                Request::Fetching { lease }
+            }
             _ => Request::Gone,
         }
     }
@@ -180,13 +229,14 @@ impl World {
         match request {
             Request::Simulating { .. } if !well => {
                 self.at_work = false;
-                self.stored = None;
+                self.keep_or_forget(Payment::forgo);
                 Request::Gone
             }
             Request::Simulating { reserve: true, fetched: None, listening } => {
                 self.at_work = false;
                 let now = self.now;
                 let lease = self.change(|payment| payment.reserve(now, LEASE)).unwrap().unwrap();
+                self.called();
                 if listening { Request::FetchingReserved { lease } } else { Request::Gone }
             }
             Request::Simulating { fetched, listening, .. } => self.settle(Some(100_000), fetched, listening),
@@ -215,19 +265,22 @@ impl World {
                 Request::Gone
             }
             Request::Fetching { lease } | Request::FetchingReserved { lease } => {
-                self.release(lease);
+                self.release(lease, Undelivered::Failed);
                 Request::Gone
             }
             Request::Streaming { lease } => {
                 if !well {
-                    let reopened = self.change(|payment| payment.reopen(lease));
-                    // Unless it was forgotten meanwhile, who delivered can take back.
-                    match reopened {
+                    let now = self.now;
+                    match self.change(|payment| payment.reopen(lease, now)) {
                         Some(Ok(())) => {
+                            assert!(self.repeated == 0, "given back after it was repeated");
                             self.delivered -= 1;
-                            self.reopened += 1;
                         }
-                        Some(Err(Lost)) => assert_eq!(self.reopened, REOPENINGS, "refused too soon"),
+                        // Unless it was forgotten meanwhile, who delivered can take back, a few times and for an hour.
+                        Some(Err(Lost)) => {
+                            let in_time = self.delivered_at.is_some_and(|at| self.now.since(at) < REOPENABLE);
+                            assert!(self.counted == MAX_CALLS || !in_time || self.repeated > 0, "refused too soon");
+                        }
                         None => {}
                     }
                 }
@@ -237,18 +290,31 @@ impl World {
         }
     }
 
-    fn release(&mut self, lease: LeaseId) {
+    fn keep_or_forget(&mut self, change: impl FnOnce(Payment) -> Option<Payment>) {
         if let Some(payment) = self.payment() {
             self.stored = None;
-            if let Some(payment) = payment.release(lease) {
+            if let Some(payment) = change(payment) {
                 self.save(&payment);
             }
         }
     }
 
+    fn release(&mut self, lease: LeaseId, how: Undelivered) {
+        let (before, now) = (self.stored.clone(), self.now);
+        self.keep_or_forget(|payment| payment.release(lease, how, now));
+        if how != Undelivered::Unfinished {
+            self.unfailed -= 1;
+            // Who does not hold it any more has nothing to say about it.
+            self.counted -= u8::from(before != self.stored);
+        }
+    }
+
     fn deliver(&mut self, lease: LeaseId) -> Request {
-        match self.change(|payment| payment.deliver(lease)) {
+        let now = self.now;
+        match self.change(|payment| payment.deliver(lease, now)) {
             Some(Ok(transaction)) => {
+                self.delivered_at.get_or_insert(now);
+                self.delivered_key = self.taken_on;
                 assert_eq!(self.verdict, Some(Verdict::Settled { transaction }), "delivered unpaid");
                 self.delivered += 1;
                 Request::Streaming { lease }
@@ -259,9 +325,9 @@ impl World {
 
     fn happen(&mut self, event: &Event) {
         match *event {
-            Event::Arrive { reserve } => {
+            Event::Arrive { reserve, key } => {
                 if self.requests.len() < 4 {
-                    let _ = self.arrive(reserve);
+                    let _ = self.arrive(reserve, KEYS[key]);
                 }
             }
             Event::Proceed { which, well } if !self.requests.is_empty() => {
@@ -269,23 +335,28 @@ impl World {
                 let before = self.requests[at];
                 self.requests[at] = self.proceed(before, well);
             }
-            Event::Die { which } | Event::GiveUp { which } if !self.requests.is_empty() => {
+            Event::Die { which } | Event::GiveUp { which, .. } if !self.requests.is_empty() => {
                 let at = which % self.requests.len();
-                let gives_back = matches!(event, Event::GiveUp { .. });
+                let how = match event {
+                    Event::GiveUp { called: false, .. } => Some(Undelivered::Uncalled),
+                    Event::GiveUp { .. } => Some(Undelivered::Unfinished),
+                    _ => None,
+                };
                 let lease = match &mut self.requests[at] {
                     Request::Simulating { listening, fetched, .. } | Request::Settling { listening, fetched } => {
                         *listening = false;
-                        *fetched
+                        // The origin was called for it.
+                        fetched.map(|lease| (lease, Some(Undelivered::Unfinished)))
                     }
                     Request::Streaming { .. } | Request::Gone => None,
                     Request::Fetching { lease } | Request::FetchingReserved { lease } => {
                         let lease = *lease;
                         self.requests[at] = Request::Gone;
-                        Some(lease)
+                        Some((lease, how))
                     }
                 };
-                if let Some(lease) = lease.filter(|_| gives_back) {
-                    self.release(lease);
+                if let Some((lease, Some(how))) = lease.filter(|_| how.is_some()) {
+                    self.release(lease, how);
                 }
             }
             Event::Proceed { .. } | Event::Die { .. } | Event::GiveUp { .. } => {}
@@ -315,6 +386,8 @@ impl World {
 
     fn check(&self) -> Result<(), TestCaseError> {
         prop_assert!(self.delivered <= 1, "delivered twice");
+        prop_assert!(self.unfailed <= MAX_CALLS, "the origin was called {} times", self.unfailed);
+        prop_assert!(self.repeated < MAX_CALLS, "repeated {} times", self.repeated);
         let stage = self.payment().map(|payment| payment.stage());
         let resumable = self.now < CHARGE.expires.saturating_add(RESUMABLE);
         if self.asked && resumable && self.now < CHARGE.expires {
@@ -333,14 +406,15 @@ impl World {
     fn aftermath(&mut self) -> Result<(), TestCaseError> {
         self.happen(&Event::Restart);
         self.requests.clear();
-        self.happen(&Event::Pass { seconds: LEASE.as_secs() });
+        self.happen(&Event::Pass { seconds: LEASE.max(REST).as_secs() });
         if self.now >= CHARGE.expires.saturating_add(RESUMABLE) {
             return Ok(());
         }
         let paid = matches!(self.verdict, Some(Verdict::Settled { .. }));
         let before = self.delivered;
         let mut fetched = false;
-        if self.arrive(false).is_ok() {
+        let used_up = self.counted >= MAX_CALLS;
+        if self.arrive(false, None).is_ok() {
             while let Some(request) = self.requests.pop() {
                 let next = self.proceed(request, true);
                 fetched |= matches!(next, Request::Streaming { .. });
@@ -349,17 +423,17 @@ impl World {
                 }
             }
         }
-        prop_assert_eq!(fetched, paid && before == 0, "{:?}", self.payment());
+        prop_assert_eq!(fetched, paid && before == 0 && !used_up, "{:?}", self.payment());
         self.check()
     }
 }
 
 fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
-        4 => any::<bool>().prop_map(|reserve| Event::Arrive { reserve }),
+        4 => (any::<bool>(), 0usize..4).prop_map(|(reserve, key)| Event::Arrive { reserve, key }),
         10 => (0usize..4, prop::bool::weighted(0.8)).prop_map(|(which, well)| Event::Proceed { which, well }),
         1 => (0usize..4).prop_map(|which| Event::Die { which }),
-        1 => (0usize..4).prop_map(|which| Event::GiveUp { which }),
+        2 => (0usize..4, any::<bool>()).prop_map(|(which, called)| Event::GiveUp { which, called }),
         1 => Just(Event::Restart),
         2 => any::<bool>().prop_map(|settled| Event::Conclude { settled }),
         3 => prop_oneof![8 => 0u64..40, 1 => 0u64..400, 1 => 0u64..100_000].prop_map(|seconds| Event::Pass { seconds }),
@@ -370,12 +444,12 @@ fn event() -> impl Strategy<Value = Event> {
 /// Who changes what is stored raises `mpp_edge::binary::VERSION`, and pins the new form here.
 #[test]
 fn the_stored_form_is_that_of_its_version() {
-    let (mut payment, _) = Payment::present(None, CHARGE.clone(), START, false).unwrap();
+    let (mut payment, _) = Payment::present(None, CHARGE.clone(), KEYS[1], START, false).unwrap();
     payment.submit(Some(100_000));
     payment.conclude(Verdict::Settled { transaction: TRANSACTION });
     payment.hand_over(START, LEASE).unwrap();
     let form = keccak256(encode(&payment).unwrap()).to_string();
-    assert_eq!((VERSION, form.as_str()), (2, "0xe99170945b8184457cc8bce70a18dd8f0753eaeffb23d2fa57aa18c9502a2130"));
+    assert_eq!((VERSION, form.as_str()), (2, "0x7bb9ea131f77bdd9819f28f76ef6a4b63820d9b2aa1ac01d2e243446d2ea03d0"));
 }
 
 proptest! {
@@ -395,12 +469,12 @@ proptest! {
 /// The lease under which a reserved payment is settled is the one that delivers, and that can take the delivery back.
 #[test]
 fn a_reservation_that_was_delivered_can_be_reopened() {
-    let (mut payment, _) = Payment::present(None, CHARGE.clone(), START, false).unwrap();
+    let (mut payment, _) = Payment::present(None, CHARGE.clone(), KEYS[1], START, false).unwrap();
     let lease = payment.reserve(START, LEASE).unwrap();
     payment.resume(lease).unwrap();
     payment.submit(Some(1));
     payment.conclude(Verdict::Settled { transaction: TRANSACTION });
     assert_eq!(payment.hand_back(lease, START, LEASE), Ok(TRANSACTION));
-    assert_eq!(payment.deliver(lease), Ok(TRANSACTION));
-    assert_eq!(payment.reopen(lease), Ok(()));
+    assert_eq!(payment.deliver(lease, START), Ok(TRANSACTION));
+    assert_eq!(payment.reopen(lease, START), Ok(()));
 }

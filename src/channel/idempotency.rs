@@ -1,8 +1,7 @@
 //! Repeated requests are not charged again: those of a client by their idempotency key (`draft-evm-session-00`, Request
 //! Idempotency), and those of an isolate whose answer was lost by its attempt.
 
-use super::{Bought, Refusal};
-use crate::evm::B256;
+use super::{Bought, Key, Refusal};
 use crate::evm::amount::Amount;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
@@ -12,15 +11,6 @@ const REMEMBERED: usize = 16;
 
 /// A request may be repeated this often: the origin is asked each time.
 const MAX_REPLAYS: u8 = 3;
-
-/// The key of a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Key {
-    /// Hash of the challenge's id and the client's key.
-    pub name: B256,
-    /// Hash of the HTTP method, the target and the body.
-    pub target: B256,
-}
 
 /// Oldest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,7 +31,7 @@ impl Keys {
     /// The booking that the key stands for, when it was used before. That counts as a replay.
     pub(super) fn replay(&mut self, key: &Key, amount: Amount) -> Result<Option<u64>, Refusal> {
         let Some(known) = self.0.iter_mut().find(|known| known.key.name == key.name) else { return Ok(None) };
-        if known.key.target != key.target || known.amount != amount {
+        if known.key.is_taken_by(key) || known.amount != amount {
             return Err(Refusal::KeyOfAnother);
         }
         match &mut known.replays {

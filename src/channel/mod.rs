@@ -28,10 +28,10 @@ mod sales;
 mod settling;
 mod used;
 
+pub use crate::protocol::idempotency::Key;
 pub use additions::{Addition, Additions};
 pub use chain::{Expected, Unfit};
 pub use evidence::check_transaction;
-pub use idempotency::Key;
 pub use meter::Meter;
 pub use purchase::{Bought, Kind, Order, Presented, Reuse};
 pub use refusal::Refusal;

@@ -1,7 +1,6 @@
 //! Vouchers and what they buy.
 
-use super::idempotency::Key;
-use super::{Answer, Channel, Policy, Refusal, Status};
+use super::{Answer, Channel, Key, Policy, Refusal, Status};
 use crate::evm::Address;
 use crate::evm::amount::Amount;
 use crate::evm::escrow::SignedVoucher;

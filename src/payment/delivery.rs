@@ -1,12 +1,14 @@
 //! What the origin's status means for a payment.
 
+use super::Undelivered;
+
 /// What becomes of an origin's answer to a priced request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Disposition {
     /// It is what is paid for.
     Deliver,
     /// The client gets it, without a receipt, and the payment stays open or is not made.
-    PassOn,
+    PassOn(Undelivered),
     /// The client must not see it: it would take the origin's own paywall for ours, and pay again.
     Withhold,
 }
@@ -16,8 +18,8 @@ pub enum Disposition {
 pub const fn disposition(is_ours: bool, status: u16) -> Disposition {
     match status {
         402 => Disposition::Withhold,
-        408 | 425 | 429 | 500.. => Disposition::PassOn,
-        400.. if !is_ours => Disposition::PassOn,
+        408 | 425 | 429 | 500.. => Disposition::PassOn(Undelivered::Failed),
+        400.. if !is_ours => Disposition::PassOn(Undelivered::Unfinished),
         _ => Disposition::Deliver,
     }
 }
@@ -35,20 +37,22 @@ mod tests {
 
     #[test]
     fn what_is_delivered_depends_on_whether_the_money_is_there() {
-        use Disposition::{Deliver, PassOn, Withhold};
+        use Disposition::{Deliver, Withhold};
+        const FAILED: Disposition = Disposition::PassOn(Undelivered::Failed);
+        const FREE: Disposition = Disposition::PassOn(Undelivered::Unfinished);
         for (status, ours, reserved) in [
             (101, Deliver, Deliver),
             (200, Deliver, Deliver),
             (304, Deliver, Deliver),
-            (400, Deliver, PassOn),
-            (401, Deliver, PassOn),
+            (400, Deliver, FREE),
+            (401, Deliver, FREE),
             (402, Withhold, Withhold),
-            (404, Deliver, PassOn),
-            (408, PassOn, PassOn),
-            (425, PassOn, PassOn),
-            (429, PassOn, PassOn),
-            (500, PassOn, PassOn),
-            (599, PassOn, PassOn),
+            (404, Deliver, FREE),
+            (408, FAILED, FAILED),
+            (425, FAILED, FAILED),
+            (429, FAILED, FAILED),
+            (500, FAILED, FAILED),
+            (599, FAILED, FAILED),
         ] {
             assert_eq!((disposition(true, status), disposition(false, status)), (ours, reserved), "{status}");
         }

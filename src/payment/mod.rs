@@ -6,11 +6,16 @@
 //! it (calling the origin), that request holds a lease: copies find it busy until it is given back or,
 //! when the request died, runs out. Whoever delivers must still hold it, so there is one settlement and
 //! one delivery.
+//!
+//! Each lease may call the origin, and so counts against the few calls that a payment is good for ([`MAX_CALLS`]): what was paid for
+//! once is not worked for any number of times, whoever leaves, breaks off, or asks again under its idempotency key.
 
+mod calls;
 mod delivery;
 mod refusal;
 mod simulation;
 
+pub use calls::{FREE_FAILURES, MAX_CALLS, REST, Undelivered};
 pub use delivery::{Disposition, disposition, has_receipt};
 pub use refusal::{Lost, Refusal};
 pub use simulation::{Simulated, Simulation};
@@ -18,14 +23,15 @@ pub use simulation::{Simulated, Simulation};
 use crate::evm::B256;
 use crate::evm::amount::Amount;
 use crate::method::charge::Charge;
+use crate::protocol::idempotency::Key;
 use crate::settlement::{Failure, Verdict};
 use crate::time::Timestamp;
+use calls::Calls;
 use core::time::Duration;
 use serde::{Deserialize, Serialize};
 
-/// How often a delivery may be reopened: an origin that breaks off more often is not worth a free download
-/// each time.
-const MAX_REOPENINGS: u8 = 3;
+/// A delivery that the origin broke off is reopened only so long after the first one.
+pub const REOPENABLE: Duration = Duration::from_secs(60 * 60);
 
 /// Names one holding of a payment by one request. Each is larger than those before it, also of payments
 /// with the same nonce that were forgotten since: it begins at the time in milliseconds.
@@ -68,8 +74,12 @@ pub struct Payment {
     lease: LeaseId,
     /// Until when the latest lease is held; `None` when it was given back.
     leased_until: Option<Timestamp>,
-    /// How often a delivery broke off.
-    reopened: u8,
+    /// Those of the origin.
+    calls: Calls,
+    /// When it was delivered first.
+    delivered_at: Option<Timestamp>,
+    /// The idempotency key of the request that it pays for.
+    key: Option<Key>,
 }
 
 /// What must be done next for a presented charge.
@@ -84,22 +94,32 @@ pub enum Next {
     },
     /// Call the origin and deliver.
     Deliver,
+    /// Call the origin again for what was delivered, under the same idempotency key.
+    Replay {
+        /// The transaction that paid for it.
+        transaction: B256,
+    },
 }
 
 impl Payment {
-    /// A charge is presented. `stored` is what is known under its nonce; `at_work` says whether this very
-    /// object is simulating or settling it at the moment. (After a restart it is not, whatever was stored.)
+    /// A charge is presented, with the request's idempotency key. `stored` is what is known under its nonce; `at_work` says
+    /// whether this very object is simulating or settling it at the moment. (After a restart it is not, whatever was stored.)
     ///
     /// # Errors
     /// [`Refusal`] when nothing is to be done for it now; the stored state stays as it is.
-    pub fn present(stored: Option<Self>, charge: Charge, now: Timestamp, at_work: bool) -> Result<(Self, Next), Refusal> {
+    pub fn present(stored: Option<Self>, charge: Charge, key: Option<Key>, now: Timestamp, at_work: bool) -> Result<(Self, Next), Refusal> {
         let mut payment = match stored {
-            None => Self { charge, stage: Stage::Claimed, lease: 0, leased_until: None, reopened: 0 },
+            None => Self { charge, stage: Stage::Claimed, lease: 0, leased_until: None, calls: Calls::default(), delivered_at: None, key },
             Some(payment) if !payment.is_for(&charge) => return Err(Refusal::OtherChallenge),
             Some(payment) => payment,
         };
+        if let (Some(known), Some(key)) = (&payment.key, &key)
+            && known.is_taken_by(key)
+        {
+            return Err(Refusal::KeyOfAnother);
+        }
         let next = match payment.stage {
-            Stage::Delivered { .. } => return Err(Refusal::Spent),
+            Stage::Delivered { transaction } => return payment.replay(key, transaction),
             Stage::Failed(failure) => return Err(Refusal::Failed(failure)),
             _ if at_work || payment.is_leased(now) => return Err(Refusal::Busy),
             Stage::Claimed | Stage::Reserved => {
@@ -114,10 +134,25 @@ impl Payment {
             Stage::Submitted { gas_limit } => Next::Settle { gas_limit },
             Stage::Settled { .. } => Next::Deliver,
         };
+        payment.calls.check(now)?;
+        // What will be delivered is what is asked for now.
+        payment.key = key;
         Ok((payment, next))
     }
 
+    /// It was delivered. Who repeats the request under its key gets the origin asked again.
+    fn replay(mut self, key: Option<Key>, transaction: B256) -> Result<(Self, Next), Refusal> {
+        if key.is_none() || key != self.key || self.calls.are_used_up() {
+            return Err(Refusal::Spent);
+        }
+        self.calls.begin();
+        // Else the first request, held back until it breaks off, would be given back for what its repetition got.
+        self.lease = self.lease.saturating_add(1);
+        Ok((self, Next::Replay { transaction }))
+    }
+
     fn lease(&mut self, now: Timestamp, duration: Duration) -> LeaseId {
+        self.calls.begin();
         self.lease = self.lease.saturating_add(1).max(now.millis());
         self.leased_until = Some(now.saturating_add(duration));
         self.lease
@@ -233,9 +268,10 @@ impl Payment {
     ///
     /// # Errors
     /// [`Lost`] when another request has taken over or the money is not there: nothing may be handed out.
-    pub fn deliver(&mut self, lease: LeaseId) -> Result<B256, Lost> {
+    pub fn deliver(&mut self, lease: LeaseId, now: Timestamp) -> Result<B256, Lost> {
         match self.stage {
             Stage::Settled { transaction } if self.holds(lease) => {
+                self.delivered_at.get_or_insert(now);
                 self.stage = Stage::Delivered { transaction };
                 self.leased_until = None;
                 Ok(transaction)
@@ -248,12 +284,12 @@ impl Payment {
     /// The delivery broke off by the origin's fault: the same credential may fetch again.
     ///
     /// # Errors
-    /// [`Lost`] when this lease did not deliver, or it happened too often.
-    pub fn reopen(&mut self, lease: LeaseId) -> Result<(), Lost> {
+    /// [`Lost`] when this lease did not deliver, the origin may not be called any more, or it was delivered first too long ago.
+    pub fn reopen(&mut self, lease: LeaseId, now: Timestamp) -> Result<(), Lost> {
+        let in_time = self.delivered_at.is_some_and(|first| now.since(first) < REOPENABLE);
         match self.stage {
-            Stage::Delivered { transaction } if self.lease == lease && self.reopened < MAX_REOPENINGS => {
+            Stage::Delivered { transaction } if self.lease == lease && in_time && !self.calls.are_used_up() => {
                 self.stage = Stage::Settled { transaction };
-                self.reopened = self.reopened.saturating_add(1);
                 Ok(())
             }
             _ => Err(Lost),
@@ -261,18 +297,24 @@ impl Payment {
     }
 
     /// The request that held the lease is done without delivering: the lease is void, also for a
-    /// settlement that it has just asked for. Returns what is to be remembered: nothing when nothing was
-    /// broadcast.
-    pub fn release(mut self, lease: LeaseId) -> Option<Self> {
+    /// settlement that it has just asked for. Returns what is to be remembered, if anything is.
+    pub fn release(mut self, lease: LeaseId, how: Undelivered, now: Timestamp) -> Option<Self> {
         if self.lease != lease || matches!(self.stage, Stage::Delivered { .. }) {
             return Some(self);
         }
         self.lease = self.lease.saturating_add(1);
         self.leased_until = None;
+        self.calls.end(how, now);
         match self.stage {
-            Stage::Reserved => None,
+            Stage::Reserved => self.forgo(),
             _ => Some(self),
         }
+    }
+
+    /// Nothing was broadcast, and nothing will be. Returns what is to be remembered: nothing when the origin was not called either.
+    pub fn forgo(mut self) -> Option<Self> {
+        self.stage = Stage::Claimed;
+        if self.calls.are_none() { None } else { Some(self) }
     }
 
     /// What the payment will still take from the payer's balance, as far as is known. `at_work` as in
@@ -299,168 +341,4 @@ impl Payment {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::evm::erc3009::{Authorization, SignedAuthorization};
-    use crate::evm::keccak256;
-    use crate::evm::key::PrivateKey;
-    use crate::time::UnixSeconds;
-    use alloy_primitives::Address;
-    #[cfg(target_arch = "wasm32")]
-    use wasm_bindgen_test::wasm_bindgen_test as test;
-
-    const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
-    const TX: B256 = B256::repeat_byte(7);
-
-    fn charge(id: &str) -> Charge {
-        let key = PrivateKey::parse("0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80").unwrap();
-        let authorization = Authorization {
-            from: key.address(),
-            to: Address::repeat_byte(2),
-            value: Amount::from_base_units(10_000),
-            valid_after: UnixSeconds::new(0),
-            valid_before: NOW.seconds().saturating_add(300),
-            nonce: B256::repeat_byte(3),
-        };
-        Charge {
-            challenge_id: id.into(),
-            issued: NOW,
-            expires: NOW.saturating_add(Duration::from_secs(300)),
-            token: Address::repeat_byte(1),
-            signed: SignedAuthorization { authorization, signature: key.sign(keccak256(b"x")) },
-        }
-    }
-
-    fn later(seconds: u64) -> Timestamp {
-        NOW.saturating_add(Duration::from_secs(seconds))
-    }
-
-    fn claimed() -> Payment {
-        Payment::present(None, charge("a"), NOW, false).unwrap().0
-    }
-
-    fn settled() -> Payment {
-        let mut payment = claimed();
-        payment.submit(Some(1));
-        payment.conclude(Verdict::Settled { transaction: TX });
-        payment
-    }
-
-    fn present(payment: &Payment, now: Timestamp) -> Result<Next, Refusal> {
-        Payment::present(Some(payment.clone()), charge("a"), now, false).map(|(_, next)| next)
-    }
-
-    #[test]
-    fn a_new_charge_is_simulated_and_its_copies_wait() {
-        let payment = claimed();
-        assert_eq!(Payment::present(Some(payment.clone()), charge("a"), NOW, true).unwrap_err(), Refusal::Busy);
-        // After a restart nobody is at work on it.
-        assert_eq!(present(&payment, NOW), Ok(Next::Simulate));
-    }
-
-    #[test]
-    fn delivery_happens_once_and_needs_the_latest_lease() {
-        let mut payment = settled();
-        let (first, _) = payment.hand_over(NOW, Duration::from_secs(10)).unwrap();
-        assert_eq!(present(&payment, later(9)), Err(Refusal::Busy));
-        assert_eq!(present(&payment, later(10)), Ok(Next::Deliver));
-        let (second, _) = payment.hand_over(later(10), Duration::from_secs(10)).unwrap();
-        assert_eq!(payment.deliver(first), Err(Lost));
-        assert_eq!(payment.deliver(second), Ok(TX));
-        // The answer may have been lost: the same holder may ask again, and nobody else.
-        assert_eq!(payment.deliver(second), Ok(TX));
-        assert_eq!(payment.deliver(first), Err(Lost));
-        assert_eq!(present(&payment, later(100)), Err(Refusal::Spent));
-    }
-
-    #[test]
-    fn a_failed_origin_leaves_the_payment_to_be_presented_again_even_late() {
-        let mut payment = settled();
-        let (lease, _) = payment.hand_over(NOW, Duration::from_secs(10)).unwrap();
-        let payment = payment.release(lease).unwrap();
-        assert_eq!(present(&payment, later(10_000)), Ok(Next::Deliver));
-        assert_eq!(payment.clone().deliver(lease), Err(Lost));
-        assert_eq!(payment.forget_at(), later(300 + 86_400));
-    }
-
-    #[test]
-    fn a_broken_delivery_can_be_reopened_by_who_delivered() {
-        let mut payment = settled();
-        let (lease, _) = payment.hand_over(NOW, Duration::from_secs(10)).unwrap();
-        assert_eq!(payment.reopen(lease), Err(Lost));
-        payment.deliver(lease).unwrap();
-        assert_eq!(payment.reopen(lease + 1), Err(Lost));
-        assert_eq!(payment.reopen(lease), Ok(()));
-        assert_eq!(present(&payment, NOW), Ok(Next::Deliver));
-    }
-
-    #[test]
-    fn a_delivery_is_reopened_a_few_times_only() {
-        let mut payment = settled();
-        for _ in 0..MAX_REOPENINGS {
-            let (lease, _) = payment.hand_over(NOW, Duration::from_secs(10)).unwrap();
-            payment.deliver(lease).unwrap();
-            payment.reopen(lease).unwrap();
-        }
-        let (lease, _) = payment.hand_over(NOW, Duration::from_secs(10)).unwrap();
-        payment.deliver(lease).unwrap();
-        assert_eq!(payment.reopen(lease), Err(Lost));
-    }
-
-    #[test]
-    fn a_reservation_is_settled_by_its_holder_or_forgotten() {
-        let mut payment = claimed();
-        let lease = payment.reserve(NOW, Duration::from_secs(10)).unwrap();
-        assert_eq!(payment.reserves(NOW, false), Amount::from_base_units(10_000));
-        assert_eq!(payment.reserves(later(10), false), Amount::ZERO);
-        assert_eq!(payment.clone().release(lease), None);
-        assert_eq!(payment.resume(lease + 1), Err(Lost));
-        assert_eq!(payment.resume(lease), Ok(()));
-        assert_eq!(payment.resume(lease), Err(Lost));
-        payment.submit(Some(9));
-        assert_eq!(payment.forget_at(), later(300 + 86_400));
-        assert_eq!(present(&payment, later(280)), Ok(Next::Settle { gas_limit: Some(9) }));
-        assert_eq!(present(&payment, later(10_000)), Ok(Next::Settle { gas_limit: None }));
-    }
-
-    #[test]
-    fn a_settled_reservation_stays_with_its_holder_unless_that_is_gone() {
-        let mut payment = claimed();
-        let lease = payment.reserve(NOW, Duration::from_secs(10)).unwrap();
-        payment.resume(lease).unwrap();
-        payment.submit(Some(9));
-        let mut abandoned = payment.clone().release(lease).unwrap();
-        for payment in [&mut payment, &mut abandoned] {
-            payment.conclude(Verdict::Settled { transaction: TX });
-        }
-        assert_eq!(payment.hand_back(lease, NOW, Duration::from_secs(10)), Ok(TX));
-        assert_eq!(payment.deliver(lease), Ok(TX));
-        assert_eq!(payment.reopen(lease), Ok(()));
-        assert_eq!(abandoned.hand_back(lease, NOW, Duration::from_secs(10)), Err(Lost));
-        assert_eq!(present(&abandoned, NOW), Ok(Next::Deliver));
-    }
-
-    #[test]
-    fn only_what_was_begun_in_time_is_finished_late() {
-        assert!(matches!(Payment::present(None, charge("a"), later(300), false), Err(Refusal::Untimely(_))));
-        assert!(matches!(present(&claimed(), later(300)), Err(Refusal::Untimely(_))));
-        assert!(matches!(Payment::present(None, charge("a"), later(290), false), Err(Refusal::Untimely(_))));
-        assert!(Payment::present(None, charge("a"), later(289), false).is_ok());
-    }
-
-    #[test]
-    fn one_authorization_belongs_to_one_challenge() {
-        assert_eq!(Payment::present(Some(settled()), charge("b"), NOW, false).unwrap_err(), Refusal::OtherChallenge);
-    }
-
-    #[test]
-    fn a_verdict_is_final() {
-        let mut payment = settled();
-        payment.conclude(Verdict::Failed(Failure::Reverted));
-        assert_eq!(payment.stage(), Stage::Settled { transaction: TX });
-        let mut failed = claimed();
-        failed.conclude(Verdict::Failed(Failure::Expired));
-        failed.conclude(Verdict::Settled { transaction: TX });
-        assert_eq!(present(&failed, NOW), Err(Refusal::Failed(Failure::Expired)));
-    }
-}
+mod tests;

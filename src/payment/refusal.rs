@@ -2,6 +2,7 @@
 
 use crate::protocol::problem::{Problem, ProblemKind};
 use crate::settlement::Failure;
+use core::time::Duration;
 
 /// Why a presented charge is not worked on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -10,6 +11,12 @@ pub enum Refusal {
     Busy,
     /// It bought something already.
     Spent,
+    /// The origin was called for it as often as it may be.
+    UsedUp,
+    /// The origin has failed it often: it is called again after this long.
+    Resting(Duration),
+    /// Its idempotency key was used for another request.
+    KeyOfAnother,
     /// The authorization belongs to another challenge.
     OtherChallenge,
     /// It never became a payment.
@@ -34,7 +41,16 @@ impl Refusal {
     pub fn into_problem(self) -> Problem {
         match self {
             Self::Busy => Problem::unavailable("this payment is being worked on"),
-            Self::Spent => Problem::new(ProblemKind::InvalidChallenge, "the credential has been used"),
+            Self::Spent => Problem::new(ProblemKind::Spent, "the credential has been used"),
+            Self::UsedUp => Problem::new(
+                ProblemKind::Spent,
+                "the credential is used up: the origin was called for it as often as it may be, and its answers were not read to the end",
+            ),
+            Self::Resting(rest) => Problem {
+                retry_after: Some(u32::try_from(rest.as_secs()).unwrap_or(u32::MAX).saturating_add(1)),
+                ..Problem::unavailable("the origin has failed this payment many times")
+            },
+            Self::KeyOfAnother => Problem::new(ProblemKind::BadRequest, "Idempotency-Key: was used for another request"),
             Self::OtherChallenge => {
                 Problem::new(ProblemKind::InvalidChallenge, "payload.nonce: the authorization was presented for another challenge")
             }

@@ -6,6 +6,7 @@ pub mod challenge;
 pub mod credential;
 pub mod digest;
 pub mod encoding;
+pub mod idempotency;
 pub mod problem;
 pub mod receipt;
 pub mod sse;

@@ -19,10 +19,12 @@ pub enum ProblemKind {
     PaymentRequired,
     /// 402: the credential cannot be read.
     MalformedCredential,
-    /// 402: the challenge is not ours, not for this request, already used, or no longer offered.
+    /// 402: the challenge is not ours, not for this request, or no longer offered.
     InvalidChallenge,
     /// 402: the proof does not prove the payment.
     VerificationFailed,
+    /// 403: the credential bought something already: without a challenge, so that no client pays again by itself.
+    Spent,
     /// 402: the challenge or the authorization is past its time.
     PaymentExpired,
     /// 402: the payer cannot pay this amount, or offered too little.
@@ -116,6 +118,7 @@ impl ProblemKind {
             | Self::AmountExceedsDeposit
             | Self::DeltaTooSmall
             | Self::InsufficientBalance => 402,
+            Self::Spent => 403,
             Self::TransactionReverted => 409,
             Self::ChannelNotFound | Self::ChannelFinalized => 410,
             Self::Unauthorized => 401,
@@ -139,7 +142,7 @@ impl ProblemKind {
             Self::PaymentRequired => "payment-required",
             Self::MalformedCredential => "malformed-credential",
             Self::InvalidChallenge => "invalid-challenge",
-            Self::VerificationFailed => "verification-failed",
+            Self::VerificationFailed | Self::Spent => "verification-failed",
             Self::PaymentExpired => "payment-expired",
             Self::PaymentInsufficient => "payment-insufficient",
             Self::InvalidSignature => "session/invalid-signature",
@@ -173,7 +176,7 @@ impl ProblemKind {
             Self::PaymentRequired => "Payment Required",
             Self::MalformedCredential => "Malformed Credential",
             Self::InvalidChallenge => "Invalid Challenge",
-            Self::VerificationFailed => "Verification Failed",
+            Self::VerificationFailed | Self::Spent => "Verification Failed",
             Self::PaymentExpired => "Payment Expired",
             Self::PaymentInsufficient => "Payment Insufficient",
             Self::InvalidSignature => "Invalid Signature",

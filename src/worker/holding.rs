@@ -7,7 +7,7 @@ use super::paid::Sale;
 use super::respond::internal;
 use super::watch::hung_up;
 use crate::evm::{Address, B256};
-use crate::payment::LeaseId;
+use crate::payment::{LeaseId, Undelivered};
 use crate::protocol::problem::Problem;
 use futures_channel::oneshot;
 use futures_util::future::{Either, select};
@@ -21,29 +21,45 @@ pub(super) struct Holding {
     _served: oneshot::Sender<()>,
 }
 
-/// Makes a claim that outlives the client. When the client hangs up before the [`Holding`] is dropped, `give_back` says how
-/// to undo what was claimed, if there is anything to undo.
+/// When a client hung up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Left {
+    /// Before the origin was called: then it is not.
+    Early,
+    /// Later, and before the [`Holding`] was dropped.
+    Late,
+}
+
+/// Makes a claim that outlives the client. When the client hangs up, `give_back` says how to undo what was claimed, if there is
+/// anything to undo. The origin must be called as soon as this is ready: a client that left before is not served.
 pub(super) async fn hold<C: 'static, G: Future<Output = ()>>(
     context: &Context,
     client: AbortSignal,
     claim: impl Future<Output = Result<C, Problem>> + 'static,
-    give_back: impl FnOnce(&C) -> Option<G> + 'static,
+    give_back: impl Fn(&C, Left) -> Option<G> + 'static,
 ) -> Result<(C, Holding), Problem> {
     let (claimed, answer) = oneshot::channel();
     let (served, done) = oneshot::channel();
     context.wait_until(async move {
         let reply = claim.await;
-        let give_back = reply.as_ref().ok().and_then(give_back);
-        // A request that is gone does not take its answer; then the client is gone too.
-        let _ = claimed.send(reply);
-        let Some(give_back) = give_back else { return };
+        let undo = |reply: &Result<C, Problem>, left| reply.as_ref().ok().and_then(|reply| give_back(reply, left));
+        let late = undo(&reply, Left::Late);
+        let unserved = if client.aborted() { Some(reply) } else { claimed.send(reply).err() };
+        if let Some(reply) = unserved {
+            if let Some(early) = undo(&reply, Left::Early) {
+                early.await;
+            }
+            return;
+        }
+        let Some(late) = late else { return };
         if let Either::Left(_) = select(JsFuture::from(hung_up(&client)), done).await {
-            give_back.await;
+            late.await;
         }
     });
     match answer.await {
         Ok(reply) => Ok((reply?, Holding { _served: served })),
-        Err(oneshot::Canceled) => Err(internal("claim", "the call was dropped")),
+        // Nobody reads this.
+        Err(oneshot::Canceled) => Err(Problem::unavailable("the client has left")),
     }
 }
 
@@ -53,10 +69,16 @@ impl Sale<'_> {
         let env = self.request.env.clone();
         let nonce = self.nonce();
         let payer = self.charge.signed.authorization.from;
-        let message = PayerMessage::Claim { charge: Box::new(self.charge.clone()), reserve };
+        let message = PayerMessage::Claim { charge: Box::new(self.charge.clone()), key: self.key, reserve };
         let release = {
             let env = env.clone();
-            move |reply: &PayerReply| lease_in(reply).map(|lease| release(env, payer, nonce, lease))
+            move |reply: &PayerReply, left| {
+                let how = match left {
+                    Left::Early => Undelivered::Uncalled,
+                    Left::Late => Undelivered::Unfinished,
+                };
+                lease_in(reply).map(|lease| release(env.clone(), payer, nonce, lease, how))
+            }
         };
         let claim = async move { ask(&env, payer, &message).await };
         hold(self.request.context, self.request.incoming.request.signal(), claim, release).await
@@ -69,8 +91,8 @@ async fn ask(env: &Env, payer: Address, message: &PayerMessage) -> Result<PayerR
     isolate.ask_payer(env, payer, message).await
 }
 
-async fn release(env: Env, payer: Address, nonce: B256, lease: LeaseId) {
-    match ask(&env, payer, &PayerMessage::Release { nonce, lease }).await {
+async fn release(env: Env, payer: Address, nonce: B256, lease: LeaseId, how: Undelivered) {
+    match ask(&env, payer, &PayerMessage::Release { nonce, lease, how }).await {
         Ok(PayerReply::Noted) => {}
         outcome => console_warn!("a payment whose client hung up could not be given back: {outcome:?}"),
     }

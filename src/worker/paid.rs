@@ -1,5 +1,6 @@
 //! A request with a credential: verify, settle, fetch, deliver.
 
+use super::body;
 use super::clock::now;
 use super::config::{Isolate, load};
 use super::objects::{PayerMessage, PayerReply};
@@ -7,14 +8,16 @@ use super::origin::{self, Incoming, Outgoing, PaidBy};
 use super::respond::{Rejection, failed, internal};
 use super::token::TokenDomain;
 use super::watch::{Body, Ending, WatchedPipe};
-use crate::evm::B256;
 use crate::evm::erc3009::SignedAuthorization;
+use crate::evm::{B256, keccak256};
 use crate::gateway::config::Settle;
 use crate::gateway::offer::{Accepted, Asked, Offer};
 use crate::gateway::route::Route;
 use crate::method::charge::{Charge, Unverified};
-use crate::payment::{Disposition, LeaseId, disposition, has_receipt};
+use crate::payment::{Disposition, LeaseId, Undelivered, disposition, has_receipt};
+
 use crate::protocol::credential::Credential;
+use crate::protocol::idempotency::{Key, MAX_BYTES};
 use crate::protocol::problem::{Problem, ProblemKind};
 use crate::protocol::receipt::Receipt;
 use js_sys::Object;
@@ -37,6 +40,8 @@ pub(super) struct Purchase<'a> {
 pub(super) struct Sale<'a> {
     pub(super) request: &'a Purchase<'a>,
     pub(super) charge: Charge,
+    /// The request's idempotency key.
+    pub(super) key: Option<Key>,
     offer: &'a Offer,
 }
 
@@ -52,9 +57,10 @@ impl Purchase<'_> {
         }
     }
 
-    async fn charge(&self, credential: &Credential, accepted: &Accepted<'_>, body: Option<Vec<u8>>) -> Result<Response, Problem> {
+    async fn charge(&self, credential: &Credential, accepted: &Accepted<'_>, mut body: Option<Vec<u8>>) -> Result<Response, Problem> {
         let gateway = &self.isolate.gateway;
         let signed = self.verify(credential, accepted.offer).await?;
+        let key = self.key(credential, &mut body).await?;
         let charge = Charge {
             challenge_id: credential.challenge.id.clone(),
             issued: accepted.expires.saturating_sub(gateway.challenge_lifetime),
@@ -62,11 +68,24 @@ impl Purchase<'_> {
             token: gateway.token.address,
             signed,
         };
-        let sale = Sale { request: self, charge, offer: accepted.offer };
+        let sale = Sale { request: self, charge, key, offer: accepted.offer };
         match self.route.settle {
             Settle::First => sale.settle_first(body).await,
             Settle::AfterOrigin => sale.settle_after_origin(body).await,
         }
+    }
+
+    /// The request's idempotency key, bound to all of the request: a body that comes with one is read as a whole.
+    pub(super) async fn key(&self, credential: &Credential, body: &mut Option<Vec<u8>>) -> Result<Option<Key>, Problem> {
+        let Some(key) = self.incoming.header("idempotency-key") else { return Ok(None) };
+        if key.len() > MAX_BYTES {
+            return Err(Problem::new(ProblemKind::BadRequest, format!("Idempotency-Key: exceeds {MAX_BYTES} bytes")));
+        }
+        if body.is_none() && self.incoming.has_body() {
+            *body = Some(body::read(&self.incoming.request, self.isolate.gateway.limits.digest_body_bytes).await?);
+        }
+        let content = keccak256(body.as_deref().unwrap_or_default());
+        Ok(Some(Key::new(&credential.challenge.id, &key, self.asked.method, self.asked.target, content)))
     }
 
     async fn verify(&self, credential: &Credential, offer: &Offer) -> Result<SignedAuthorization, Problem> {
@@ -82,17 +101,19 @@ impl Purchase<'_> {
 
 impl Sale<'_> {
     async fn settle_first(&self, body: Option<Vec<u8>>) -> Result<Response, Problem> {
-        match self.claim(false).await? {
-            (PayerReply::Paid { lease, transaction }, _holding) => self.fetch_and_deliver(lease, transaction, body).await,
-            (reply, _) => Err(refusal(reply)),
-        }
+        let (reply, _holding) = self.claim(false).await?;
+        self.fetch_and_deliver(reply, body).await
     }
 
     /// The payment is there: calls the origin and hands its answer out.
-    async fn fetch_and_deliver(&self, lease: LeaseId, transaction: B256, body: Option<Vec<u8>>) -> Result<Response, Problem> {
-        match self.fetch(lease, Some(transaction), body).await {
-            Ok(response) => self.deliver(lease, transaction, &response).await,
-            Err(instead) => instead,
+    async fn fetch_and_deliver(&self, reply: PayerReply, body: Option<Vec<u8>>) -> Result<Response, Problem> {
+        match reply {
+            PayerReply::Paid { lease, transaction } => match self.fetch(lease, Some(transaction), body).await {
+                Ok(response) => self.deliver(lease, transaction, &response).await,
+                Err(instead) => instead,
+            },
+            PayerReply::Replayed { transaction } => self.replay(transaction, body).await,
+            reply => Err(refusal(reply)),
         }
     }
 
@@ -100,8 +121,7 @@ impl Sale<'_> {
         let (lease, _holding) = match self.claim(true).await? {
             (PayerReply::Reserved { lease }, holding) => (lease, holding),
             // It was settled by an earlier attempt.
-            (PayerReply::Paid { lease, transaction }, _holding) => return self.fetch_and_deliver(lease, transaction, body).await,
-            (reply, _) => return Err(refusal(reply)),
+            (reply, _holding) => return self.fetch_and_deliver(reply, body).await,
         };
         let response = match self.fetch(lease, None, body).await {
             Ok(response) => response,
@@ -129,19 +149,25 @@ impl Sale<'_> {
     /// error is what the client gets instead.
     async fn fetch(&self, lease: LeaseId, transaction: Option<B256>, body: Option<Vec<u8>>) -> Result<Response, Result<Response, Problem>> {
         let outcome = self.call_origin(transaction, body).await;
-        let kind = outcome.as_ref().map_or(Disposition::PassOn, |response| disposition(transaction.is_some(), response.status()));
-        if kind == Disposition::Deliver {
-            return outcome.map_err(Err);
-        }
+        let how = match outcome.as_ref().map(|response| disposition(transaction.is_some(), response.status())) {
+            Ok(Disposition::Deliver) => return outcome.map_err(Err),
+            Ok(Disposition::PassOn(how)) => how,
+            Ok(Disposition::Withhold) | Err(_) => Undelivered::Failed,
+        };
         // If giving it back fails, the lease runs out by itself: the origin's answer is worth more.
-        let _ = self.ask(&PayerMessage::Release { nonce: self.nonce(), lease }).await;
-        Err(outcome.and_then(|response| {
-            if kind == Disposition::Withhold {
-                discard(&response);
-                return Err(Problem::new(ProblemKind::OriginFailed, "the origin asks for a payment of its own"));
-            }
-            self.request.pass_on(&response, response.body().as_deref(), &[]).map_err(failed("origin's response"))
-        }))
+        let _ = self.ask(&PayerMessage::Release { nonce: self.nonce(), lease, how }).await;
+        Err(outcome.and_then(|response| self.request.undelivered(&response)))
+    }
+
+    /// What was delivered under the request's idempotency key is asked for again: nothing is charged for it, or given back.
+    async fn replay(&self, transaction: B256, body: Option<Vec<u8>>) -> Result<Response, Problem> {
+        let response = self.call_origin(Some(transaction), body).await?;
+        if disposition(true, response.status()) != Disposition::Deliver {
+            return self.request.undelivered(&response);
+        }
+        let receipt = self.receipt(transaction);
+        let more = [("payment-receipt", receipt.as_str()), ("idempotency-replayed", "true")];
+        self.request.pass_on(&response, response.body().as_deref(), &more).map_err(failed("repeated response"))
     }
 
     async fn call_origin(&self, transaction: Option<B256>, body: Option<Vec<u8>>) -> Result<Response, Problem> {
@@ -167,7 +193,7 @@ impl Sale<'_> {
             Ok(prepared) => prepared,
             Err(problem) => {
                 discard(response);
-                self.ask(&PayerMessage::Release { nonce, lease }).await?;
+                self.ask(&PayerMessage::Release { nonce, lease, how: Undelivered::Failed }).await?;
                 return Err(problem);
             }
         };
@@ -208,17 +234,19 @@ impl Sale<'_> {
     /// The response with its receipt, and the pipe that its body will come through.
     async fn prepare(&self, transaction: B256, response: &Response) -> Result<(Response, Option<WatchedPipe>), Problem> {
         let body = Body::of(response).await?;
-        let receipt = has_receipt(response.status()).then(|| {
-            let reference = transaction.to_string();
-            let mut receipt = Receipt::new(self.offer.method.name(), &reference, now());
-            receipt.challenge_id = Some(&self.charge.challenge_id);
-            receipt.chain_id = Some(self.request.isolate.gateway.chain_id);
-            receipt.to_header()
-        });
+        let receipt = has_receipt(response.status()).then(|| self.receipt(transaction));
         let receipt = receipt.as_deref().map(|receipt| ("payment-receipt", receipt));
         let readable = body.as_ref().map(Body::readable);
         let prepared = self.request.pass_on(response, readable.as_ref(), receipt.as_slice()).map_err(failed("paid response"))?;
         Ok((prepared, body.and_then(Body::pipe)))
+    }
+
+    fn receipt(&self, transaction: B256) -> String {
+        let reference = transaction.to_string();
+        let mut receipt = Receipt::new(self.offer.method.name(), &reference, now());
+        receipt.challenge_id = Some(&self.charge.challenge_id);
+        receipt.chain_id = Some(self.request.isolate.gateway.chain_id);
+        receipt.to_header()
     }
 }
 
@@ -232,6 +260,16 @@ impl Purchase<'_> {
             outgoing.set(name, value);
         }
         outgoing.with_body(body)
+    }
+
+    /// An answer of the origin that is not paid for.
+    pub(super) fn undelivered(&self, response: &Response) -> Result<Response, Problem> {
+        // The client would take the origin's own paywall for ours.
+        if response.status() == ProblemKind::PaymentRequired.status() {
+            discard(response);
+            return Err(Problem::new(ProblemKind::OriginFailed, "the origin asks for a payment of its own"));
+        }
+        self.pass_on(response, response.body().as_deref(), &[]).map_err(failed("origin's response"))
     }
 }
 

@@ -1,9 +1,8 @@
 //! A request with a session credential: verify in the isolate, book in the channel's object, fetch, deliver.
 
-use super::body;
 use super::clock::now;
 use super::glue::Changes;
-use super::holding::{Holding, hold};
+use super::holding::{Holding, Left, hold};
 use super::objects::{ChannelMessage, ChannelReply, Claim, Done};
 use super::origin::{self, PaidBy};
 use super::paid::{Purchase, discard};
@@ -13,7 +12,6 @@ use super::stream::Metering;
 use super::watch::{Body, Ending};
 use crate::channel::{Bought, Key, Kind, Order};
 use crate::evm::amount::Amount;
-use crate::evm::keccak256;
 use crate::gateway::config::{Meter, Settle};
 use crate::gateway::offer::{Accepted, Offer, SessionOffer};
 use crate::method::Intent;
@@ -31,9 +29,6 @@ pub(super) const FIRST_EVENTS: u64 = 8;
 /// Bytes that are reserved to begin with.
 pub(super) const FIRST_BYTES: u64 = 64 * 1024;
 
-/// The longest idempotency key, in bytes.
-const KEY_BYTES: usize = 255;
-
 /// A visit whose proof is right.
 pub(super) struct Visit<'a> {
     pub(super) request: &'a Purchase<'a>,
@@ -43,13 +38,30 @@ pub(super) struct Visit<'a> {
     pub(super) claim: Claim,
 }
 
-/// What a visit has bought, on its way to be delivered.
+/// How what a visit buys is given back.
 #[derive(Clone, Copy)]
-pub(super) struct Purchased {
-    pub(super) bought: Bought,
-    /// What a repetition costs.
-    cost: Amount,
+struct GivingBack {
+    meter: Meter,
+    price: Amount,
     voucher: Amount,
+}
+
+impl GivingBack {
+    /// What to tell the channel when this was not delivered, or not whole when it had `begun`. A repetition was not charged.
+    fn of(self, bought: Bought, begun: bool) -> Option<ChannelMessage> {
+        let Self { meter, price, voucher } = self;
+        match meter {
+            _ if bought.replayed => None,
+            Meter::Request => Some(ChannelMessage::Credit { booking: bought.booking, amount: price.times(bought.units), voucher, begun }),
+            _ => Some(ChannelMessage::End { sale: bought.booking, delivered: 0, price }),
+        }
+    }
+
+    /// The same when the client left. What a meter reserves was not delivered to it; what has a fixed price was asked for, and is
+    /// paid, once the origin is called.
+    fn of_left(self, bought: Bought, left: Left) -> Option<ChannelMessage> {
+        if self.meter == Meter::Request && left == Left::Late { None } else { self.of(bought, false) }
+    }
 }
 
 impl Purchase<'_> {
@@ -97,22 +109,6 @@ impl Purchase<'_> {
         }
     }
 
-    /// The request's idempotency key, bound to all of the request: a body that comes with one is read as a whole.
-    async fn key(&self, credential: &Credential, body: &mut Option<Vec<u8>>) -> Result<Option<Key>, Problem> {
-        let Some(key) = self.incoming.header("idempotency-key") else { return Ok(None) };
-        if key.len() > KEY_BYTES {
-            return Err(Problem::new(ProblemKind::BadRequest, format!("Idempotency-Key: exceeds {KEY_BYTES} bytes")));
-        }
-        if body.is_none() && self.incoming.has_body() {
-            *body = Some(body::read(&self.incoming.request, self.isolate.gateway.limits.digest_body_bytes).await?);
-        }
-        let content = keccak256(body.as_deref().unwrap_or_default());
-        Ok(Some(Key {
-            name: keccak256(format!("{}\n{key}", credential.challenge.id)),
-            target: keccak256(format!("{} {} {content}", self.asked.method, self.asked.target)),
-        }))
-    }
-
     fn order(&self, session: &SessionOffer, key: Option<Key>) -> Result<Order, Problem> {
         let (kind, least, most) = match self.route.meter {
             Meter::Request => (Kind::Request, 1, 1),
@@ -141,28 +137,29 @@ impl Visit<'_> {
             reply => return Err(internal("channel", reply).into()),
         };
         let Some(bought) = done.bought else { return self.managed(&done).map_err(|error| internal("receipt", error).into()) };
-        let Some(order) = self.claim.order else { return Err(internal("channel", "bought without an order").into()) };
-        let voucher = self.claim.proof.presented.map_or(Amount::ZERO, |presented| presented.voucher.cumulative);
-        let purchased = Purchased { bought, cost: order.price.times(bought.units), voucher };
-        Ok(self.deliver(done, purchased, body).await?)
+        Ok(self.deliver(done, bought, body).await?)
     }
 
-    /// Presents the claim to the channel's object. What a meter reserves is given back when the client leaves before it got
-    /// anything; what costs a fixed price was asked for, and is paid.
+    /// Presents the claim to the channel's object.
     async fn present(&self) -> Result<(ChannelReply, Option<Holding>), Problem> {
         let Purchase { context, incoming, .. } = *self.request;
         let claim = self.remote().claim(self.claim.clone());
-        if self.claim.order.is_none_or(|order| order.kind == Kind::Request) {
+        if self.claim.order.is_none() {
             return Ok((claim.await?, None));
         }
-        let (remote, price) = (self.remote(), self.session.terms.price);
-        let end = move |reply: &ChannelReply| {
+        let (remote, giving_back) = (self.remote(), self.giving_back());
+        let give_back = move |reply: &ChannelReply, left| {
             let ChannelReply::Done(Done { bought: Some(bought), .. }) = reply else { return None };
-            let end = ChannelMessage::End { sale: bought.booking, delivered: 0, price };
-            Some(async move { remote.tell(&end).await })
+            let (remote, message) = (remote.clone(), giving_back.of_left(*bought, left)?);
+            Some(async move { remote.tell(&message).await })
         };
-        let (reply, holding) = hold(context, incoming.request.signal(), claim, end).await?;
+        let (reply, holding) = hold(context, incoming.request.signal(), claim, give_back).await?;
         Ok((reply, Some(holding)))
+    }
+
+    fn giving_back(&self) -> GivingBack {
+        let voucher = self.claim.proof.presented.map_or(Amount::ZERO, |presented| presented.voucher.cumulative);
+        GivingBack { meter: self.request.route.meter, price: self.session.terms.price, voucher }
     }
 
     /// The channel's object, for what may outlive the request.
@@ -190,49 +187,41 @@ impl Visit<'_> {
         }
     }
 
-    async fn deliver(&self, mut done: Done, purchased: Purchased, body: Option<Vec<u8>>) -> Result<Response, Problem> {
+    async fn deliver(&self, mut done: Done, bought: Bought, body: Option<Vec<u8>>) -> Result<Response, Problem> {
         let response = match self.call_origin(&done, body).await {
             Ok(response) => response,
             Err(problem) => {
-                self.give_back(purchased).await;
+                self.give_back(bought).await;
                 return Err(problem);
             }
         };
         // Under `after-origin` no error is paid for.
-        match disposition(self.request.route.settle == Settle::First, response.status()) {
-            Disposition::Deliver => {}
-            Disposition::Withhold => {
-                discard(&response);
-                self.give_back(purchased).await;
-                return Err(Problem::new(ProblemKind::OriginFailed, "the origin asks for a payment of its own"));
-            }
-            Disposition::PassOn => {
-                self.give_back(purchased).await;
-                return self.request.pass_on(&response, response.body().as_deref(), &[]).map_err(failed("origin's response"));
-            }
+        if disposition(self.request.route.settle == Settle::First, response.status()) != Disposition::Deliver {
+            self.give_back(bought).await;
+            return self.request.undelivered(&response);
         }
         let delivered = match self.request.route.meter {
-            Meter::Request => self.deliver_whole(&done, purchased, &response).await,
-            _ => Metering::of(self, purchased.bought, &response)
-                .and_then(|metering| metering.deliver(self, &mut done, purchased.bought, &response))
+            Meter::Request => self.deliver_whole(&done, bought, &response).await,
+            _ => Metering::of(self, bought, &response)
+                .and_then(|metering| metering.deliver(self, &mut done, bought, &response))
                 .map_err(failed("paid response")),
         };
         match delivered {
             Ok(delivered) => Ok(delivered),
             Err(problem) => {
                 discard(&response);
-                self.give_back(purchased).await;
+                self.give_back(bought).await;
                 Err(problem)
             }
         }
     }
 
-    async fn deliver_whole(&self, done: &Done, purchased: Purchased, response: &Response) -> Result<Response, Problem> {
+    async fn deliver_whole(&self, done: &Done, bought: Bought, response: &Response) -> Result<Response, Problem> {
         let body = Body::of(response).await?;
         let readable = body.as_ref().map(Body::readable);
-        let prepared = self.prepare(done, purchased.bought, response, readable.as_ref()).map_err(failed("paid response"))?;
+        let prepared = self.prepare(done, bought, response, readable.as_ref()).map_err(failed("paid response"))?;
         if let Some(pipe) = body.and_then(Body::pipe) {
-            let credit = self.credit(purchased, true);
+            let credit = self.giving_back().of(bought, true);
             let Purchase { context, incoming, .. } = *self.request;
             let remote = self.remote();
             pipe.start(context, incoming.request.signal(), move |ending| async move {
@@ -275,19 +264,9 @@ impl Visit<'_> {
             .await
     }
 
-    /// How to give back what was bought and not delivered, or not whole when it had `begun`. A repetition was not charged.
-    fn credit(&self, purchased: Purchased, begun: bool) -> Option<ChannelMessage> {
-        let Purchased { bought, cost, voucher } = purchased;
-        match self.request.route.meter {
-            _ if bought.replayed => None,
-            Meter::Request => Some(ChannelMessage::Credit { booking: bought.booking, amount: cost, voucher, begun }),
-            _ => Some(ChannelMessage::End { sale: bought.booking, delivered: 0, price: self.session.terms.price }),
-        }
-    }
-
     /// Gives back what was bought, even if the client leaves meanwhile.
-    async fn give_back(&self, purchased: Purchased) {
-        let Some(credit) = self.credit(purchased, false) else { return };
+    async fn give_back(&self, bought: Bought) {
+        let Some(credit) = self.giving_back().of(bought, false) else { return };
         let remote = self.remote();
         let (told, is_told) = oneshot::channel();
         self.request.context.wait_until(async move {

@@ -2,21 +2,23 @@
 import assert from "node:assert/strict";
 import net from "node:net";
 import { afterEach, test } from "node:test";
-import { expectPaid, expectProblem } from "./harness/expect.mjs";
+import { expectPaid, expectProblem, expectSpent } from "./harness/expect.mjs";
 import { leaveAt } from "./harness/leaving.mjs";
 import { faults } from "./harness/origin.mjs";
 import { until } from "./harness/processes.mjs";
 import { encodeCredential } from "./harness/protocol.mjs";
+import { faulty } from "./harness/rpc-proxy.mjs";
 import { startStack } from "./harness/stack.mjs";
 
 const stack = await startStack({ gateway: { limits: { settlementTimeoutSeconds: 20, originTimeoutSeconds: 20 } } });
-const { chain, origin, settlement } = stack;
+const { chain, origin, rpc, settlement } = stack;
 const PATH = "/v1/reports/1";
 const LATE = "/v1/late";
 const ONE = { origin: 1, transactions: 1, transfers: 1, amount: 10_000n };
 
 afterEach(async () => {
   origin.reset();
+  rpc.heal();
   await chain.resumeMining();
 });
 
@@ -52,17 +54,34 @@ const huge = () => ({
   },
 });
 
-test("a client that leaves while its payment settles can come back for what it paid", async () => {
+test("B9: a client that leaves while its payment settles can come back for what it paid, and the origin is not called in vain", async () => {
   const mark = await stack.mark();
   const credential = await stack.credential(PATH);
   await chain.pauseMining();
   const authorization = encodeCredential(credential);
   assert.ok(await hangUpAt(PATH, credential, () => chain.submitted(settlement.address)));
   await chain.resumeMining();
+  await until(async () => (await mark.difference()).transfers === 1, "the transfer");
+  // Time to do what must not be done.
+  await new Promise((resolve) => setTimeout(resolve, 1_500));
+  await mark.moved({ ...ONE, origin: 0 });
   await expectPaid(stack, await stack.resume(PATH, authorization), credential);
-  expectProblem(await stack.send(PATH, { authorization }), 402, "invalid-challenge");
-  const { transactions, transfers } = await mark.difference();
-  assert.deepEqual({ transactions, transfers }, { transactions: 1, transfers: 1 });
+  expectSpent(await stack.send(PATH, { authorization }));
+  await mark.moved(ONE);
+});
+
+test("B9: a client that is cut off 30 ms after it sent its credential gets what it paid for", async () => {
+  for (const path of [PATH, LATE]) {
+    const mark = await stack.mark();
+    const credential = await stack.credential(path);
+    const authorization = encodeCredential(credential);
+    await hangUpAt(path, credential, () => new Promise((resolve) => setTimeout(resolve, 30)));
+    const answer = await stack.resume(path, authorization);
+    await expectPaid(stack, answer, credential);
+    assert.equal(answer.text, `content of GET ${path}`);
+    const { transactions, transfers } = await mark.difference();
+    assert.deepEqual({ transactions, transfers }, { transactions: 1, transfers: 1 });
+  }
 });
 
 test("a client that leaves while the origin works can come back before the origin's time is up", async () => {
@@ -76,19 +95,111 @@ test("a client that leaves while the origin works can come back before the origi
   await mark.moved({ ...ONE, origin: 2 });
 });
 
-test("a client that leaves and comes back ten times is delivered to once and pays once", async () => {
+/** Has the origin asked, leaves before it answers, and comes back: as often as given. */
+async function leaveTimes(path, credential, times) {
+  for (let i = 0; i < times; i++) {
+    const seen = origin.requests.length;
+    origin.next(faults.hang());
+    await until(() => hangUpAt(path, credential, () => origin.arrival(seen + 1)), "the origin to be asked again");
+    origin.reset();
+  }
+}
+
+for (const path of [PATH, LATE]) {
+  const amount = path === LATE ? 30_000n : 10_000n;
+
+  test(`B9: ${path}: a client that leaves three times while the origin works is delivered to once and pays once`, async () => {
+    const mark = await stack.mark();
+    const credential = await stack.credential(path);
+    await leaveTimes(path, credential, 3);
+    const authorization = encodeCredential(credential);
+    await expectPaid(stack, await stack.resume(path, authorization), credential);
+    expectSpent(await stack.send(path, { authorization }));
+    await mark.moved({ ...ONE, amount, origin: 4 });
+  });
+
+  test(`B9: ${path}: a client that leaves again and again has the origin work four times and no more`, async () => {
+    const mark = await stack.mark();
+    const credential = await stack.credential(path);
+    await leaveTimes(path, credential, 4);
+    const authorization = encodeCredential(credential);
+    for (let i = 0; i < 4; i++) expectSpent(await stack.resume(path, authorization, { via: i % 2 }));
+    assert.equal((await mark.difference()).origin, 4);
+  });
+}
+
+test("B9: after-origin: who leaves five times before the origin is called has used nothing up", async () => {
+  const mark = await stack.mark();
+  const credential = await stack.credential(LATE);
+  for (let i = 0; i < 5; i++) {
+    // Until what the one before held is given back.
+    await new Promise((resolve) => setTimeout(resolve, 800));
+    rpc.forget();
+    rpc.fail("eth_estimateGas", faulty.slow(300), 1);
+    assert.ok(await hangUpAt(LATE, credential, () => rpc.called("eth_estimateGas")), `it is simulated, time ${i}`);
+  }
+  await expectPaid(stack, await stack.resume(LATE, encodeCredential(credential)), credential);
+  await mark.moved({ ...ONE, amount: 30_000n });
+});
+
+/** What a request under an idempotency key is answered with. */
+const keyed = (key, options = {}) => ({ ...options, headers: { "Idempotency-Key": key, ...options.headers } });
+
+for (const path of [PATH, LATE]) {
+  const amount = path === LATE ? 30_000n : 10_000n;
+
+  test(`B10: ${path}: the same request under its key is asked for again three times, not charged, and says so`, async () => {
+    const mark = await stack.mark();
+    const { answer, authorization, credential } = await stack.pay(path, keyed("one"));
+    await expectPaid(stack, answer, credential);
+    assert.equal(answer.headers["idempotency-replayed"], undefined);
+    for (let i = 0; i < 3; i++) {
+      const again = await stack.send(path, keyed("one", { authorization, via: i % 2 }));
+      await expectPaid(stack, again, credential);
+      assert.equal(again.headers["idempotency-replayed"], "true");
+      assert.equal(again.text, `content of GET ${path}`);
+    }
+    expectSpent(await stack.send(path, keyed("one", { authorization })));
+    await mark.moved({ ...ONE, amount, origin: 4 });
+  });
+}
+
+test("B10: without the key, or under another, what was delivered is spent", async () => {
+  const { answer, authorization, credential } = await stack.pay(PATH, keyed("one"));
+  await expectPaid(stack, answer, credential);
+  const mark = await stack.mark();
+  expectSpent(await stack.send(PATH, { authorization }));
+  expectSpent(await stack.send(PATH, keyed("two", { authorization })));
+  const none = await stack.pay(PATH);
+  expectSpent(await stack.send(PATH, keyed("one", { authorization: none.authorization })));
+  await mark.moved(ONE);
+});
+
+test("B10: a key stands for one body: another one under it is refused, and the header is named", async () => {
+  const mark = await stack.mark();
+  const options = keyed("question", { method: "POST", body: "one question" });
+  const { answer, authorization, credential } = await stack.pay("/v1/uploads", options);
+  await expectPaid(stack, answer, credential);
+  const another = await stack.send("/v1/uploads", { ...options, body: "another question", authorization });
+  assert.match(expectProblem(another, 400, "bad-request").detail, /^Idempotency-Key: /);
+  const same = await stack.send("/v1/uploads", { ...options, authorization });
+  await expectPaid(stack, same, credential);
+  assert.equal(origin.requests.at(-1).body.toString(), "one question");
+  await mark.moved({ ...ONE, amount: 20_000n, origin: 2 });
+});
+
+test("B10: a client that leaves under its key while the payment settles gets its answer by it, and then its repetition", async () => {
   const mark = await stack.mark();
   const credential = await stack.credential(PATH);
-  origin.always(faults.hang());
+  await chain.pauseMining();
   const authorization = encodeCredential(credential);
-  for (let i = 0; i < 10; i++) {
-    const seen = origin.requests.length;
-    await until(() => hangUpAt(PATH, credential, () => origin.arrival(seen + 1)), "the origin to be asked again");
-  }
-  origin.reset();
-  await expectPaid(stack, await stack.resume(PATH, authorization), credential);
-  expectProblem(await stack.send(PATH, { authorization }), 402, "invalid-challenge");
-  await mark.moved({ ...ONE, origin: 11 });
+  assert.ok(await leaveAt(stack, PATH, keyed("k", { authorization }), () => chain.submitted(settlement.address)));
+  await chain.resumeMining();
+  const answer = await stack.resume(PATH, authorization, keyed("k"));
+  await expectPaid(stack, answer, credential);
+  assert.equal(answer.headers["idempotency-replayed"], undefined);
+  assert.equal((await stack.send(PATH, keyed("k", { authorization }))).headers["idempotency-replayed"], "true");
+  await mark.moved({ ...ONE, origin: 2 });
 });
 
 test("after-origin: a client that leaves while the origin works is not charged, and can come back", async () => {
@@ -114,7 +225,7 @@ test("after-origin: a client that leaves while its payment settles leaves it ope
   const delivered = await stack.resume(LATE, authorization);
   await expectPaid(stack, delivered, credential);
   assert.equal(delivered.text, `content of GET ${LATE}`);
-  expectProblem(await stack.send(LATE, { authorization }), 402, "invalid-challenge");
+  expectSpent(await stack.send(LATE, { authorization }));
   await mark.moved({ ...ONE, amount: 30_000n, origin: 2 });
 });
 
@@ -128,7 +239,7 @@ for (const path of [PATH, LATE]) {
       const credential = await stack.credential(path);
       origin.next(behaviour());
       const authorization = await tasteAndLeave(path, credential);
-      for (let i = 0; i < 3; i++) expectProblem(await stack.send(path, { authorization, via: i % 2 }), 402, "invalid-challenge");
+      for (let i = 0; i < 3; i++) expectSpent(await stack.send(path, { authorization, via: i % 2 }));
       const { origin: requests, transfers } = await mark.difference();
       assert.deepEqual({ requests, transfers }, { requests: 1, transfers: 1 });
     });
@@ -166,6 +277,6 @@ test("a client that breaks its own upload to cut the answer short has had what i
   socket.destroy();
   await until(() => request.aborted, "the origin to see its client go").catch(() => {});
   const again = await stack.send("/v1/uploads", { method: "POST", authorization });
-  expectProblem(again, 402, "invalid-challenge");
+  expectSpent(again);
   await mark.moved({ ...ONE, amount: 20_000n });
 });

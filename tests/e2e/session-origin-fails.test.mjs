@@ -6,6 +6,7 @@ import { expectProblem } from "./harness/expect.mjs";
 import { leaveAt } from "./harness/leaving.mjs";
 import { faults } from "./harness/origin.mjs";
 import { until } from "./harness/processes.mjs";
+import { faulty } from "./harness/rpc-proxy.mjs";
 import {
   expectLedger,
   expectReceipt,
@@ -19,7 +20,7 @@ import {
 } from "./harness/session.mjs";
 
 const stack = await startSessions({ gateway: { limits: { originTimeoutSeconds: 2 } } });
-const { origin } = stack;
+const { origin, rpc } = stack;
 const PATH = "/s/item/1";
 const BOTH = ["/s/once", "/s/draw"];
 
@@ -223,6 +224,25 @@ for (const method of METHODS) {
     session.cumulative = PRICE;
     expectReceipt(await session.pay(), session, { spent: 2n * PRICE });
     await expectLedger(stack, session.channel, { spent: 2n * PRICE });
+  });
+}
+
+for (const method of METHODS) {
+  test(`B9: ${method}: a client that leaves before the origin is called has bought nothing, and the origin is not called`, async () => {
+    const session = new Session(stack, await openChannel(stack, method));
+    const authorization = await session.authorization(await payloads.open(session.channel, PRICE));
+    const mark = await stack.mark();
+    rpc.forget();
+    rpc.fail("eth_getTransactionReceipt", faulty.slow(500), 1);
+    assert.ok(await leaveAt(stack, PATH, { authorization }, () => rpc.called("eth_getTransactionReceipt")));
+    await until(
+      async () => (await ledger(stack, session.channel).catch(() => ({}))).acceptedCumulative === String(PRICE),
+      "the channel",
+    );
+    await spentIs(session, 0, PRICE);
+    await mark.nothing();
+    expectReceipt(await session.send(payloads.voucher(session.channel, PRICE)), session, { spent: PRICE, units: 1 });
+    await mark.moved({ origin: 1 });
   });
 }
 

@@ -18,7 +18,8 @@ use crate::evm::{Address, B256};
 use crate::method::Method as PaymentMethod;
 use crate::method::charge::Charge;
 use crate::method::session::{Action, Proof, Snapshot};
-use crate::payment::LeaseId;
+use crate::payment::{LeaseId, Undelivered};
+use crate::protocol::idempotency::Key;
 use crate::protocol::problem::{Problem, ProblemKind};
 use crate::settlement::{Purpose, Verdict};
 use serde::de::DeserializeOwned;
@@ -29,14 +30,15 @@ use worker::{Env, State, console_error};
 /// What a request asks of the payer's object.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum PayerMessage {
-    /// Take this charge on: settle it, or with `reserve` only make sure that it could be settled.
-    Claim { charge: Box<Charge>, reserve: bool },
+    /// Take this charge on, for a request with this idempotency key: settle it, or with `reserve` only make sure that it could be
+    /// settled.
+    Claim { charge: Box<Charge>, key: Option<Key>, reserve: bool },
     /// The origin has answered: settle a reserved charge.
     Settle { nonce: B256, lease: LeaseId },
     /// The resource is about to be handed out.
     Deliver { nonce: B256, lease: LeaseId },
     /// Nothing was handed out.
-    Release { nonce: B256, lease: LeaseId },
+    Release { nonce: B256, lease: LeaseId, how: Undelivered },
     /// What was handed out broke off by the origin's fault.
     Reopen { nonce: B256, lease: LeaseId },
     /// The payer has a channel here.
@@ -52,6 +54,8 @@ pub(super) enum PayerReply {
     Reserved { lease: LeaseId },
     /// The money is there, and the resource may be delivered.
     Paid { lease: LeaseId, transaction: B256 },
+    /// It was delivered already under the same idempotency key: ask the origin again.
+    Replayed { transaction: B256 },
     /// Done.
     Noted,
     /// The payer's last channel.

@@ -9,6 +9,7 @@ use crate::evm::transaction::Call;
 use crate::evm::{B256, U256, erc3009};
 use crate::method::charge::Charge;
 use crate::payment::{LeaseId, Lost, Next, Payment, Simulated, Simulation, Stage};
+use crate::protocol::idempotency::Key;
 use crate::protocol::problem::Problem;
 use crate::settlement::{Purpose, Transfer, Tried, Verdict};
 use crate::time::Timestamp;
@@ -103,21 +104,16 @@ impl Payer {
         let loaded = load(&self.env);
         let isolate = loaded.as_ref().as_ref().map_err(|_| unconfigured())?;
         match message {
-            PayerMessage::Claim { charge, reserve } => self.claim(isolate, *charge, reserve).await,
+            PayerMessage::Claim { charge, key, reserve } => self.claim(isolate, *charge, key, reserve).await,
             PayerMessage::Settle { nonce, lease } => self.settle_reserved(isolate, nonce, lease).await,
             PayerMessage::Deliver { nonce, lease } => {
-                self.change(&nonce, |payment| payment.deliver(lease).map_or_else(lost, |_| PayerReply::Noted))
+                self.change(&nonce, |payment| payment.deliver(lease, now()).map_or_else(lost, |_| PayerReply::Noted))
             }
             PayerMessage::Reopen { nonce, lease } => {
-                self.change(&nonce, |payment| payment.reopen(lease).map_or_else(lost, |()| PayerReply::Noted))
+                self.change(&nonce, |payment| payment.reopen(lease, now()).map_or_else(lost, |()| PayerReply::Noted))
             }
-            PayerMessage::Release { nonce, lease } => {
-                if let Some(payment) = self.read(&nonce)? {
-                    match payment.release(lease) {
-                        Some(payment) => self.save(payment)?,
-                        None => self.remove(&nonce)?,
-                    }
-                }
+            PayerMessage::Release { nonce, lease, how } => {
+                self.keep_or_forget(&nonce, |payment| payment.release(lease, how, now()))?;
                 Ok(PayerReply::Noted)
             }
             PayerMessage::Opened { method, channel_id } => {
@@ -165,10 +161,19 @@ impl Payer {
         self.payments()?.remove(nonce)
     }
 
-    async fn claim(&self, isolate: &Isolate, charge: Charge, reserve: bool) -> Result<PayerReply> {
+    /// Changes one payment into what is to be remembered of it.
+    fn keep_or_forget(&self, nonce: &B256, change: impl FnOnce(Payment) -> Option<Payment>) -> Result<()> {
+        let Some(payment) = self.read(nonce)? else { return Ok(()) };
+        match change(payment) {
+            Some(payment) => self.save(payment),
+            None => self.remove(nonce),
+        }
+    }
+
+    async fn claim(&self, isolate: &Isolate, charge: Charge, key: Option<Key>, reserve: bool) -> Result<PayerReply> {
         let nonce = charge.signed.authorization.nonce;
         let at_work = self.at_work.borrow().contains(&nonce);
-        let (payment, next) = match Payment::present(self.read(&nonce)?, charge, now(), at_work) {
+        let (payment, next) = match Payment::present(self.read(&nonce)?, charge, key, now(), at_work) {
             Ok(presented) => presented,
             Err(refusal) => return Ok(PayerReply::Refused(refusal.into_problem().into())),
         };
@@ -177,6 +182,7 @@ impl Payer {
         self.wake_within(ROUND).await?;
         match next {
             Next::Deliver => self.hand_over(isolate, &nonce),
+            Next::Replay { transaction } => Ok(PayerReply::Replayed { transaction }),
             // It was said to be used, which may have been a mistake: nothing was sent yet.
             Next::Settle { gas_limit: None } if !payment.charge().is_too_late(now()) => {
                 match self.simulate(isolate, payment.charge()).await? {
@@ -187,7 +193,7 @@ impl Payer {
             Next::Settle { gas_limit } => self.settle(isolate, payment.charge(), gas_limit).await,
             Next::Simulate => match self.simulate(isolate, payment.charge()).await? {
                 Err(problem) => {
-                    self.remove(&nonce)?;
+                    self.keep_or_forget(&nonce, Payment::forgo)?;
                     Ok(PayerReply::Refused(problem.into()))
                 }
                 Ok(Simulated::Viable { .. }) if reserve => {
@@ -230,7 +236,7 @@ impl Payer {
         let gas_limit = match self.simulate(isolate, &charge).await? {
             Ok(simulated) => simulated.gas_limit(),
             Err(problem) => {
-                self.remove(&nonce)?;
+                self.keep_or_forget(&nonce, Payment::forgo)?;
                 return Ok(PayerReply::Refused(problem.into()));
             }
         };

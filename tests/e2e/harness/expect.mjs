@@ -23,6 +23,13 @@ export function expectProblem(answer, status, ...types) {
   return problem;
 }
 
+/** Asserts that a credential has bought what it could: refused without a challenge, so that no client pays again by itself. */
+export function expectSpent(answer) {
+  const problem = expectProblem(answer, 403, "verification-failed");
+  assert.deepEqual(answer.all("www-authenticate"), [], describe(answer));
+  assert.equal(problem.challengeId, undefined, describe(answer));
+}
+
 /** Asserts "come back with the same credential": 503 with a whole number of seconds to wait, and nothing to sign again. */
 export function expectTryAgain(answer) {
   assert.equal(answer.status, 503, describe(answer));
