@@ -21,7 +21,7 @@ pub struct Presented {
 }
 
 /// Whether a voucher that has bought may buy again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Reuse {
     /// It buys once.

@@ -3,6 +3,7 @@
 use super::escrow::EscrowSupport;
 use super::health;
 use super::rpc::Rpc;
+use super::snapshot::{self, Snapshots};
 use super::token::TokenFacts;
 use crate::gateway::config::Gateway;
 use crate::gateway::shared::Shared;
@@ -25,6 +26,8 @@ pub(super) struct Isolate {
     pub(super) escrow: EscrowSupport,
     /// How the gateway is.
     pub(super) health: RefCell<Shared<(), (u16, String)>>,
+    /// Where channels stand.
+    pub(super) snapshots: Snapshots,
 }
 
 pub(super) type Loaded = Result<Isolate, Broken>;
@@ -42,7 +45,7 @@ fn read(env: &Env) -> Loaded {
     let gateway = validate(variable(env).as_deref(), &secrets(env), |service| env.service(service).is_ok()).inspect_err(report)?;
     let rpc = Rpc::new(gateway.rpc_urls.clone(), gateway.chain_id, gateway.limits.rpc_timeout);
     let health = RefCell::new(Shared::new(health::BOUNDS));
-    Ok(Isolate { gateway, rpc, token: TokenFacts::default(), escrow: EscrowSupport::default(), health })
+    Ok(Isolate { gateway, rpc, token: TokenFacts::default(), escrow: EscrowSupport::default(), health, snapshots: snapshot::none() })
 }
 
 fn report(broken: &Broken) {

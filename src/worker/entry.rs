@@ -1,13 +1,11 @@
 //! Where every request comes in.
 
 use super::config::{Isolate, load};
-use super::objects::{ChannelMessage, ChannelReply, PayerMessage, PayerReply};
 use super::origin::{Incoming, Outgoing, send};
 use super::paid::discard;
 use super::respond::{Rejection, challenge, internal, misconfigured, problem};
+use super::snapshot::snapshot;
 use super::{body, paid, respond, status};
-use crate::channel::Status;
-use crate::evm::parse;
 use crate::gateway::Broken;
 use crate::gateway::config::{Gateway, Origin, Surface};
 use crate::gateway::cors::Preflight;
@@ -16,8 +14,7 @@ use crate::gateway::path::Readings;
 use crate::gateway::probe;
 use crate::gateway::route::{Route, is_priced};
 use crate::gateway::target::Target;
-use crate::method::session::Snapshot;
-use crate::method::{Intent, Method};
+use crate::method::Intent;
 use crate::protocol::credential::{
     AuthorizationHeader, Credential, CredentialField, InvalidCredential, split_authorization, without_payment,
 };
@@ -189,7 +186,7 @@ async fn priced(isolate: &Isolate, env: &Env, context: &Context, incoming: &Inco
                     CredentialField::PaymentAuthorization => "this resource is paid for, by a credential in Payment-Authorization",
                 },
             ),
-            snapshot: known_channel(isolate, env, incoming, route).await,
+            snapshot: snapshot(isolate, env, context, incoming, route).await,
         }),
         Err(reason) => Err(reason.into()),
     };
@@ -197,30 +194,6 @@ async fn priced(isolate: &Isolate, env: &Env, context: &Context, incoming: &Inco
         Ok(response) => Ok(response),
         Err(rejection) => challenge(rejection, isolate, route, &asked, incoming.header("accept-payment").as_deref()).await,
     }
-}
-
-/// The channel that a client without a credential names, itself or by its payer, if it is known here.
-async fn known_channel(isolate: &Isolate, env: &Env, incoming: &Incoming, route: &Route) -> Option<(Method, Snapshot)> {
-    let named = incoming.header("payment-session")?;
-    let (method, channel_id) = match parse::did_pkh(&named) {
-        Some((chain_id, payer)) if chain_id == isolate.gateway.chain_id => {
-            let PayerReply::Channel(channel) = isolate.ask_payer(env, payer, &PayerMessage::LastChannel).await.ok()? else { return None };
-            let (method, channel_id) = channel?;
-            (Some(method), channel_id)
-        }
-        _ => (None, parse::hash(&named).ok()?),
-    };
-    for offer in route.offers.iter().filter(|offer| method.is_none_or(|method| method == offer.method)) {
-        let Some(session) = &offer.session else { continue };
-        let show = ChannelMessage::Show { price: route.least_cost(session), reuse: session.reuse };
-        let reply = isolate.ask_channel(env, session.terms.escrow, channel_id, &show).await;
-        if let Ok(ChannelReply::Shown(shown)) = reply
-            && shown.status == Status::Open
-        {
-            return Some((offer.method, Snapshot { channel_id, balance: shown.balance }));
-        }
-    }
-    None
 }
 
 /// The body, on routes that bind it, for methods that have one.

@@ -18,6 +18,7 @@ mod respond;
 mod rpc;
 mod session;
 mod shared;
+mod snapshot;
 mod status;
 mod stream;
 mod token;

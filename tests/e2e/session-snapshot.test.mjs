@@ -1,4 +1,4 @@
-// A client that has forgotten everything but its key or its channel is told where it stands, and goes on; and who may look at books.
+// C13: a client that has forgotten everything but its key or its channel is told where it stands, and goes on; and who may look at books.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { CHAIN_ID } from "../../scripts/chain.mjs";
@@ -19,8 +19,8 @@ import {
 } from "./harness/session.mjs";
 import { ADMIN_TOKEN } from "./harness/stack.mjs";
 
-const stack = await startSessions();
-const { chain } = stack;
+const stack = await startSessions({ watch: {} });
+const { chain, gateway } = stack;
 const PATH = "/s/item/1";
 const NUMBERS = ["acceptedCumulative", "channelId", "deposit", "requiredCumulative", "spent"];
 
@@ -143,6 +143,75 @@ test("a name costs the chain nothing: only what is known is looked up", async ()
   const { methodDetails } = (await asked("evm", (await openChannel(stack, "evm")).id)).terms;
   assert.equal(methodDetails.channelId, undefined);
   assert.equal(stack.rpc.posts, 0);
+});
+
+/** How often objects are called while `work` is done. */
+async function woken(work) {
+  const count = () => ["Channel", "Payer"].map((kind) => gateway.objects(kind));
+  const before = count();
+  await work();
+  return count().map((calls, i) => calls - before[i]);
+}
+
+test("C13: a name wakes nobody where no sessions are sold, and neither does what is no name", async () => {
+  const payer = did(CHAIN_ID, channel.payer.address);
+  const nobody = await woken(async () => {
+    for (const name of [channel.id, payer])
+      expectProblem(await stack.send("/v1/charge", { headers: { "Payment-Session": name } }), 402);
+    for (const name of [`${channel.id}00`, channel.id.slice(2), did(1, channel.payer.address), `${payer}0`, "0x", "x"])
+      expectNoSnapshot(await asked("evm", name));
+  });
+  assert.deepEqual(nobody, [0, 0]);
+});
+
+test("C13: a name that 100 ask for at once is looked up once, known or not", async () => {
+  const known = await openSession(stack, "evm");
+  await known.pay();
+  for (const [name, expected] of [
+    // Either method could have it.
+    [known.channel.id, [2, 0]],
+    [randomBytes32(), [2, 0]],
+    [did(CHAIN_ID, known.channel.payer.address), [1, 1]],
+    [did(CHAIN_ID, `0x${randomBytes32().slice(-40)}`), [0, 1]],
+  ]) {
+    const challenges = [];
+    const calls = await woken(async () => {
+      challenges.push(...(await Promise.all(Array.from({ length: 100 }, () => asked("evm", name)))));
+    });
+    const told = new Set(challenges.map(({ terms }) => JSON.stringify(terms.methodDetails)));
+    assert.equal(told.size, 1, "all are told the same");
+    if (name === known.channel.id)
+      expectSnapshot(challenges[0], known.channel, { accepted: PRICE, spent: PRICE, required: 2n * PRICE });
+    assert.ok(calls[0] <= expected[0] && calls[1] <= expected[1], `${name}: ${calls}`);
+  }
+});
+
+test("C13: what is told is no older than a second", async () => {
+  const known = await openSession(stack, "evm");
+  await known.pay();
+  expectSnapshot(await asked("evm", known.channel.id), known.channel, { accepted: PRICE, spent: PRICE, required: 2n * PRICE });
+  await known.pay();
+  await new Promise((resolve) => setTimeout(resolve, 1_100));
+  const now = { accepted: 2n * PRICE, spent: 2n * PRICE, required: 3n * PRICE };
+  expectSnapshot(await asked("evm", known.channel.id), known.channel, now);
+});
+
+test("C13: however many strangers are named, few are looked up, and who is known is told again afterwards", async (t) => {
+  const known = await openSession(stack, "evm");
+  await known.pay();
+  const started = Date.now();
+  const calls = await woken(() =>
+    Promise.all(
+      Array.from({ length: 300 }, (_, i) =>
+        asked("evm", i % 2 ? randomBytes32() : did(CHAIN_ID, `0x${randomBytes32().slice(-40)}`)),
+      ),
+    ),
+  );
+  const seconds = Math.ceil((Date.now() - started) / 1_000) + 1;
+  t.diagnostic(`300 names in at most ${seconds} s woke ${calls} objects`);
+  assert.ok(calls[0] + calls[1] <= seconds * 16 * 2, `${calls} in ${seconds} s`);
+  await new Promise((resolve) => setTimeout(resolve, 1_100));
+  expectSnapshot(await asked("evm", known.channel.id), known.channel, { accepted: PRICE, spent: PRICE, required: 2n * PRICE });
 });
 
 // --- GET /__mpp/channels/{id} -------------------------------------------------------------------------------------------------

@@ -1,0 +1,119 @@
+//! Where a channel stands, for a client that has forgotten: it names the channel, or itself, in `Payment-Session`, and proves
+//! nothing by that. So it makes little work: what one asks for is told to all who ask for the same, and not much is looked up at all.
+
+use super::config::{Isolate, Loaded};
+use super::objects::{ChannelMessage, ChannelReply, PayerMessage, PayerReply};
+use super::origin::Incoming;
+use super::shared::shared;
+use crate::channel::{Reuse, Status};
+use crate::evm::amount::Amount;
+use crate::evm::{Address, B256, parse};
+use crate::gateway::route::Route;
+use crate::gateway::shared::{Bounds, Shared};
+use crate::method::Method;
+use crate::method::session::Snapshot;
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+use worker::{Context, Env};
+
+/// How often an isolate looks something up. Each time wakes three objects at the most.
+const BOUNDS: Bounds = Bounds { patience: Duration::from_secs(5), per_second: 16 };
+
+/// What is known of a channel changes with each purchase.
+const KNOWN_LIFETIME: Duration = Duration::from_secs(1);
+
+/// Who is not known will not be soon.
+const UNKNOWN_LIFETIME: Duration = Duration::from_secs(5);
+
+/// What was looked up.
+pub(super) type Snapshots = RefCell<Shared<Question, Option<(Method, Snapshot)>>>;
+
+/// Nothing was yet.
+pub(super) const fn none() -> Snapshots {
+    RefCell::new(Shared::new(BOUNDS))
+}
+
+/// Who is named, and what is sold to them.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Question {
+    name: Name,
+    sold: Vec<Sold>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Name {
+    Channel(B256),
+    Payer(Address),
+}
+
+/// How sessions of one method are sold on the route.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Sold {
+    method: Method,
+    escrow: Address,
+    /// What the least purchase costs.
+    price: Amount,
+    reuse: Reuse,
+}
+
+impl Question {
+    /// `None` where nobody is named, or no sessions are sold.
+    fn of(incoming: &Incoming, isolate: &Isolate, route: &Route) -> Option<Self> {
+        let named = incoming.header("payment-session")?;
+        let name = match parse::did_pkh(&named) {
+            Some((chain_id, payer)) if chain_id == isolate.gateway.chain_id => Name::Payer(payer),
+            _ => Name::Channel(parse::hash(&named).ok()?),
+        };
+        let sold = route.offers.iter().filter_map(|offer| {
+            let session = offer.session.as_ref()?;
+            let price = route.least_cost(session);
+            Some(Sold { method: offer.method, escrow: session.terms.escrow, price, reuse: session.reuse })
+        });
+        let sold: Vec<Sold> = sold.collect();
+        (!sold.is_empty()).then_some(Self { name, sold })
+    }
+
+    async fn look_up(self, env: &Env, isolate: &Isolate) -> Option<(Method, Snapshot)> {
+        let (method, channel_id) = match self.name {
+            Name::Channel(channel_id) => (None, channel_id),
+            Name::Payer(payer) => {
+                let last = isolate.ask_payer(env, payer, &PayerMessage::LastChannel).await;
+                let Ok(PayerReply::Channel(Some((method, channel_id)))) = last else { return None };
+                (Some(method), channel_id)
+            }
+        };
+        for sold in self.sold.iter().filter(|sold| method.is_none_or(|method| method == sold.method)) {
+            let show = ChannelMessage::Show { price: sold.price, reuse: sold.reuse };
+            let reply = isolate.ask_channel(env, sold.escrow, channel_id, &show).await;
+            if let Ok(ChannelReply::Shown(shown)) = reply
+                && shown.status == Status::Open
+            {
+                return Some((sold.method, Snapshot { channel_id, balance: shown.balance }));
+            }
+        }
+        None
+    }
+}
+
+/// The channel that a client without a credential names, itself or by its payer, if it is known here.
+pub(super) async fn snapshot(
+    isolate: &Isolate,
+    env: &Env,
+    context: &Context,
+    incoming: &Incoming,
+    route: &Route,
+) -> Option<(Method, Snapshot)> {
+    let question = Question::of(incoming, isolate, route)?;
+    let looked_up = {
+        let (env, question) = (env.clone(), question.clone());
+        move |loaded: Rc<Loaded>| async move {
+            let found = match loaded.as_ref() {
+                Ok(isolate) => question.look_up(&env, isolate).await,
+                Err(_) => None,
+            };
+            (found, if found.is_some() { KNOWN_LIFETIME } else { UNKNOWN_LIFETIME })
+        }
+    };
+    shared(context, env, |isolate| &isolate.snapshots, question, looked_up).await.flatten()
+}
