@@ -2,12 +2,12 @@
 pragma solidity ^0.8.24;
 
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
-import {SignatureChecker} from "@openzeppelin/contracts/utils/cryptography/SignatureChecker.sol";
 import {EIP712} from "solady/src/utils/EIP712.sol";
+import {SignatureCheckerLib} from "solady/src/utils/SignatureCheckerLib.sol";
 
 /// @title AbstractStreamChannel: escrow of one-way payment channels
-/// @notice FOR THE LOCAL CHAIN ONLY, NOT AUDITED. Written to the interface of the escrow that is deployed on Abstract (same
-/// functions, events, errors and EIP-712 domain) so that its clients work against it unchanged.
+/// @notice FOR THE LOCAL CHAIN ONLY, NOT AUDITED. Written to behave as the escrow that is deployed on Abstract (same functions, events,
+/// errors, EIP-712 domain and signatures) so that its clients work against it unchanged.
 ///
 /// A payer deposits tokens for one payee and signs vouchers off chain, each for the total spent so far. The payee turns the best
 /// voucher into tokens with `settle` or, finally, `close`. A payer whom the payee ignores calls `requestClose`, waits out the grace
@@ -81,6 +81,7 @@ contract AbstractStreamChannel is EIP712 {
     error NotPayer();
     error NotPayee();
     error InvalidPayee();
+    /// In the interface, and never used: see `_record`.
     error InvalidToken();
     error InvalidSignature();
     error ZeroDeposit();
@@ -90,7 +91,7 @@ contract AbstractStreamChannel is EIP712 {
     error CloseNotReady();
     error TransferFailed();
 
-    mapping(bytes32 channelId => Channel) private _channels;
+    mapping(bytes32 channelId => Channel) public channels;
 
     // --- Payer ---------------------------------------------------------------------------------------------------------------
 
@@ -181,13 +182,13 @@ contract AbstractStreamChannel is EIP712 {
     // --- Anybody -------------------------------------------------------------------------------------------------------------
 
     function getChannel(bytes32 channelId) external view returns (Channel memory) {
-        return _channels[channelId];
+        return channels[channelId];
     }
 
-    function getChannelsBatch(bytes32[] calldata channelIds) external view returns (Channel[] memory channels) {
-        channels = new Channel[](channelIds.length);
+    function getChannelsBatch(bytes32[] calldata channelIds) external view returns (Channel[] memory states) {
+        states = new Channel[](channelIds.length);
         for (uint256 i = 0; i < channelIds.length; ++i) {
-            channels[i] = _channels[channelIds[i]];
+            states[i] = channels[channelIds[i]];
         }
     }
 
@@ -226,11 +227,12 @@ contract AbstractStreamChannel is EIP712 {
         address authorizedSigner
     ) internal returns (bytes32 channelId) {
         if (payee == address(0)) revert InvalidPayee();
-        if (token.code.length == 0) revert InvalidToken();
+        // In words, as the deployed one does it. What is no contract at all fails when tokens are taken, without a word.
+        require(token != address(0), "invalid token");
         if (deposit == 0) revert ZeroDeposit();
 
         channelId = computeChannelId(payer, payee, token, salt, authorizedSigner);
-        Channel storage channel = _channels[channelId];
+        Channel storage channel = channels[channelId];
         // A finalized channel has no payer any more: without the second test its id, and with it every voucher ever signed for it,
         // would come back to life.
         if (channel.payer != address(0) || channel.finalized) revert ChannelAlreadyExists();
@@ -258,18 +260,19 @@ contract AbstractStreamChannel is EIP712 {
     }
 
     function _openChannel(bytes32 channelId) internal view returns (Channel storage channel) {
-        channel = _channels[channelId];
+        channel = channels[channelId];
         if (channel.finalized) revert ChannelFinalized();
         if (channel.payer == address(0)) revert ChannelNotFound();
     }
 
     function _finalize(bytes32 channelId) private {
-        delete _channels[channelId];
-        _channels[channelId].finalized = true;
+        delete channels[channelId];
+        channels[channelId].finalized = true;
     }
 
-    /// Strict on purpose: 65 bytes, low s, v 27 or 28 for accounts without code, ERC-1271 for those with code. The deployed escrow
-    /// also takes high-s and compact forms; a gateway that relied on these would let one voucher have two signatures.
+    /// What the deployed escrow takes, no more and no less, so that nothing passes here that fails there. An account without code may
+    /// sign in 65 bytes with either s, or in the 64 bytes of ERC-2098; one with code is asked (ERC-1271). So a voucher has several
+    /// signatures: who holds vouchers must tell them apart by channel and total, never by signature.
     function _requireVoucher(
         address authorizedSigner,
         address payer,
@@ -279,7 +282,7 @@ contract AbstractStreamChannel is EIP712 {
     ) private view {
         address signer = authorizedSigner == address(0) ? payer : authorizedSigner;
         bytes32 digest = getVoucherDigest(channelId, cumulativeAmount);
-        if (!SignatureChecker.isValidSignatureNowCalldata(signer, digest, signature)) revert InvalidSignature();
+        if (!SignatureCheckerLib.isValidSignatureNowCalldata(signer, digest, signature)) revert InvalidSignature();
     }
 
     /// State is always written before tokens move, so that a token which calls back finds nothing half done.

@@ -71,9 +71,10 @@ contract AbstractStreamChannelTest is EscrowBase {
         vm.startPrank(payer);
         vm.expectRevert(AbstractStreamChannel.InvalidPayee.selector);
         escrow.open(address(0), address(token), DEPOSIT, SALT, address(0));
-        vm.expectRevert(AbstractStreamChannel.InvalidToken.selector);
+        // B17: as the deployed one says it.
+        vm.expectRevert(failure("invalid token"));
         escrow.open(payee, address(0), DEPOSIT, SALT, address(0));
-        vm.expectRevert(AbstractStreamChannel.InvalidToken.selector);
+        vm.expectRevert(bytes(""));
         escrow.open(payee, other, DEPOSIT, SALT, address(0));
         vm.expectRevert(AbstractStreamChannel.ZeroDeposit.selector);
         escrow.open(payee, address(token), 0, SALT, address(0));

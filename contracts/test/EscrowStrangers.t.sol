@@ -9,15 +9,35 @@ import {CallbackToken, FalseToken, RevertingWallet, Wallet} from "./support/Mock
 contract EscrowStrangersTest is EscrowBase {
     // --- Signatures of vouchers ------------------------------------------------------------------------------------------------
 
-    function test_onlyCanonicalVouchers() public {
+    /// B17: as the deployed escrow does it. A gateway may accept less, and must know a voucher by its total.
+    function test_aVoucherHasSeveralSignatures() public {
+        bytes32 id = openChannel();
+        bytes[2] memory forms = [mirrored(voucher(id, 1e6)), compact(voucher(id, 2e6))];
+        for (uint128 i = 0; i < 2; ++i) {
+            vm.prank(payee);
+            escrow.settle(id, (i + 1) * 1e6, forms[i]);
+            vm.assertEq(state(id).settled, (i + 1) * 1e6, "settled");
+        }
+        // The same voucher in another form pays no more.
+        bytes memory same = mirrored(voucher(id, 2e6));
+        bytes memory last = mirrored(voucher(id, 3e6));
+        vm.startPrank(payee);
+        vm.expectRevert(AbstractStreamChannel.AmountNotIncreasing.selector);
+        escrow.settle(id, 2e6, same);
+        escrow.close(id, 3e6, last);
+        vm.stopPrank();
+        assertGone(id);
+        assertBalances(FUNDS - 3e6, 3e6, 0);
+    }
+
+    function test_vouchersThatNobodySigned() public {
         bytes32 id = openChannel();
         bytes memory signed = voucher(id, 1e6);
         (bytes32 r, bytes32 s, uint8 v) = parts(signed);
-        _refusedVoucher(id, mirrored(signed));
         _refusedVoucher(id, withV(signed, v - 27));
         _refusedVoucher(id, withV(signed, v == 27 ? 28 : 27));
         _refusedVoucher(id, withV(signed, 29));
-        _refusedVoucher(id, compact(signed));
+        _refusedVoucher(id, compact(signature(OTHER_KEY, voucherDigest(id, 1e6))));
         _refusedVoucher(id, abi.encodePacked(bytes32(0), s, v));
         _refusedVoucher(id, abi.encodePacked(r, bytes32(0), v));
         _refusedVoucher(id, abi.encodePacked(bytes32(N), s, v));

@@ -10,12 +10,16 @@ import {
   createWalletClient,
   domainSeparator,
   encodeAbiParameters,
+  encodeErrorResult,
   encodeFunctionData,
   hashTypedData,
   http,
   keccak256,
   parseAbi,
   parseSignature,
+  serializeCompactSignature,
+  serializeSignature,
+  signatureToCompactSignature,
   toFunctionSelector,
   toHex,
 } from "viem";
@@ -210,6 +214,41 @@ test("a channel lives at the fixed address: open, settle, close", async () => {
   assert.equal((await read(ESCROW, streamChannel, "getChannel", [id])).finalized, true);
   assert.equal((await balanceOf(chain.rpc, TOKEN, payee.address)) - start, 400_000n);
   assert.equal(await balanceOf(chain.rpc, TOKEN, ESCROW), 0n);
+});
+
+test("B17: signatures of every form, and words of refusal, as the deployed escrow has them", async () => {
+  await mint(chain.rpc, payer.address, 1_000_000n);
+  const salt = keccak256(toHex("every form"));
+  const id = await read(ESCROW, streamChannel, "computeChannelId", [payer.address, payee.address, TOKEN, salt, ZERO]);
+  await send(payer, TOKEN, fiatToken, "approve", [ESCROW, 1_000_000n]);
+  await send(payer, ESCROW, streamChannel, "open", [payee.address, TOKEN, 1_000_000n, salt, ZERO]);
+  const ORDER = 0xfffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141n;
+  const forms = [
+    (signature) => serializeCompactSignature(signatureToCompactSignature(signature)),
+    ({ r, s, yParity }) => serializeSignature({ r, s: toHex(ORDER - BigInt(s), { size: 32 }), yParity: 1 - yParity }),
+  ];
+  for (const [i, form] of forms.entries()) {
+    const [channelId, cumulative, signature] = await signedVoucher(escrowDomain, id, BigInt(i + 1) * 100_000n);
+    const other = form(parseSignature(signature));
+    assert.notEqual(other, signature);
+    await send(payee, ESCROW, streamChannel, "settle", [channelId, cumulative, other]);
+    assert.equal((await read(ESCROW, streamChannel, "getChannel", [id])).settled, cumulative);
+  }
+  const invalidToken = encodeErrorResult({ abi: parseAbi(["error Error(string)"]), args: ["invalid token"] });
+  for (const [token, said] of [
+    [ZERO, invalidToken],
+    [payee.address, "0x"],
+  ]) {
+    const data = encodeFunctionData({ abi: streamChannel, functionName: "open", args: [payee.address, token, 1n, salt, ZERO] });
+    const params = [{ from: payer.address, to: ESCROW, data }, "latest"];
+    const answer = await fetch(chain.rpc, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ jsonrpc: "2.0", id: 1, method: "eth_call", params }),
+    });
+    assert.equal((await answer.json()).error.data, said);
+  }
+  await send(payee, ESCROW, streamChannel, "close", [id, 0n, "0x"]);
 });
 
 test("anybody brings a signed deposit to the escrow of evm, which closes with its own vouchers", async () => {

@@ -23,7 +23,7 @@ pub struct Signature {
 /// Why a signature is refused before anything is recovered from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InvalidSignature {
-    /// Not 65 bytes of hexadecimal; 64-byte compact forms (EIP-2098) are not accepted on chain.
+    /// Not 65 bytes of hexadecimal. The escrow also takes the 64 bytes of ERC-2098, and any s: here a signature has one form.
     Encoding(parse::InvalidHex),
     /// `r` or `s` is zero or not below the order of the curve.
     OutOfRange,
