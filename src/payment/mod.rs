@@ -10,14 +10,18 @@
 //! Each lease may call the origin, and so counts against the few calls that a payment is good for ([`MAX_CALLS`]): what was paid for
 //! once is not worked for any number of times, whoever leaves, breaks off, or asks again under its idempotency key.
 
+mod broken;
 mod calls;
 mod delivery;
 mod refusal;
+mod reopened;
 mod simulation;
 
+pub use broken::Broken;
 pub use calls::{FREE_FAILURES, MAX_CALLS, REST, Undelivered};
 pub use delivery::{Disposition, disposition, has_receipt};
 pub use refusal::{Lost, Refusal};
+pub use reopened::{MAX_REOPENED, Reopened};
 pub use simulation::{Simulated, Simulation};
 
 use crate::evm::B256;

@@ -61,10 +61,18 @@ export function answer(status, lines, body) {
   return new Response(body, { status, headers });
 }
 
-/** What `promise` gives, `undefined` if it takes longer than `limit` milliseconds. */
-function within(limit, promise) {
+/**
+ * What `promise` gives, `undefined` if it takes longer than `limit` milliseconds. The time runs as long as nothing moves of `upload`,
+ * if there is one.
+ */
+function within(limit, promise, upload) {
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(resolve, limit);
+    const wait = () => {
+      const rest = upload ? limit - upload.still : 0;
+      if (rest > 0) timer = setTimeout(wait, rest);
+      else resolve();
+    };
+    let timer = setTimeout(wait, limit);
     const end = (settle) => (outcome) => {
       clearTimeout(timer);
       settle(outcome);
@@ -78,9 +86,9 @@ export function ask(env, namespace, name, message, limit) {
   return within(limit, env[namespace].getByName(name).ask(message));
 }
 
-/** Fetches from a service that is bound to the gateway, or over the network. */
-export function fetched(env, service, request, limit) {
-  return within(limit, service === undefined ? fetch(request) : env[service].fetch(request));
+/** Fetches from a service that is bound to the gateway, or over the network. `upload` is the flow of the request's body. */
+export function fetched(env, service, request, limit, upload) {
+  return within(limit, service === undefined ? fetch(request) : env[service].fetch(request), upload);
 }
 
 /** What there is at first of a body of `length` bytes; `undefined` when its stream cannot tell. */
@@ -98,12 +106,113 @@ export async function beginning(body, length) {
   }
 }
 
-/** Lets a body flow, whose beginning was read. Neither end may hide from the other which of them failed. */
-export async function piped(beginning, source, sink) {
-  if (beginning) {
-    const writer = sink.getWriter();
-    await writer.write(beginning);
-    writer.releaseLock();
+/** The length of what is read at once of a body that is watched. */
+const PIECE = 64 * 1024;
+
+/**
+ * A body on its way from one end to the other that is watched: the runtime's own pipe tells neither which end failed, nor how far it
+ * came, nor who kept whom waiting.
+ */
+export class Flow {
+  #beginning;
+  #reader;
+  #writer;
+  #isByob = true;
+  /** What it waits for: `source` or `sink`; at its end `nothing`. */
+  #state = "source";
+  /** Since when. */
+  #since = Date.now();
+  /** How long it has waited for either, in milliseconds. */
+  #waited = { source: 0, sink: 0, nothing: 0 };
+  #gone = 0;
+  #failed = false;
+
+  /** `beginning` was read of `source` before. */
+  constructor(beginning, source, sink) {
+    this.#beginning = beginning;
+    this.#writer = sink.getWriter();
+    try {
+      this.#reader = source.getReader({ mode: "byob" });
+    } catch {
+      this.#isByob = false;
+      this.#reader = source.getReader();
+    }
   }
-  await source.pipeTo(sink, { preventAbort: true, preventCancel: true });
+
+  /** Resolves when it has ended. Nothing is cancelled or aborted. */
+  async run() {
+    let buffer = this.#isByob ? new ArrayBuffer(PIECE) : undefined;
+    try {
+      if (this.#beginning) await this.#write(this.#beginning);
+      for (;;) {
+        this.#wait("source");
+        const { value, done } = await (buffer ? this.#reader.read(new Uint8Array(buffer)) : this.#reader.read());
+        if (done) break;
+        await this.#write(value);
+        if (buffer) buffer = value.buffer;
+      }
+      // A sink that was promised more is not to blame.
+      await this.#writer.close();
+      this.#wait("nothing");
+    } catch {
+      this.#failed = true;
+    }
+  }
+
+  /** The same, and if it does not end whole each end learns of it at once. */
+  async pour() {
+    await this.run();
+    if (!this.isWhole) this.stop();
+  }
+
+  async #write(bytes) {
+    this.#wait("sink");
+    await this.#writer.write(bytes);
+    this.#gone += bytes.byteLength;
+  }
+
+  #wait(state) {
+    const now = Date.now();
+    this.#waited[this.#state] += now - this.#since;
+    this.#state = state;
+    this.#since = now;
+  }
+
+  #waitedFor(end) {
+    return this.#waited[end] + (this.#state === end && !this.#failed ? this.still : 0);
+  }
+
+  /** Each end learns that there is nothing more to come from the other. */
+  stop() {
+    const why = new Error("the body is not whole");
+    // Either may have failed already.
+    this.#reader.cancel(why).catch(() => {});
+    this.#writer.abort(why).catch(() => {});
+  }
+
+  /** Bytes that the sink has taken. */
+  get gone() {
+    return BigInt(this.#gone);
+  }
+
+  get waitedForSource() {
+    return this.#waitedFor("source");
+  }
+
+  get waitedForSink() {
+    return this.#waitedFor("sink");
+  }
+
+  get isWhole() {
+    return this.#state === "nothing";
+  }
+
+  get sourceFailed() {
+    return this.#failed && this.#state === "source";
+  }
+
+  /** Milliseconds since when nothing has moved. */
+  get still() {
+    return Date.now() - this.#since;
+  }
 }

@@ -24,12 +24,44 @@ mod js {
         #[wasm_bindgen(catch)]
         pub(super) async fn ask(env: &Env, namespace: &str, name: &str, message: Uint8Array, limit: i32) -> Result<JsValue, JsValue>;
         #[wasm_bindgen(catch)]
-        pub(super) async fn fetched(env: &Env, service: Option<&str>, request: &Request, limit: i32) -> Result<JsValue, JsValue>;
+        pub(super) async fn fetched(
+            env: &Env,
+            service: Option<&str>,
+            request: &Request,
+            limit: i32,
+            upload: Option<&Flow>,
+        ) -> Result<JsValue, JsValue>;
         #[wasm_bindgen(catch)]
         pub(super) async fn beginning(body: &ReadableStream, length: u32) -> Result<JsValue, JsValue>;
-        pub(in crate::worker) fn piped(beginning: Option<Uint8Array>, source: &ReadableStream, sink: &WritableStream) -> Promise;
         #[wasm_bindgen(catch)]
         pub(super) fn answer(status: u16, headers: &str, body: Option<&str>) -> Result<Response, JsValue>;
+
+        /// A body on its way from one end to the other that is watched.
+        #[derive(Clone)]
+        pub(in crate::worker) type Flow;
+        #[wasm_bindgen(constructor)]
+        pub(in crate::worker) fn new(beginning: Option<Uint8Array>, source: &ReadableStream, sink: &WritableStream) -> Flow;
+        /// Resolves when it has ended. Nothing is cancelled or aborted.
+        #[wasm_bindgen(method)]
+        pub(in crate::worker) async fn run(this: &Flow);
+        /// The same, by itself; if it does not end whole each end learns of it at once.
+        #[wasm_bindgen(method)]
+        pub(in crate::worker) fn pour(this: &Flow) -> Promise;
+        /// Each end learns that there is nothing more to come from the other.
+        #[wasm_bindgen(method)]
+        pub(in crate::worker) fn stop(this: &Flow);
+        /// Bytes that the sink has taken.
+        #[wasm_bindgen(method, getter)]
+        pub(in crate::worker) fn gone(this: &Flow) -> u64;
+        /// How long it has waited for the source, in milliseconds.
+        #[wasm_bindgen(method, getter = waitedForSource)]
+        pub(in crate::worker) fn waited_for_source(this: &Flow) -> u32;
+        #[wasm_bindgen(method, getter = waitedForSink)]
+        pub(in crate::worker) fn waited_for_sink(this: &Flow) -> u32;
+        #[wasm_bindgen(method, getter = isWhole)]
+        pub(in crate::worker) fn is_whole(this: &Flow) -> bool;
+        #[wasm_bindgen(method, getter = sourceFailed)]
+        pub(in crate::worker) fn source_failed(this: &Flow) -> bool;
     }
 }
 
@@ -85,8 +117,15 @@ pub(super) async fn ask(env: &Env, namespace: &str, name: &str, message: &[u8], 
 }
 
 /// What a service that is bound to the gateway, or else the network, answers to a request; `None` if not in time.
-pub(super) async fn fetched(env: &Env, service: Option<&str>, request: &Request, limit: Duration) -> Result<Option<Response>, JsValue> {
-    let response = js::fetched(env, service, request, millis(limit)).await?;
+/// The time runs as long as nothing moves of `upload`, the request's body.
+pub(super) async fn fetched(
+    env: &Env,
+    service: Option<&str>,
+    request: &Request,
+    limit: Duration,
+    upload: Option<&Flow>,
+) -> Result<Option<Response>, JsValue> {
+    let response = js::fetched(env, service, request, millis(limit), upload).await?;
     Ok(if response.is_undefined() { None } else { Some(response.unchecked_into()) })
 }
 
@@ -96,7 +135,7 @@ pub(super) async fn beginning(body: &ReadableStream, length: u32) -> Result<Opti
     Ok(if read.is_undefined() { None } else { Some(read.unchecked_into()) })
 }
 
-pub(super) use js::piped;
+pub(super) use js::Flow;
 
 /// As the runtime's timers take it.
 fn millis(limit: Duration) -> i32 {

@@ -2,6 +2,7 @@
 
 use super::glue::{Changes, fetched, names};
 use super::paid::discard;
+use super::watch::{Upload, broken};
 use crate::gateway::config::Origin;
 use crate::gateway::cors::{EXPOSED_HEADERS, allowed_headers};
 use crate::gateway::headers::{
@@ -11,6 +12,7 @@ use crate::gateway::headers::{
 use crate::gateway::target::Target;
 use crate::protocol::problem::{Problem, ProblemKind};
 use js_sys::{Object, Uint8Array};
+use std::cell::OnceCell;
 use std::time::Duration;
 use wasm_bindgen::JsValue;
 use web_sys::{Request, Response, Url};
@@ -27,6 +29,8 @@ pub(super) struct Incoming {
     /// Which headers it has.
     names: Names,
     connection: Option<String>,
+    /// Its body, once it is on its way to the origin for a paid request.
+    upload: OnceCell<Upload>,
 }
 
 /// Who paid for a request: told to the origin in headers that no client can set.
@@ -52,7 +56,7 @@ impl Incoming {
         let names = names(&headers);
         let connection = if names.has("connection") { headers.get("connection").ok().flatten() } else { None };
         names.admit(connection.as_deref())?;
-        Ok(Self { target, method: request.method(), names, connection, request })
+        Ok(Self { target, method: request.method(), names, connection, request, upload: OnceCell::new() })
     }
 
     /// A header's value, its name in lower case; several are joined with `, `.
@@ -66,6 +70,29 @@ impl Incoming {
         let length = self.header("content-length");
         let announced = self.names.has("transfer-encoding") || length.as_ref().is_some_and(|length| length.trim() != "0");
         announced || (length.is_none() && self.request.body().is_some())
+    }
+
+    /// Its body, if that is on its way to the origin for a paid request.
+    pub(super) fn upload(&self) -> Option<Upload> {
+        self.upload.get().cloned()
+    }
+
+    /// Whether an answer that did not come, or of which nothing could be delivered, is the origin's failure and not the client's.
+    pub(super) fn is_failed_by_origin(&self) -> bool {
+        broken(self.upload.get(), 0, None, Duration::ZERO).is_undelivered()
+    }
+
+    /// Its body as the origin gets it; watched when it is paid for.
+    fn body(&self, is_paid: bool) -> std::result::Result<JsValue, JsValue> {
+        let Some(body) = self.request.body() else { return Ok(JsValue::UNDEFINED) };
+        if !is_paid || !self.has_body() {
+            return Ok(body.into());
+        }
+        let length = self.header("content-length").and_then(|length| length.trim().parse().ok());
+        let (upload, readable) = Upload::start(&body, length)?;
+        // A request is sent once.
+        let _ = self.upload.set(upload);
+        Ok(readable.into())
     }
 
     /// The `Upgrade` to a WebSocket is asked for.
@@ -94,7 +121,7 @@ pub(super) async fn send(
         _ if matches!(incoming.method.as_str(), "GET" | "HEAD") => JsValue::UNDEFINED,
         Some(bytes) if !bytes.is_empty() => Uint8Array::from(bytes.as_slice()).into(),
         Some(_) => JsValue::UNDEFINED,
-        None => incoming.request.body().into(),
+        None => incoming.body(paid_by.is_some()).map_err(failed)?,
     };
     let url = match origin {
         Origin::Url(base) => format!("{base}{}", incoming.target.path_and_query),
@@ -106,7 +133,17 @@ pub(super) async fn send(
     let service = if let Origin::Service(name) = origin { Some(name.as_str()) } else { None };
     // One that is late is cancelled by the runtime together with ours, which ends here.
     let late = || Problem::new(ProblemKind::OriginTimeout, "the origin did not answer in time");
-    let response = fetched(env, service, &request, limit).await.map_err(failed)?.ok_or_else(late)?;
+    let upload = incoming.upload();
+    let answer = fetched(env, service, &request, limit, upload.as_ref().map(Upload::flow)).await.map_err(failed);
+    let response = answer.and_then(|answer| answer.ok_or_else(late)).map_err(|problem| {
+        if let Some(upload) = &upload {
+            upload.flow().stop();
+        }
+        if incoming.is_failed_by_origin() {
+            return problem;
+        }
+        Problem::new(ProblemKind::BadRequest, "the request's body broke off, or did not come in time")
+    })?;
     let coding = response.headers().get("content-encoding").ok().flatten();
     if paid_by.is_some_and(|paid_by| paid_by.metered) && !is_readable(coding.as_deref()) {
         discard(&response);

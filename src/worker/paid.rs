@@ -152,7 +152,8 @@ impl Sale<'_> {
         let how = match outcome.as_ref().map(|response| disposition(transaction.is_some(), response.status())) {
             Ok(Disposition::Deliver) => return outcome.map_err(Err),
             Ok(Disposition::PassOn(how)) => how,
-            Ok(Disposition::Withhold) | Err(_) => Undelivered::Failed,
+            Ok(Disposition::Withhold) => Undelivered::Failed,
+            Err(_) => self.failure(),
         };
         // If giving it back fails, the lease runs out by itself: the origin's answer is worth more.
         let _ = self.ask(&PayerMessage::Release { nonce: self.nonce(), lease, how }).await;
@@ -168,6 +169,11 @@ impl Sale<'_> {
         let receipt = self.receipt(transaction);
         let more = [("payment-receipt", receipt.as_str()), ("idempotency-replayed", "true")];
         self.request.pass_on(&response, response.body().as_deref(), &more).map_err(failed("repeated response"))
+    }
+
+    /// Nothing came of calling the origin.
+    fn failure(&self) -> Undelivered {
+        if self.request.incoming.is_failed_by_origin() { Undelivered::Failed } else { Undelivered::Unfinished }
     }
 
     async fn call_origin(&self, transaction: Option<B256>, body: Option<Vec<u8>>) -> Result<Response, Problem> {
@@ -193,7 +199,7 @@ impl Sale<'_> {
             Ok(prepared) => prepared,
             Err(problem) => {
                 discard(response);
-                self.ask(&PayerMessage::Release { nonce, lease, how: Undelivered::Failed }).await?;
+                self.ask(&PayerMessage::Release { nonce, lease, how: self.failure() }).await?;
                 return Err(problem);
             }
         };
@@ -221,9 +227,9 @@ impl Sale<'_> {
     fn watch(&self, pipe: WatchedPipe, lease: LeaseId) {
         let Purchase { env, context, incoming, .. } = *self.request;
         let (env, payer, nonce) = (env.clone(), self.charge.signed.authorization.from, self.nonce());
-        pipe.start(context, incoming.request.signal(), move |ending| async move {
+        pipe.start(context, incoming, move |ending| async move {
             let loaded = load(&env);
-            let (Ending::OriginBroke, Ok(isolate)) = (ending, loaded.as_ref()) else { return };
+            let (Ending::Undelivered, Ok(isolate)) = (ending, loaded.as_ref()) else { return };
             match isolate.ask_payer(&env, payer, &PayerMessage::Reopen { nonce, lease }).await {
                 Ok(PayerReply::Noted) => {}
                 outcome => console_warn!("a delivery broken off by the origin could not be reopened: {outcome:?}"),

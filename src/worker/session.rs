@@ -191,7 +191,7 @@ impl Visit<'_> {
         let response = match self.call_origin(&done, body).await {
             Ok(response) => response,
             Err(problem) => {
-                self.give_back(bought).await;
+                self.give_back_failed(bought).await;
                 return Err(problem);
             }
         };
@@ -210,7 +210,7 @@ impl Visit<'_> {
             Ok(delivered) => Ok(delivered),
             Err(problem) => {
                 discard(&response);
-                self.give_back(bought).await;
+                self.give_back_failed(bought).await;
                 Err(problem)
             }
         }
@@ -224,8 +224,8 @@ impl Visit<'_> {
             let credit = self.giving_back().of(bought, true);
             let Purchase { context, incoming, .. } = *self.request;
             let remote = self.remote();
-            pipe.start(context, incoming.request.signal(), move |ending| async move {
-                if let (Ending::OriginBroke, Some(credit)) = (ending, credit) {
+            pipe.start(context, incoming, move |ending| async move {
+                if let (Ending::Undelivered, Some(credit)) = (ending, credit) {
                     remote.tell(&credit).await;
                 }
             });
@@ -262,6 +262,13 @@ impl Visit<'_> {
         };
         origin::send(request.env, &gateway.origin, request.incoming, request.others, Some(&paid_by), body, gateway.limits.origin_timeout)
             .await
+    }
+
+    /// Nothing came of calling the origin: gives back what was bought, unless the client has brought that about.
+    async fn give_back_failed(&self, bought: Bought) {
+        if self.request.incoming.is_failed_by_origin() || self.request.route.meter != Meter::Request {
+            self.give_back(bought).await;
+        }
     }
 
     /// Gives back what was bought, even if the client leaves meanwhile.

@@ -6,7 +6,7 @@ use super::objects::{ChannelMessage, ChannelReply, Done};
 use super::paid::Purchase;
 use super::remote::{AGAIN, RemoteChannel};
 use super::session::{FIRST_BYTES, FIRST_EVENTS, ReceiptTerms, Visit};
-use super::watch::{Ending, WatchedPipe, hung_up};
+use super::watch::{Ending, Upload, WatchedPipe, broken, hung_up, length};
 use crate::channel::{Bought, Drawn, Meter as Count};
 use crate::evm::amount::{Amount, decimal_u64};
 use crate::gateway::config::Meter;
@@ -98,6 +98,10 @@ impl Metering {
                     is_event_stream,
                     count,
                     reported: None,
+                    sent: 0,
+                    unread: Duration::ZERO,
+                    announced: length(response)?,
+                    upload: incoming.upload(),
                     reader: source.get_reader().unchecked_into(),
                     writer: sink.get_writer()?,
                     client: incoming.request.signal(),
@@ -127,9 +131,9 @@ fn deliver_fixed(visit: &Visit<'_>, done: &mut Done, bought: Bought, units: u64,
     let (flowing, over) = oneshot::channel::<()>();
     let still = ChannelMessage::Draw { sale: bought.booking, delivered: 0, reserved: bought.units, wanted: 0, price, wait: 0 };
     context.wait_until(report(channel.clone(), still, over));
-    pipe.start(context, incoming.request.signal(), move |ending| async move {
+    pipe.start(context, incoming, move |ending| async move {
         drop(flowing);
-        let delivered = if ending == Ending::OriginBroke { 0 } else { units };
+        let delivered = if ending == Ending::Undelivered { 0 } else { units };
         channel.tell(&end(delivered)).await;
     });
     Ok(prepared)
@@ -163,6 +167,12 @@ struct Flow {
     count: Count,
     /// What the origin's last event says.
     reported: Option<u64>,
+    /// Bytes that went out, and how long the client did not read them.
+    sent: u64,
+    unread: Duration,
+    /// Bytes of the body by the origin's word.
+    announced: Option<u64>,
+    upload: Option<Upload>,
     reader: ReadableStreamDefaultReader,
     writer: WritableStreamDefaultWriter,
     client: AbortSignal,
@@ -186,7 +196,7 @@ impl Flow {
         let ended = if self.is_event_stream { self.events().await } else { self.bytes().await };
         let delivered = match (self.unit, &ended) {
             // Whoever breaks off does not say how much it was.
-            (Unit::Reported { .. }, Err(Stop::OriginBroke)) => 0,
+            (Unit::Reported { .. }, Err(Stop::OriginBroke)) if self.is_undelivered() => 0,
             (Unit::Reported { most }, _) => self.reported.map_or(most, |units| units.min(most)),
             (Unit::Event | Unit::Byte, _) => self.count.delivered(),
         };
@@ -200,6 +210,11 @@ impl Flow {
         }
         // The origin learns that nobody reads on; if it has ended, that changes nothing.
         let _ = JsFuture::from(self.reader.cancel()).await;
+    }
+
+    /// Of a body that broke off.
+    fn is_undelivered(&self) -> bool {
+        broken(self.upload.as_ref(), self.sent, self.announced, self.unread).is_undelivered()
     }
 
     async fn take_leave(&self, ended: &Flowing<()>, done: Option<Done>, delivered: u64) {
@@ -294,7 +309,11 @@ impl Flow {
 
     async fn send(&mut self, bytes: &Uint8Array) -> Flowing<()> {
         let written = JsFuture::from(self.writer.write_with_chunk(bytes));
-        self.patiently(written).await?.map(drop).map_err(|_| Stop::ClientLeft)
+        let since = now();
+        self.patiently(written).await?.map_err(|_| Stop::ClientLeft)?;
+        self.unread += now().since(since);
+        self.sent = self.sent.saturating_add(bytes.length().into());
+        Ok(())
     }
 
     /// Waits, reports now and then that the sale goes on, and ends when the client has left.

@@ -1,15 +1,16 @@
-//! Watching a paid response on its way out. The runtime pumps the bytes natively; only the end is looked
-//! at: when the origin breaks off, the payer may fetch again; when the client hangs up, it may not.
+//! Watching what flows for a paid request, its own body to the origin and the response's to the client: who breaks it off, and how much
+//! had gone out. When the origin breaks off, the payer may fetch again; when the client brings that about, it may not.
 
 use super::clock::sleep;
-use super::glue::{beginning, piped};
+use super::glue::{Flow, beginning};
+use super::origin::Incoming;
+use crate::payment::Broken;
 use crate::protocol::problem::{Problem, ProblemKind};
 use js_sys::{BigInt, Object, Promise, Uint8Array};
 use std::future::Future;
 use std::time::Duration;
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast, JsValue};
-use wasm_bindgen_futures::JsFuture;
 use web_sys::{AbortSignal, ReadableStream, Response, TransformStream, WritableStream};
 use worker::{Context, console_error};
 
@@ -62,7 +63,7 @@ impl Body {
         if let Some(whole) = beginning.as_ref().filter(|beginning| Some(beginning.length()) == small) {
             return Ok(Some(Self::Whole(whole.clone())));
         }
-        Ok(Some(Self::Flowing(WatchedPipe { source, pipe: pipe(length).map_err(failed)?, beginning })))
+        Ok(Some(Self::Flowing(WatchedPipe { source, pipe: pipe(length).map_err(failed)?, beginning, length })))
     }
 
     /// What the client reads.
@@ -85,13 +86,16 @@ pub(super) struct WatchedPipe {
     pipe: TransformStream,
     /// What was read of it already.
     beginning: Option<Uint8Array>,
+    /// By the origin's word.
+    length: Option<u64>,
 }
 
 impl WatchedPipe {
     /// A pipe for the response's body, `None` when there is none. Nothing flows yet.
     pub(super) fn new(response: &Response) -> worker::Result<Option<Self>> {
         let Some(source) = response.body() else { return Ok(None) };
-        Ok(Some(Self { source, pipe: pipe(length(response)?)?, beginning: None }))
+        let length = length(response)?;
+        Ok(Some(Self { source, pipe: pipe(length)?, beginning: None, length }))
     }
 
     /// A pipe without a source: the end that the client reads, and the end to write to.
@@ -109,45 +113,64 @@ impl WatchedPipe {
     pub(super) fn start<F: Future<Output = ()> + 'static>(
         self,
         context: &Context,
-        client: AbortSignal,
+        incoming: &Incoming,
         on_end: impl FnOnce(Ending) -> F + 'static,
     ) {
-        let Self { source, pipe, beginning } = self;
-        let sink = pipe.writable();
-        let piped = piped(beginning, &source, &sink);
-        let flow = Flow { piped, source, sink, client };
-        context.wait_until(flow.watch(on_end));
+        let flow = Flow::new(self.beginning, &self.source, &self.pipe.writable());
+        let (client, upload, announced) = (incoming.request.signal(), incoming.upload(), self.length);
+        context.wait_until(async move {
+            flow.run().await;
+            if flow.is_whole() {
+                return on_end(Ending::Delivered).await;
+            }
+            // The runtime's news of the client may come a moment later.
+            sleep(NEWS_OF_CLIENT).await;
+            let unread = Duration::from_millis(flow.waited_for_sink().into());
+            let origin_broke = flow.source_failed() && !client.aborted();
+            let undelivered = origin_broke && broken(upload.as_ref(), flow.gone(), announced, unread).is_undelivered();
+            on_end(if undelivered { Ending::Undelivered } else { Ending::Delivered }).await;
+            // The origin learns that nobody reads on, and the client that the body is not whole.
+            flow.stop();
+        });
     }
 }
 
 /// How the body of a response ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ending {
-    /// All of it went out.
-    Whole,
+    /// It counts as delivered: all of it went out, or the client hung up, or brought about that it broke off.
+    Delivered,
     /// The origin broke off.
-    OriginBroke,
-    /// The client hung up.
-    ClientLeft,
+    Undelivered,
 }
 
-struct Flow {
-    piped: Promise,
-    source: ReadableStream,
-    sink: WritableStream,
-    /// Aborted when the client hangs up.
-    client: AbortSignal,
+/// The body of a paid request on its way to the origin.
+#[derive(Clone)]
+pub(super) struct Upload(Flow);
+
+impl Upload {
+    /// The body flows from here on; the origin reads it from the stream.
+    pub(super) fn start(body: &ReadableStream, length: Option<u64>) -> Result<(Self, ReadableStream), JsValue> {
+        let pipe = pipe(length)?;
+        let flow = Flow::new(None, body, &pipe.writable());
+        // It never fails, and nobody waits for it.
+        let _ = flow.pour();
+        Ok((Self(flow), pipe.readable()))
+    }
+
+    pub(super) const fn flow(&self) -> &Flow {
+        &self.0
+    }
 }
 
-impl Flow {
-    async fn watch<F: Future<Output = ()>>(self, on_end: impl FnOnce(Ending) -> F) {
-        let Err(error) = JsFuture::from(self.piped).await else { return on_end(Ending::Whole).await };
-        // Either end's failure looks the same here, and the runtime's news of the client may come a moment later.
-        sleep(NEWS_OF_CLIENT).await;
-        on_end(if self.client.aborted() { Ending::ClientLeft } else { Ending::OriginBroke }).await;
-        // The origin learns that nobody reads on, and the client that the body is not whole.
-        let _ = JsFuture::from(self.source.cancel_with_reason(&error)).await;
-        let _ = JsFuture::from(self.sink.abort_with_reason(&error)).await;
+/// What is known of an answer that ended before its end, after so many bytes that the client did not read for so long.
+pub(super) fn broken(upload: Option<&Upload>, delivered: u64, announced: Option<u64>, unread: Duration) -> Broken {
+    let unsent = upload.filter(|upload| !upload.0.is_whole()).map_or(0, |upload| upload.0.waited_for_source());
+    Broken {
+        delivered,
+        announced,
+        kept_waiting: unread + Duration::from_millis(unsent.into()),
+        upload_broke: upload.is_some_and(|upload| upload.0.source_failed()),
     }
 }
 
@@ -163,7 +186,7 @@ pub(super) fn hung_up(client: &AbortSignal) -> Promise {
 }
 
 /// How long the body is by the origin's word, unless the runtime decodes it on the way.
-fn length(response: &Response) -> Result<Option<u64>, JsValue> {
+pub(super) fn length(response: &Response) -> Result<Option<u64>, JsValue> {
     let headers = response.headers();
     if headers.has("content-encoding")? {
         return Ok(None);

@@ -1,9 +1,8 @@
 // Clients that go away. Before anything was delivered, nothing is lost; afterwards, nothing is given twice.
 import assert from "node:assert/strict";
-import net from "node:net";
 import { afterEach, test } from "node:test";
 import { expectPaid, expectProblem, expectSpent } from "./harness/expect.mjs";
-import { leaveAt } from "./harness/leaving.mjs";
+import { breaks, breakUpload, leaveAt, stall } from "./harness/leaving.mjs";
 import { faults } from "./harness/origin.mjs";
 import { until } from "./harness/processes.mjs";
 import { encodeCredential } from "./harness/protocol.mjs";
@@ -246,37 +245,41 @@ for (const path of [PATH, LATE]) {
   }
 }
 
-test("a client that breaks its own upload to cut the answer short has had what it read", async () => {
-  const mark = await stack.mark();
-  const credential = await stack.credential("/v1/uploads", { method: "POST" });
-  const authorization = encodeCredential(credential);
-  // An origin that answers before it has read everything, and gives up when its client does.
-  origin.next(
-    faults.raw((request, response) => {
-      request.on("error", () => response.destroy());
-      request.on("aborted", () => response.destroy());
-      request.resume();
-      response.writeHead(200, { "content-type": "text/plain" });
-      response.write("all of the content");
-    }),
-  );
-  const { hostname, port } = new URL(stack.gateway.urls[0]);
-  const socket = net.connect(Number(port), hostname);
-  let received = "";
-  socket.setEncoding("latin1").on("data", (chunk) => {
-    received += chunk;
+for (const [name, how] of Object.entries(breaks)) {
+  test(`A22: a client whose own upload ${name}, to cut the answer short, has had what it read`, async () => {
+    const mark = await stack.mark();
+    const credential = await stack.credential("/v1/uploads", { method: "POST" });
+    const authorization = encodeCredential(credential);
+    origin.next(faults.givesUp("all of the content"));
+    await breakUpload(stack, "/v1/uploads", authorization, "all of the content", how);
+    for (let i = 0; i < 3; i++) expectSpent(await stack.send("/v1/uploads", { method: "POST", authorization, via: i % 2 }));
+    await mark.moved({ ...ONE, amount: 20_000n });
   });
-  socket.on("error", () => {});
-  socket.write(
-    `POST /v1/uploads HTTP/1.1\r\nHost: ${stack.host}\r\nAuthorization: ${authorization}\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n`,
-  );
-  await until(() => received.includes("all of the content"), "the content");
-  socket.write("zz\r\nnot a chunk\r\n");
-  const request = origin.requests.at(-1);
-  await until(() => request.aborted, "the origin to see the upload break").catch(() => {});
-  socket.destroy();
-  await until(() => request.aborted, "the origin to see its client go").catch(() => {});
-  const again = await stack.send("/v1/uploads", { method: "POST", authorization });
-  expectSpent(again);
-  await mark.moved({ ...ONE, amount: 20_000n });
+}
+
+test("A22: a client that does not read until the origin's patience ends has had what it paid for", async () => {
+  const mark = await stack.mark();
+  const credential = await stack.credential(PATH);
+  const authorization = encodeCredential(credential);
+  origin.next(faults.impatient(6_000));
+  assert.ok(await stall(stack, PATH, { headers: { authorization } }, 7_000), "the answer is cut short");
+  expectSpent(await stack.resume(PATH, authorization));
+  await mark.moved(ONE);
+});
+
+test("A22: half of an answer counts as all of it, less does not", async () => {
+  for (const [sent, delivered] of [
+    [500, true],
+    [499, false],
+  ]) {
+    const mark = await stack.mark();
+    const credential = await stack.credential(PATH);
+    origin.next(faults.dieMidBody("x".repeat(sent)));
+    const { answer, authorization } = await stack.present(PATH, credential);
+    assert.ok(answer.aborted, "the answer is cut short");
+    const again = await stack.resume(PATH, authorization);
+    if (delivered) expectSpent(again);
+    else await expectPaid(stack, again, credential);
+    await mark.moved({ ...ONE, origin: delivered ? 1 : 2 });
+  }
 });

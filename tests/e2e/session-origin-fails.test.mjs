@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { afterEach, test } from "node:test";
 import { METHODS } from "./harness/channels.mjs";
 import { expectProblem } from "./harness/expect.mjs";
-import { leaveAt } from "./harness/leaving.mjs";
+import { breaks, breakUpload, leaveAt, stall } from "./harness/leaving.mjs";
 import { faults } from "./harness/origin.mjs";
 import { until } from "./harness/processes.mjs";
 import { faulty } from "./harness/rpc-proxy.mjs";
@@ -245,6 +245,26 @@ for (const method of METHODS) {
     await mark.moved({ origin: 1 });
   });
 }
+
+for (const [name, how] of Object.entries(breaks)) {
+  test(`A22: a client whose own upload ${name}, to cut the answer short, has bought what it read`, async () => {
+    const session = await openSession(stack, "evm");
+    const authorization = await session.authorization(await payloads.voucher(session.channel, PRICE));
+    for (let i = 0; i < 3; i++) {
+      origin.next(faults.givesUp("all of the content"));
+      await breakUpload(stack, PATH, authorization, i === 0 ? "all of the content" : "insufficient-balance", how);
+    }
+    await expectLedger(stack, session.channel, { accepted: PRICE, spent: PRICE });
+  });
+}
+
+test("A22: a client that does not read until the origin's patience ends has bought what it asked for", async () => {
+  const session = await openSession(stack, "evm");
+  const authorization = await session.authorization(await payloads.voucher(session.channel, PRICE));
+  origin.next(faults.impatient(6_000));
+  assert.ok(await stall(stack, PATH, { headers: { authorization } }, 7_000), "the answer is cut short");
+  await expectLedger(stack, session.channel, { accepted: PRICE, spent: PRICE });
+});
 
 test("an open that buys and is failed by the origin leaves the channel open and unspent", async () => {
   const session = new Session(stack, await openChannel(stack, "evm"));

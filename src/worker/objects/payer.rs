@@ -8,7 +8,7 @@ use crate::evm::jsonrpc::{Answer, Request as RpcRequest, decode, has_code};
 use crate::evm::transaction::Call;
 use crate::evm::{B256, U256, erc3009};
 use crate::method::charge::Charge;
-use crate::payment::{LeaseId, Lost, Next, Payment, Simulated, Simulation, Stage};
+use crate::payment::{LeaseId, Lost, Next, Payment, Reopened, Simulated, Simulation, Stage};
 use crate::protocol::idempotency::Key;
 use crate::protocol::problem::Problem;
 use crate::settlement::{Purpose, Transfer, Tried, Verdict};
@@ -78,6 +78,7 @@ impl Object for Payer {
             true
         });
         self.latest.replace(None);
+        self.reopened()?.prune(now())?;
         let next = self.payments()?.prune(now())?;
         if open {
             self.wake_within(ROUND).await?;
@@ -109,9 +110,7 @@ impl Payer {
             PayerMessage::Deliver { nonce, lease } => {
                 self.change(&nonce, |payment| payment.deliver(lease, now()).map_or_else(lost, |_| PayerReply::Noted))
             }
-            PayerMessage::Reopen { nonce, lease } => {
-                self.change(&nonce, |payment| payment.reopen(lease, now()).map_or_else(lost, |()| PayerReply::Noted))
-            }
+            PayerMessage::Reopen { nonce, lease } => self.reopen(&nonce, lease),
             PayerMessage::Release { nonce, lease, how } => {
                 self.keep_or_forget(&nonce, |payment| payment.release(lease, how, now()))?;
                 Ok(PayerReply::Noted)
@@ -127,6 +126,26 @@ impl Payer {
     /// One row: the channel that the payer opened last.
     fn last_channel(&self) -> Result<Table> {
         Table::open(&self.state, "last_channel")
+    }
+
+    /// A delivery broke off by the origin's fault.
+    fn reopen(&self, nonce: &B256, lease: LeaseId) -> Result<PayerReply> {
+        let (table, now) = (self.reopened()?, now());
+        let mut reopened: Reopened = table.get(&B256::ZERO)?.unwrap_or_default();
+        if !reopened.allows(now) {
+            return Ok(lost(Lost));
+        }
+        if self.change(nonce, |payment| payment.reopen(lease, now))?.is_err() {
+            return Ok(lost(Lost));
+        }
+        reopened.note(now);
+        table.put(&B256::ZERO, &reopened, false, reopened.forget_at())?;
+        Ok(PayerReply::Noted)
+    }
+
+    /// One row: when deliveries were reopened.
+    fn reopened(&self) -> Result<Table> {
+        Table::open(&self.state, "reopened")
     }
 
     /// Reads, changes and writes one payment, without an await between.

@@ -114,6 +114,37 @@ export const faults = {
       response.write(sent, () => request.socket.destroy());
     },
   }),
+  /** Answers before it has read the request, and gives up when its client breaks that. */
+  givesUp: (begun) => ({
+    early(request, response) {
+      request.on("error", () => response.destroy());
+      request.on("aborted", () => response.destroy());
+      request.resume();
+      response.writeHead(200, { "content-type": "text/plain" });
+      response.write(begun);
+    },
+  }),
+  /** Sends 512 MiB, more than buffers hold, and gives up when nothing was taken of it for `patience` ms. */
+  impatient: (patience) => ({
+    answer(_request, response) {
+      const block = Buffer.alloc(1024 * 1024, 0x61);
+      let left = 512;
+      response.writeHead(200, { "content-length": String(left * block.length) });
+      const push = () => {
+        while (left > 0 && !response.destroyed) {
+          left -= 1;
+          if (response.write(block)) continue;
+          const late = setTimeout(() => response.destroy(), patience);
+          return response.once("drain", () => {
+            clearTimeout(late);
+            push();
+          });
+        }
+        return response.end();
+      };
+      push();
+    },
+  }),
   /** Sends the head and hands the open response to `take`, which writes and ends it. */
   stream: (take, headers = { "content-type": "text/event-stream" }) => ({
     answer(request, response, record) {
