@@ -1,19 +1,24 @@
 //! `GET /__mpp/channels/{id}`: how a channel stands, for the operator and for its payer.
 
 use super::clock::now;
-use super::config::Isolate;
-use super::objects::{ChannelMessage, ChannelReply, Shown};
+use super::config::{Isolate, Loaded};
+use super::objects::{ChannelMessage, ChannelReply};
 use super::origin::Incoming;
-use super::respond::{json, problem};
+use super::respond::{internal, json, problem};
+use super::shared::shared;
 use crate::channel::{Reason, Reuse, Status};
 use crate::evm::amount::Amount;
-use crate::evm::{B256, parse};
+use crate::evm::{Address, B256, parse};
 use crate::gateway::admin::{Caller, caller};
+use crate::gateway::shared::{Bounds, Shared};
 use crate::method::Method;
 use crate::protocol::problem::{Problem, ProblemKind};
 use serde::Serialize;
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
 use web_sys::Response;
-use worker::{Env, Result};
+use worker::{Context, Env, Result};
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -37,8 +42,35 @@ struct View {
     required_cumulative: Amount,
 }
 
+/// A channel's view, and who may see it.
+#[derive(Clone)]
+pub(super) struct Book {
+    payer: Address,
+    signer: Address,
+    /// The view as JSON.
+    body: String,
+}
+
+/// It could not be looked up: for now.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Unavailable;
+
+/// What was looked up for signers.
+pub(super) type Books = RefCell<Shared<B256, Result<Option<Book>, Unavailable>>>;
+
+/// Nothing was yet.
+pub(super) const fn none() -> Books {
+    RefCell::new(Shared::new(BOUNDS))
+}
+
+/// How often an isolate looks something up for signers. Each time wakes an object for each escrow.
+const BOUNDS: Bounds = Bounds { patience: Duration::from_secs(5), per_second: 16 };
+
+/// A payer that looks again after this sees what has changed.
+const LIFETIME: Duration = Duration::from_secs(1);
+
 /// Answers the path `channels/{id}`.
-pub(super) async fn channel(isolate: &Isolate, env: &Env, incoming: &Incoming, id: &str) -> Result<Response> {
+pub(super) async fn channel(isolate: &Isolate, env: &Env, context: &Context, incoming: &Incoming, id: &str) -> Result<Response> {
     let unauthorized = || {
         let response = problem(&Problem::new(ProblemKind::Unauthorized, "Authorization: needs the admin token, or the payer's signature"))?;
         response.headers().set("www-authenticate", "Bearer, Channel")?;
@@ -51,20 +83,38 @@ pub(super) async fn channel(isolate: &Isolate, env: &Env, incoming: &Incoming, i
     let Some(caller) = caller(&authorization, isolate.gateway.admin_token.as_deref(), channel_id, now()) else {
         return unauthorized();
     };
-    let found = find(isolate, env, channel_id).await;
+    let found = match caller {
+        Caller::Operator => find(isolate, env, channel_id).await,
+        Caller::Signer(_) => find_for_signer(env, context, channel_id).await,
+    };
     match (caller, found) {
         (_, Err(unavailable)) => problem(&unavailable),
         (Caller::Operator, Ok(None)) => problem(&Problem::new(ProblemKind::NotFound, "no such channel was used here")),
-        (Caller::Operator, Ok(Some((_, view)))) => json(&serde_json::to_string(&view)?, 200),
-        (Caller::Signer(address), Ok(Some((shown, view)))) if address == shown.payer || address == shown.signer => {
-            json(&serde_json::to_string(&view)?, 200)
-        }
+        (Caller::Operator, Ok(Some(book))) => json(&book.body, 200),
+        (Caller::Signer(address), Ok(Some(book))) if address == book.payer || address == book.signer => json(&book.body, 200),
         // Whether there is such a channel is not told to others.
         (Caller::Signer(_), Ok(_)) => unauthorized(),
     }
 }
 
-async fn find(isolate: &Isolate, env: &Env, channel_id: B256) -> std::result::Result<Option<(Shown, View)>, Problem> {
+/// Anybody can sign: what is looked up for those is shared, and bounded.
+async fn find_for_signer(env: &Env, context: &Context, channel_id: B256) -> std::result::Result<Option<Book>, Problem> {
+    let look_up = {
+        let env = env.clone();
+        move |loaded: Rc<Loaded>| async move {
+            let found = match loaded.as_ref() {
+                Ok(isolate) => find(isolate, &env, channel_id).await.map_err(|_| Unavailable),
+                Err(_) => Err(Unavailable),
+            };
+            let lifetime = if found.is_ok() { LIFETIME } else { Duration::ZERO };
+            (found, lifetime)
+        }
+    };
+    let found = shared(context, env, |isolate| &isolate.books, channel_id, look_up).await;
+    found.unwrap_or(Err(Unavailable)).map_err(|_| Problem::unavailable("the channel cannot be looked up at the moment"))
+}
+
+async fn find(isolate: &Isolate, env: &Env, channel_id: B256) -> std::result::Result<Option<Book>, Problem> {
     let gateway = &isolate.gateway;
     for method in Method::ALL {
         let Some(escrow) = gateway.escrow_of(method) else { continue };
@@ -93,7 +143,8 @@ async fn find(isolate: &Isolate, env: &Env, channel_id: B256) -> std::result::Re
             settled: shown.settled,
             required_cumulative: shown.balance.required,
         };
-        return Ok(Some((shown, view)));
+        let body = serde_json::to_string(&view).map_err(|error| internal("books", error))?;
+        return Ok(Some(Book { payer: shown.payer, signer: shown.signer, body }));
     }
     Ok(None)
 }

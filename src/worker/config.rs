@@ -1,5 +1,6 @@
 //! The configuration, read once per isolate.
 
+use super::admin::{self, Books};
 use super::escrow::EscrowSupport;
 use super::health;
 use super::rpc::Rpc;
@@ -28,6 +29,8 @@ pub(super) struct Isolate {
     pub(super) health: RefCell<Shared<(), (u16, String)>>,
     /// Where channels stand.
     pub(super) snapshots: Snapshots,
+    /// What was shown of channels to their signers.
+    pub(super) books: Books,
 }
 
 pub(super) type Loaded = Result<Isolate, Broken>;
@@ -45,7 +48,15 @@ fn read(env: &Env) -> Loaded {
     let gateway = validate(variable(env).as_deref(), &secrets(env), |service| env.service(service).is_ok()).inspect_err(report)?;
     let rpc = Rpc::new(gateway.rpc_urls.clone(), gateway.chain_id, gateway.limits.rpc_timeout);
     let health = RefCell::new(Shared::new(health::BOUNDS));
-    Ok(Isolate { gateway, rpc, token: TokenFacts::default(), escrow: EscrowSupport::default(), health, snapshots: snapshot::none() })
+    Ok(Isolate {
+        gateway,
+        rpc,
+        token: TokenFacts::default(),
+        escrow: EscrowSupport::default(),
+        health,
+        snapshots: snapshot::none(),
+        books: admin::none(),
+    })
 }
 
 fn report(broken: &Broken) {

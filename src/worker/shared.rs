@@ -29,7 +29,6 @@ where
 {
     let loaded = load(env);
     let isolate = loaded.as_ref().as_ref().ok()?;
-    let mut find_out = Some(find_out);
     loop {
         let next = of(isolate).borrow_mut().ask(&key, now());
         match next {
@@ -37,18 +36,17 @@ where
             Next::DoWithout => return None,
             Next::Wait => sleep(LOOK_AGAIN).await,
             Next::FindOut => {
-                let find_out = find_out.take()?;
                 let (told, is_told) = oneshot::channel();
-                let (loaded, key) = (loaded.clone(), key.clone());
+                let loaded = loaded.clone();
                 context.wait_until(async move {
                     let (value, lifetime) = find_out(loaded.clone()).await;
                     if let Ok(isolate) = loaded.as_ref() {
-                        of(isolate).borrow_mut().found(key, value, now().saturating_add(lifetime));
+                        of(isolate).borrow_mut().found(key, value.clone(), now().saturating_add(lifetime));
                     }
                     // Nobody waits for it when the client has left.
-                    let _ = told.send(());
+                    let _ = told.send(value);
                 });
-                let _ = is_told.await;
+                return is_told.await.ok();
             }
         }
     }

@@ -30,7 +30,7 @@ pub(super) async fn answer(
         ("config", Ok(isolate)) => config(isolate, &incoming.target.host).map(Some),
         (_, Err(broken)) => problem(&misconfigured(&broken.errors)).map(Some),
         (_, Ok(isolate)) => match name.strip_prefix("channels/") {
-            Some(id) => admin::channel(isolate, env, incoming, id).await.map(Some),
+            Some(id) => admin::channel(isolate, env, context, incoming, id).await.map(Some),
             None => problem(&Problem::new(ProblemKind::NotFound, "the gateway has health, config and channels/{id} here")).map(Some),
         },
     }

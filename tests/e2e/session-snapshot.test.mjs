@@ -253,6 +253,26 @@ test("the books are shown to the operator, the payer and the signer, and are the
   }
 });
 
+test("C13: strangers' signatures have few books looked up, and the payer sees its own", async (t) => {
+  const signatures = await Promise.all(
+    Array.from({ length: 100 }, async () => {
+      const id = randomBytes32();
+      return [id, await signed(channel, { account: stack.stranger, of: id })];
+    }),
+  );
+  const started = Date.now();
+  const calls = await woken(async () => {
+    const answers = await Promise.all(signatures.map(([id, authorization]) => look(id, authorization)));
+    for (const { status, text } of answers) assert.ok([401, 503].includes(status), `${status} ${text}`);
+  });
+  const seconds = Math.ceil((Date.now() - started) / 1_000) + 1;
+  t.diagnostic(`100 signatures in at most ${seconds} s woke ${calls} objects`);
+  assert.ok(calls[0] <= seconds * 16 * 2, `${calls} in ${seconds} s`);
+  assert.equal((await look(channel, `Bearer ${ADMIN_TOKEN}`)).status, 200, "the operator waits for nobody");
+  await new Promise((resolve) => setTimeout(resolve, 1_100));
+  assert.equal((await look(channel, await signed(channel))).status, 200);
+});
+
 const REFUSED = {
   "nothing at all": () => undefined,
   "a wrong token": () => `Bearer ${ADMIN_TOKEN.slice(0, -1)}x`,
