@@ -267,6 +267,7 @@ fn route(pattern: &str, price: u128) -> Route {
         description: None,
         offers: vec![],
         settle: Settle::First,
+        charge_redirects: false,
         digest: false,
         meter: Meter::Request,
         max_units: 1,

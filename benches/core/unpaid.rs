@@ -64,6 +64,7 @@ impl Gateway {
             description: Some("A quote".into()),
             offers: offers.collect(),
             settle: Settle::First,
+            charge_redirects: false,
             digest: false,
             meter: Meter::Request,
             max_units: 1,

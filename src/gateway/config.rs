@@ -91,6 +91,8 @@ pub(in crate::gateway) struct RawRoute {
     #[serde(default)]
     pub(in crate::gateway) settle: Settle,
     #[serde(default)]
+    pub(in crate::gateway) charge_redirects: bool,
+    #[serde(default)]
     pub(in crate::gateway) digest: bool,
     #[serde(default)]
     pub(in crate::gateway) meter: Meter,

@@ -102,6 +102,7 @@ mod tests {
             description: None,
             offers,
             settle: Settle::First,
+            charge_redirects: false,
             digest: false,
             meter: Meter::Request,
             max_units: 1,

@@ -65,6 +65,8 @@ pub struct Route {
     pub offers: Vec<Offer>,
     /// When a charge is settled.
     pub settle: Settle,
+    /// Whether redirects (3xx) and 304 are charged.
+    pub charge_redirects: bool,
     /// Whether the request body is bound to the challenge.
     pub digest: bool,
     /// What a session pays for.
@@ -249,6 +251,7 @@ mod tests {
             description: None,
             offers: vec![],
             settle: Settle::First,
+            charge_redirects: false,
             digest: false,
             meter: Meter::Request,
             max_units: 1,

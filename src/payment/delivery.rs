@@ -13,20 +13,26 @@ pub enum Disposition {
     Withhold,
 }
 
-/// Judges a status. When the money `is_ours` already, the client's own errors (4xx) are answers like any
-/// other, and only what calls for trying again keeps the payment open; when it is not, no error is paid for.
-pub const fn disposition(is_ours: bool, status: u16) -> Disposition {
-    match status {
-        402 => Disposition::Withhold,
-        408 | 425 | 429 | 500.. => Disposition::PassOn(Undelivered::Failed),
-        400.. if !is_ours => Disposition::PassOn(Undelivered::Unfinished),
-        _ => Disposition::Deliver,
-    }
+/// What is charged beside success.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Charging {
+    /// The money is ours already: the client's own errors (4xx) are answers like any other. When it is not, no error is paid for.
+    pub is_ours: bool,
+    /// The route charges redirects (3xx) too, and 304: otherwise they only say where to look for what is paid for.
+    pub redirects: bool,
 }
 
-/// Whether a delivered answer carries a receipt.
-pub const fn has_receipt(status: u16) -> bool {
-    matches!(status, 200..=299)
+impl Charging {
+    /// Judges a status. What calls for trying again is never charged.
+    pub const fn disposition(self, status: u16) -> Disposition {
+        match status {
+            402 => Disposition::Withhold,
+            408 | 425 | 429 | 500.. => Disposition::PassOn(Undelivered::Failed),
+            400.. if !self.is_ours => Disposition::PassOn(Undelivered::Unfinished),
+            300..=399 if !self.redirects => Disposition::PassOn(Undelivered::Unfinished),
+            _ => Disposition::Deliver,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -43,7 +49,10 @@ mod tests {
         for (status, ours, reserved) in [
             (101, Deliver, Deliver),
             (200, Deliver, Deliver),
-            (304, Deliver, Deliver),
+            (299, Deliver, Deliver),
+            (300, FREE, FREE),
+            (304, FREE, FREE),
+            (399, FREE, FREE),
             (400, Deliver, FREE),
             (401, Deliver, FREE),
             (402, Withhold, Withhold),
@@ -54,13 +63,23 @@ mod tests {
             (500, FAILED, FAILED),
             (599, FAILED, FAILED),
         ] {
-            assert_eq!((disposition(true, status), disposition(false, status)), (ours, reserved), "{status}");
+            let charging = |is_ours| Charging { is_ours, redirects: false };
+            assert_eq!((charging(true).disposition(status), charging(false).disposition(status)), (ours, reserved), "{status}");
         }
     }
 
     #[test]
-    fn only_success_earns_a_receipt() {
-        assert!(has_receipt(200) && has_receipt(299));
-        assert!(!has_receipt(199) && !has_receipt(300) && !has_receipt(404));
+    fn b14_redirects_are_charged_where_the_route_says_so() {
+        for status in 100..=599 {
+            for is_ours in [true, false] {
+                let disposition = |redirects| Charging { is_ours, redirects }.disposition(status);
+                if (300..400).contains(&status) {
+                    assert_eq!(disposition(true), Disposition::Deliver, "{status}");
+                    assert_eq!(disposition(false), Disposition::PassOn(Undelivered::Unfinished), "{status}");
+                } else {
+                    assert_eq!(disposition(true), disposition(false), "{status}");
+                }
+            }
+        }
     }
 }

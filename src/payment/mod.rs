@@ -19,7 +19,7 @@ mod simulation;
 
 pub use broken::Broken;
 pub use calls::{FREE_FAILURES, MAX_CALLS, REST, Undelivered};
-pub use delivery::{Disposition, disposition, has_receipt};
+pub use delivery::{Charging, Disposition};
 pub use refusal::{Lost, Refusal};
 pub use reopened::{MAX_REOPENED, Reopened};
 pub use simulation::{Simulated, Simulation};

@@ -182,6 +182,13 @@ export class Flow {
     return this.#waited[end] + (this.#state === end && !this.#failed ? this.still : 0);
   }
 
+  /** Whichever end it waits for has failed by standing still. */
+  giveUp() {
+    this.#wait(this.#state);
+    this.#failed = !this.isWhole;
+    this.stop();
+  }
+
   /** Each end learns that there is nothing more to come from the other. */
   stop() {
     const why = new Error("the body is not whole");

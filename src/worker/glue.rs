@@ -47,6 +47,9 @@ mod js {
         /// The same, by itself; if it does not end whole each end learns of it at once.
         #[wasm_bindgen(method)]
         pub(in crate::worker) fn pour(this: &Flow) -> Promise;
+        /// Whichever end it waits for has failed by standing still.
+        #[wasm_bindgen(method, js_name = giveUp)]
+        pub(in crate::worker) fn give_up(this: &Flow);
         /// Each end learns that there is nothing more to come from the other.
         #[wasm_bindgen(method)]
         pub(in crate::worker) fn stop(this: &Flow);

@@ -131,14 +131,17 @@ pub(super) async fn send(
     };
     let request = changes(incoming, origin, authorization, paid_by).request(&incoming.request, &url, &body).map_err(failed)?;
     let service = if let Origin::Service(name) = origin { Some(name.as_str()) } else { None };
-    // One that is late is cancelled by the runtime together with ours, which ends here.
-    let late = || Problem::new(ProblemKind::OriginTimeout, "the origin did not answer in time");
     let upload = incoming.upload();
-    let answer = fetched(env, service, &request, limit, upload.as_ref().map(Upload::flow)).await.map_err(failed);
-    let response = answer.and_then(|answer| answer.ok_or_else(late)).map_err(|problem| {
-        if let Some(upload) = &upload {
-            upload.flow().stop();
+    let flow = upload.as_ref().map(Upload::flow);
+    // One that is late is cancelled by the runtime together with ours, which ends here.
+    let late = || {
+        if let Some(flow) = flow {
+            flow.give_up();
         }
+        Problem::new(ProblemKind::OriginTimeout, "the origin did not answer in time")
+    };
+    let answer = fetched(env, service, &request, limit, flow).await.map_err(failed);
+    let response = answer.and_then(|answer| answer.ok_or_else(late)).map_err(|problem| {
         if incoming.is_failed_by_origin() {
             return problem;
         }

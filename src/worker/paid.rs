@@ -14,7 +14,7 @@ use crate::gateway::config::Settle;
 use crate::gateway::offer::{Accepted, Asked, Offer};
 use crate::gateway::route::Route;
 use crate::method::charge::{Charge, Unverified};
-use crate::payment::{Disposition, LeaseId, Undelivered, disposition, has_receipt};
+use crate::payment::{Charging, Disposition, LeaseId, Undelivered};
 
 use crate::protocol::credential::Credential;
 use crate::protocol::idempotency::{Key, MAX_BYTES};
@@ -149,7 +149,7 @@ impl Sale<'_> {
     /// error is what the client gets instead.
     async fn fetch(&self, lease: LeaseId, transaction: Option<B256>, body: Option<Vec<u8>>) -> Result<Response, Result<Response, Problem>> {
         let outcome = self.call_origin(transaction, body).await;
-        let how = match outcome.as_ref().map(|response| disposition(transaction.is_some(), response.status())) {
+        let how = match outcome.as_ref().map(|response| self.request.disposition(transaction.is_some(), response)) {
             Ok(Disposition::Deliver) => return outcome.map_err(Err),
             Ok(Disposition::PassOn(how)) => how,
             Ok(Disposition::Withhold) => Undelivered::Failed,
@@ -163,7 +163,7 @@ impl Sale<'_> {
     /// What was delivered under the request's idempotency key is asked for again: nothing is charged for it, or given back.
     async fn replay(&self, transaction: B256, body: Option<Vec<u8>>) -> Result<Response, Problem> {
         let response = self.call_origin(Some(transaction), body).await?;
-        if disposition(true, response.status()) != Disposition::Deliver {
+        if self.request.disposition(true, &response) != Disposition::Deliver {
             return self.request.undelivered(&response);
         }
         let receipt = self.receipt(transaction);
@@ -240,10 +240,10 @@ impl Sale<'_> {
     /// The response with its receipt, and the pipe that its body will come through.
     async fn prepare(&self, transaction: B256, response: &Response) -> Result<(Response, Option<WatchedPipe>), Problem> {
         let body = Body::of(response).await?;
-        let receipt = has_receipt(response.status()).then(|| self.receipt(transaction));
-        let receipt = receipt.as_deref().map(|receipt| ("payment-receipt", receipt));
+        let receipt = self.receipt(transaction);
         let readable = body.as_ref().map(Body::readable);
-        let prepared = self.request.pass_on(response, readable.as_ref(), receipt.as_slice()).map_err(failed("paid response"))?;
+        let prepared =
+            self.request.pass_on(response, readable.as_ref(), &[("payment-receipt", &receipt)]).map_err(failed("paid response"))?;
         Ok((prepared, body.and_then(Body::pipe)))
     }
 
@@ -266,6 +266,11 @@ impl Purchase<'_> {
             outgoing.set(name, value);
         }
         outgoing.with_body(body)
+    }
+
+    /// What becomes of an answer of the origin. The money may be ours already.
+    pub(super) fn disposition(&self, is_ours: bool, response: &Response) -> Disposition {
+        Charging { is_ours, redirects: self.route.charge_redirects }.disposition(response.status())
     }
 
     /// An answer of the origin that is not paid for.

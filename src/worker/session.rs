@@ -16,7 +16,7 @@ use crate::gateway::config::{Meter, Settle};
 use crate::gateway::offer::{Accepted, Offer, SessionOffer};
 use crate::method::Intent;
 use crate::method::session::{Action, Unverified};
-use crate::payment::{Disposition, disposition, has_receipt};
+use crate::payment::Disposition;
 use crate::protocol::credential::Credential;
 use crate::protocol::problem::{Problem, ProblemKind};
 use crate::protocol::receipt::{Receipt, SessionReceipt};
@@ -196,7 +196,7 @@ impl Visit<'_> {
             }
         };
         // Under `after-origin` no error is paid for.
-        if disposition(self.request.route.settle == Settle::First, response.status()) != Disposition::Deliver {
+        if self.request.disposition(self.request.route.settle == Settle::First, &response) != Disposition::Deliver {
             self.give_back(bought).await;
             return self.request.undelivered(&response);
         }
@@ -241,11 +241,9 @@ impl Visit<'_> {
         response: &Response,
         body: Option<&js_sys::Object>,
     ) -> worker::Result<Response> {
-        let with_receipt = has_receipt(response.status());
-        let receipt = with_receipt.then(|| self.receipt_terms().receipt(done, Some(bought.units), |receipt| receipt.to_header()));
-        let receipt = receipt.as_deref().map(|receipt| ("payment-receipt", receipt));
+        let receipt = self.receipt_terms().receipt(done, Some(bought.units), |receipt| receipt.to_header());
         let replayed = bought.replayed.then_some(("idempotency-replayed", "true"));
-        let more: Vec<_> = receipt.into_iter().chain(replayed).collect();
+        let more: Vec<_> = [("payment-receipt", receipt.as_str())].into_iter().chain(replayed).collect();
         self.request.pass_on(response, body, &more)
     }
 

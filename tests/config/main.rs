@@ -311,7 +311,7 @@ fn defaults_and_the_testnet_s_preset() {
     assert_eq!((limits.credential_bytes, limits.digest_body_bytes), (8_192, 1_048_576));
     let route = &gateway.router.routes()[0];
     assert_eq!(route.offers.iter().map(|offer| offer.method).collect::<Vec<_>>(), [Method::Abstract, Method::Evm]);
-    assert_eq!((route.settle, route.digest), (Settle::First, false));
+    assert_eq!((route.settle, route.charge_redirects, route.digest), (Settle::First, false, false));
     assert!(route.methods.contain("GET") && route.methods.contain("DELETE") && !route.methods.contain("OPTIONS"));
     assert_eq!(gateway.settlement_key.address(), address!("0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266"));
 }
@@ -337,14 +337,14 @@ fn what_is_set_overrides() {
         "origin": { "url": "http://origin/base//" },
         "limits": { "settlementTimeoutSeconds": 1, "originTimeoutSeconds": 2, "rpcTimeoutSeconds": 3, "credentialBytes": 4096, "digestBodyBytes": 5 },
         "routes": [{ "path": "/a/{b}", "methods": ["GET", "POST"], "price": "1.50", "description": "d", "intents": ["charge"],
-            "paymentMethods": ["evm"], "settle": "after-origin", "digest": true }],
+            "paymentMethods": ["evm"], "settle": "after-origin", "chargeRedirects": true, "digest": true }],
     });
     let gateway = good(&config);
     assert_eq!(gateway.origin, Origin::Url("http://origin/base".into()));
     assert_eq!(gateway.token.domain, Some(("Bridged USDC".into(), "2".into())));
     assert_eq!((gateway.confirmations, gateway.challenge_lifetime.as_secs()), (3, 60));
     let route = &gateway.router.routes()[0];
-    assert_eq!((route.settle, route.digest, route.offers.len()), (Settle::AfterOrigin, true, 1));
+    assert_eq!((route.settle, route.charge_redirects, route.digest, route.offers.len()), (Settle::AfterOrigin, true, true, 1));
     assert_eq!(gateway.rpc_urls, ["https://public"]);
     let secret = Secrets { rpc_url: Some("https://one/key, https://two\n".into()), ..secrets() };
     assert_eq!(judge(&config, &secret).unwrap().rpc_urls, ["https://one/key", "https://two"]);

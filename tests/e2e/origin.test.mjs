@@ -1,14 +1,18 @@
 // B5: the payment is good and the origin is not. Nothing is delivered, no receipt is given, and fetching again costs nothing.
 import assert from "node:assert/strict";
+import { Readable } from "node:stream";
 import { afterEach, test } from "node:test";
 import { mppxClient } from "./harness/clients.mjs";
 import { expectPaid, expectProblem, expectSpent } from "./harness/expect.mjs";
 import { faults } from "./harness/origin.mjs";
 import { until } from "./harness/processes.mjs";
 import { encodeCredential } from "./harness/protocol.mjs";
-import { startStack } from "./harness/stack.mjs";
+import { ROUTES, startStack } from "./harness/stack.mjs";
 
-const stack = await startStack({ gateway: { limits: { originTimeoutSeconds: 2 } } });
+const stack = await startStack({
+  gateway: { limits: { originTimeoutSeconds: 2 } },
+  routes: [...ROUTES, { path: "/v1/elsewhere", price: "0.01", description: "Charged for the way there", chargeRedirects: true }],
+});
 const { origin } = stack;
 const PATH = "/v1/reports/1";
 const PAID = { transactions: 1, transfers: 1, amount: 10_000n };
@@ -119,12 +123,12 @@ test("mppx pays once for an origin that asks for payment itself", async () => {
 });
 
 for (const status of [400, 404, 410, 422]) {
-  test(`an origin that answers ${status} did its work: no receipt, and the payment is used`, async () => {
+  test(`an origin that answers ${status} did its work: B14: there is a receipt, and the payment is used`, async () => {
     const mark = await stack.mark();
     const credential = await stack.credential(PATH);
     origin.next(faults.status(status));
     const { answer, authorization } = await stack.present(PATH, credential);
-    expectUndelivered(answer, status);
+    await expectPaid(stack, answer, credential, { status });
     expectSpent(await stack.send(PATH, { authorization }));
     await mark.moved({ ...PAID, origin: 1 });
   });
@@ -151,7 +155,7 @@ test("204 and 206 are deliveries with a receipt", async () => {
   }
 });
 
-test("the origin's own 304 passes without a receipt", async () => {
+test("B14: the origin's own 304 passes without a receipt, and what was paid for can be fetched", async () => {
   const mark = await stack.mark();
   const credential = await stack.credential(PATH);
   origin.next(faults.status(304, { etag: '"v1"' }, undefined));
@@ -159,6 +163,71 @@ test("the origin's own 304 passes without a receipt", async () => {
   expectUndelivered(answer, 304);
   assert.equal(answer.headers.etag, '"v1"');
   await mark.moved({ ...PAID, origin: 1 });
+  await expectRetryDelivers(mark, credential, 2);
+});
+
+test("B14: redirects pass without a receipt, four of them and no more", async () => {
+  const mark = await stack.mark();
+  const credential = await stack.credential(PATH);
+  for (const status of [301, 302, 303, 307]) {
+    origin.next(faults.redirect("/elsewhere", status));
+    const { answer } = await stack.present(PATH, credential);
+    expectUndelivered(answer, status);
+    assert.equal(answer.headers.location, "/elsewhere");
+  }
+  expectSpent((await stack.present(PATH, credential)).answer);
+  await mark.moved({ ...PAID, origin: 4 });
+});
+
+test("B14: a route may charge redirects: then there is a receipt", async () => {
+  const mark = await stack.mark();
+  const credential = await stack.credential("/v1/elsewhere");
+  origin.next(faults.redirect("/v1/there"));
+  const { answer, authorization } = await stack.present("/v1/elsewhere", credential);
+  await expectPaid(stack, answer, credential, { status: 302 });
+  expectSpent(await stack.send("/v1/elsewhere", { authorization }));
+  await mark.moved({ ...PAID, origin: 1 });
+});
+
+test("B15: an upload that takes longer than the origin may does not count against it", async () => {
+  const mark = await stack.mark();
+  const credential = await stack.credential("/v1/uploads", { method: "POST" });
+  const body = new Readable({ read() {} });
+  const paid = stack.present("/v1/uploads", credential, { method: "POST", body });
+  for (let i = 0; i < 4; i++) {
+    body.push(`part ${i};`);
+    await new Promise((resolve) => setTimeout(resolve, 900));
+  }
+  body.push(null);
+  const { answer } = await paid;
+  await expectPaid(stack, answer, credential);
+  assert.equal(origin.requests.at(-1).body.toString(), "part 0;part 1;part 2;part 3;");
+  await mark.moved({ ...PAID, amount: 20_000n, origin: 1 });
+});
+
+test("B15: an upload that stands still for longer than that is given up, and counts as a call", async () => {
+  const mark = await stack.mark();
+  const credential = await stack.credential("/v1/uploads", { method: "POST" });
+  for (let i = 0; i < 4; i++) {
+    const body = new Readable({ read() {} });
+    body.push("the beginning");
+    const { answer } = await stack.present("/v1/uploads", credential, { method: "POST", body });
+    assert.match(expectProblem(answer, 400, "bad-request").detail, /body/);
+    body.destroy();
+  }
+  expectSpent((await stack.present("/v1/uploads", credential, { method: "POST" })).answer);
+  await mark.moved({ ...PAID, amount: 20_000n, origin: 4 });
+});
+
+test("B15: an origin that is slow after the upload has its own time, and no more", async () => {
+  const mark = await stack.mark();
+  const credential = await stack.credential("/v1/uploads", { method: "POST" });
+  origin.next(faults.hang());
+  const { answer } = await stack.present("/v1/uploads", credential, { method: "POST", body: "all of it" });
+  expectUndelivered(answer, 504);
+  const again = await stack.present("/v1/uploads", credential, { method: "POST", body: "all of it" });
+  await expectPaid(stack, again.answer, credential);
+  await mark.moved({ ...PAID, amount: 20_000n, origin: 2 });
 });
 
 test("paid content is streamed: the first chunk is here before the origin finished", async () => {

@@ -143,23 +143,25 @@ for (const method of METHODS) {
     await spentIs(session, 2n * PRICE, 3n * PRICE);
   });
 
-  test(`${method}: what the origin refuses by itself is paid for: it was asked and it answered`, async () => {
+  test(`${method}: what the origin refuses by itself is paid for: it was asked and it answered, and B14: there is a receipt`, async () => {
     const session = await openSession(stack, method);
     const mark = await stack.mark();
     for (const [i, status] of [400, 401, 403, 404, 409, 410].entries()) {
       origin.next(faults.status(status));
       const answer = await session.pay();
-      assert.equal(answer.status, status);
+      expectReceipt(answer, session, { status, spent: BigInt(i + 1) * PRICE, units: 1 });
       await expectLedger(stack, session.channel, { spent: BigInt(i + 1) * PRICE });
     }
     await mark.moved({ origin: 6 });
   });
 
-  test(`${method}: a redirect is an answer and is paid for`, async () => {
+  test(`${method}: B14: a redirect is not paid for`, async () => {
     const session = await openSession(stack, method);
     origin.next(faults.redirect("/elsewhere"));
-    assert.equal((await session.pay()).status, 302);
-    await expectLedger(stack, session.channel, { spent: PRICE });
+    const answer = await session.pay();
+    assert.equal(answer.status, 302);
+    assert.equal(answer.headers["payment-receipt"], undefined);
+    await spentIs(session, 0, PRICE);
   });
 
   test(`${method}: an origin that asks for payment itself is a failure of the origin`, async () => {

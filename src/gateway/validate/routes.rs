@@ -125,6 +125,7 @@ fn route(at: &str, raw: RawRoute, asset: &Asset<'_>, findings: &mut Findings) ->
         description,
         offers,
         settle: raw.settle,
+        charge_redirects: raw.charge_redirects,
         digest: raw.digest,
         meter: raw.meter,
         max_units: max_units?,
