@@ -5,7 +5,8 @@
 //   for await (const { data } of session.events("https://api.example.com/v1/ticker")) console.log(data);
 //   await session.close();
 //
-// It keeps its own books: it pays for what it got, whatever the other side says. One call at a time.
+// It keeps books by the receipts, and believes them as far as something came: it never signs for more than what it got and the next
+// thing (of a stream: the next few). One call at a time.
 
 import { setTimeout as sleep } from "node:timers/promises";
 import {
@@ -34,9 +35,13 @@ const VOUCHER = {
 };
 
 export class Session {
-  /** What was signed away so far, and what was got for it, in base units. */
+  /** What was signed away so far, and what was got for it and charged, in base units. */
   signed = 0n;
   received = 0n;
+  /** What came without a word of what it cost: at the most this much more is owed. */
+  #open = 0n;
+  /** The highest voucher that may have bought: each buys once. */
+  #used = 0n;
   #challenges = new Map();
 
   /**
@@ -44,10 +49,11 @@ export class Session {
    * @param {import("viem").LocalAccount} options.account the payer
    * @param {string} options.rpc
    * @param {number} options.chainId with `token` and `escrow` what the payer trusts: nothing else is paid with or into
-   * @param {bigint} options.deposit in base units, the most that can be lost
+   * @param {bigint} options.deposit in base units, the most that can be lost on a channel; when one has ended, another is opened.
+   *   `former` lists the ids of those
    */
   constructor({ account, rpc, chainId, token, escrow, deposit }) {
-    Object.assign(this, { account, chainId, token, escrow, deposit });
+    Object.assign(this, { account, chainId, token, escrow, deposit, former: [] });
     this.chain = createPublicClient({ transport: http(rpc), pollingInterval: 200 });
     this.wallet = createWalletClient({ account, transport: http(rpc) });
   }
@@ -68,9 +74,12 @@ export class Session {
     this.channelId = opened.args.channelId;
   }
 
-  /** `fetch`, paid for. */
-  fetch(url, init = {}) {
-    return this.#buy(url, init, 1n, true);
+  /** `fetch`, paid for. (A `POST` without a body, and `HEAD`, only hand a voucher in: nothing is sold that way.) */
+  async fetch(url, init = {}) {
+    const { response, amount } = await this.#buy(url, init, 1n);
+    if (response.receipt) this.#learn(response.receipt.spent, response.receipt.units > 0 ? amount : 0n);
+    else if (isAnswer(response)) this.#open += amount;
+    return response;
   }
 
   /**
@@ -78,43 +87,46 @@ export class Session {
    * up the stream pauses until another voucher has come.
    */
   async *events(url, { ahead = 10n, onNeedVoucher = () => {} } = {}) {
-    const response = await this.#buy(url, { headers: { accept: "text/event-stream" } }, ahead, false);
-    if (!response.ok) throw new Error(`${response.status} ${await response.text()}`);
-    const challenge = await this.challenge(url);
-    let whole = false;
+    const { response, challenge, amount } = await this.#buy(url, { headers: { accept: "text/event-stream" } }, ahead);
+    if (!response.ok) {
+      if (isAnswer(response)) this.#open += amount;
+      throw new Error(`${response.status} ${await response.text()}`);
+    }
+    let got = 0n;
+    let charged;
     try {
       for await (const { event, data } of serverSentEvents(response.body)) {
         if (event === "payment-need-voucher") {
-          const voucher = await this.#voucher(challenge, ahead);
+          const voucher = await this.#voucher(this.received + got + amount * ahead);
           const { requiredCumulative } = JSON.parse(data);
           if (BigInt(requiredCumulative) > BigInt(voucher.cumulativeAmount)) {
-            throw new Error(`asked for ${requiredCumulative}, but ${this.received} is what came`);
+            throw new Error(`asked for ${requiredCumulative}, but ${this.received + got} is what came`);
           }
           onNeedVoucher(voucher);
           const { ok, status } = await this.#send(url, { method: "HEAD" }, challenge, voucher);
           if (!ok) throw new Error(`${status} to a voucher`);
-          this.signed = BigInt(voucher.cumulativeAmount);
         } else if (event === "payment-receipt") {
           this.receipt = JSON.parse(data);
-          whole = true;
+          charged = this.receipt.spent;
         } else {
-          this.received += BigInt(challenge.terms.amount);
+          got += amount;
           yield { event, data };
         }
       }
     } finally {
-      // Left early: how much more was on its way only the gateway knows, so all that was signed for it counts as received.
-      if (!whole) this.received = this.signed;
+      if (charged !== undefined) this.#learn(charged, got);
+      // Left early, or broken off: how much more was on its way only the gateway knows, and says with the next answer.
+      else this.#open = max(this.signed - this.received, 0n);
     }
   }
 
-  /** Ends the session: the recipient gets what was signed, the payer what is left. Returns the gateway's receipt. */
+  /** Ends the session: the recipient gets what was received, the payer what is left. Returns the gateway's receipt. */
   async close() {
     const challenge = await this.challenge(this.url);
     // Where the chain has shown the last voucher it proves nothing any more: anybody could send it.
     const message = `mpp-edge channel ${this.channelId.toLowerCase()} challenge ${challenge.id}`;
     const proof = await this.account.signMessage({ message });
-    const payload = { ...(await this.#sign(this.signed)), action: "close", proof };
+    const payload = { ...(await this.#sign(this.received)), action: "close", proof };
     const response = await this.#send(this.url, { method: "POST" }, challenge, payload);
     if (!response.ok) throw new Error(`${response.status} ${await response.text()}`);
     return this.receipt;
@@ -139,27 +151,66 @@ export class Session {
     return challenge;
   }
 
-  async #buy(url, init, units, whole) {
+  /** Sends a request with a voucher for everything so far and `units` more. What is refused for a reason that can be mended is tried once more. */
+  async #buy(url, init, units, again = true) {
     if (!this.channelId) await this.open(url);
     this.url = url;
     const challenge = await this.challenge(url, init);
-    const voucher = await this.#voucher(challenge, units);
+    const amount = BigInt(challenge.terms.amount);
+    const voucher = await this.#voucher(this.received + amount * units);
     // The first one tells the gateway of the channel.
-    const payload = this.signed > 0n ? voucher : { ...voucher, action: "open", txHash: this.opening.transactionHash };
+    const payload = this.#used > 0n ? voucher : { ...voucher, action: "open", txHash: this.opening.transactionHash };
     const response = await this.#send(url, init, challenge, payload);
-    // Refused, or not delivered by the origin: nothing was charged, and the same voucher buys next time.
-    if ([402, 408, 425, 429].includes(response.status) || response.status >= 500) return response;
-    this.signed = BigInt(voucher.cumulativeAmount);
-    if (whole) this.received += BigInt(challenge.terms.amount);
-    return response;
+    if (again && (response.status === 402 || response.status === 410) && (await this.#mends(url, response, amount * units))) {
+      return this.#buy(url, init, units, false);
+    }
+    // Without a receipt perhaps nothing was charged: the same voucher is tried next time, and if it has bought we are told so.
+    if (response.receipt?.units > 0) this.#used = max(this.#used, BigInt(voucher.cumulativeAmount));
+    return { response, challenge, amount };
   }
 
-  /** A voucher for everything so far and `units` more. Each buys once, so that it has to be above the last one. */
-  #voucher({ terms }, units) {
-    const enough = this.received + BigInt(terms.amount) * units;
-    const total = enough > this.signed ? enough : this.signed + 1n;
-    if (total > this.deposit) throw new Error(`the deposit of ${this.deposit} is used up`);
-    return this.#sign(total);
+  /** Whether it helps to ask once more: the books were behind, the challenge was old, or the channel has ended. */
+  async #mends(url, response, amount) {
+    const {
+      type = "",
+      spent,
+      requiredCumulative,
+    } = await response
+      .clone()
+      .json()
+      .catch(() => ({}));
+    const kind = type.slice("https://paymentauth.org/problems/".length);
+    if (kind === "session/channel-not-found" || kind === "session/channel-finalized") {
+      // What is left of it is the payer's: it comes back with the close, or by the escrow's requestClose and withdraw.
+      this.former.push(this.channelId);
+      this.channelId = undefined;
+      this.signed = this.received = this.#open = this.#used = 0n;
+      return true;
+    }
+    if (kind === "invalid-challenge" || kind === "payment-expired") return this.#challenges.delete(url);
+    if (kind !== "session/insufficient-balance" || spent === undefined) return false;
+    this.#learn(spent, 0n);
+    const required = BigInt(requiredCumulative);
+    // A voucher above all others is one unit more than what is owed, perhaps: no more than that.
+    if (required > max(this.received + amount, this.signed + 1n)) return false;
+    this.#used = max(this.#used, required - 1n);
+    return true;
+  }
+
+  /** Believes what is said to be spent, as far as it came: `got` now, and what came before without a word. */
+  #learn(spent, got) {
+    const most = this.received + this.#open + got;
+    const said = BigInt(spent);
+    this.received = max(said < most ? said : most, this.received);
+    this.#open = 0n;
+  }
+
+  /** A voucher for `total`, or just above the last one that has bought. */
+  #voucher(total) {
+    const cumulative = max(total, this.#used + 1n);
+    if (cumulative > this.deposit) throw new Error(`the deposit of ${this.deposit} is used up`);
+    this.signed = max(this.signed, cumulative);
+    return this.#sign(cumulative);
   }
 
   async #sign(total) {
@@ -179,7 +230,7 @@ export class Session {
       const response = await fetch(url, { ...init, headers });
       if (response.status !== 503 || tries === 5) {
         const receipt = response.headers.get("payment-receipt");
-        if (receipt) this.receipt = JSON.parse(Buffer.from(receipt, "base64url").toString());
+        if (receipt) this.receipt = response.receipt = JSON.parse(Buffer.from(receipt, "base64url").toString());
         return response;
       }
       await response.body?.cancel();
@@ -194,6 +245,11 @@ export class Session {
     return receipt;
   }
 }
+
+const max = (a, b) => (a > b ? a : b);
+
+/** Whether this is the origin's answer to a request that may have been charged for. */
+const isAnswer = ({ status }) => status < 500 && ![402, 408, 425, 429].includes(status);
 
 /** `Payment id="…", …, Payment id="…", …` as objects, with `request` decoded in `terms`. */
 function parseChallenges(header) {
