@@ -286,7 +286,7 @@ fn a_challenge_is_answered_in_the_field_it_names() {
 fn only_what_can_still_be_settled_is_begun() {
     let signed = judge(Method::Abstract, &honest(Method::Abstract)).unwrap();
     let expires = NOW.saturating_add(LIFETIME);
-    let charge = Charge { challenge_id: "i".into(), issued: NOW, expires, token: TERMS.token, signed };
+    let charge = Charge { challenge_id: "i".into(), is_bound: false, expires, token: TERMS.token, signed };
     let kind = |charge: &Charge, at: Timestamp| charge.untimely(at).map(|problem| problem.kind);
     assert_eq!(kind(&charge, NOW), None);
     assert_eq!(kind(&charge, expires), Some(ProblemKind::PaymentExpired));

@@ -109,8 +109,9 @@ struct Payload<'a> {
 pub struct Charge {
     /// The challenge it answers.
     pub challenge_id: String,
-    /// When the challenge was issued; the payment cannot be older.
-    pub issued: Timestamp,
+    /// Whether the authorization's nonce is derived from the challenge. Then whoever made it has answered this very challenge; else
+    /// it may be anybody's.
+    pub is_bound: bool,
     /// When the challenge expires.
     pub expires: Timestamp,
     /// The token's contract.

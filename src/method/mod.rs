@@ -37,6 +37,11 @@ impl Method {
             Self::Evm => "evm",
         }
     }
+
+    /// Whether the nonce of a charge's authorization is derived from its challenge.
+    pub const fn binds_nonces(self) -> bool {
+        matches!(self, Self::Evm)
+    }
 }
 
 impl Intent {

@@ -13,6 +13,7 @@
 mod broken;
 mod calls;
 mod delivery;
+mod pace;
 mod refusal;
 mod reopened;
 mod simulation;
@@ -20,15 +21,16 @@ mod simulation;
 pub use broken::Broken;
 pub use calls::{FREE_FAILURES, MAX_CALLS, REST, Undelivered};
 pub use delivery::{Charging, Disposition};
+pub use pace::{MOST_AT_ONCE, Record};
 pub use refusal::{Lost, Refusal};
 pub use reopened::{MAX_REOPENED, Reopened};
-pub use simulation::{Simulated, Simulation};
+pub use simulation::{Simulated, Simulation, Unfit};
 
 use crate::evm::B256;
 use crate::evm::amount::Amount;
 use crate::method::charge::Charge;
 use crate::protocol::idempotency::Key;
-use crate::settlement::{Failure, Verdict};
+use crate::settlement::{Failure, Purpose, Transfer, Verdict};
 use crate::time::Timestamp;
 use calls::Calls;
 use core::time::Duration;
@@ -73,6 +75,8 @@ pub enum Stage {
 #[serde(rename_all = "camelCase")]
 pub struct Payment {
     charge: Charge,
+    /// When it was presented first.
+    presented: Timestamp,
     stage: Stage,
     /// The latest lease.
     lease: LeaseId,
@@ -113,7 +117,16 @@ impl Payment {
     /// [`Refusal`] when nothing is to be done for it now; the stored state stays as it is.
     pub fn present(stored: Option<Self>, charge: Charge, key: Option<Key>, now: Timestamp, at_work: bool) -> Result<(Self, Next), Refusal> {
         let mut payment = match stored {
-            None => Self { charge, stage: Stage::Claimed, lease: 0, leased_until: None, calls: Calls::default(), delivered_at: None, key },
+            None => Self {
+                charge,
+                presented: now,
+                stage: Stage::Claimed,
+                lease: 0,
+                leased_until: None,
+                calls: Calls::default(),
+                delivered_at: None,
+                key,
+            },
             Some(payment) if !payment.is_for(&charge) => return Err(Refusal::OtherChallenge),
             Some(payment) => payment,
         };
@@ -211,6 +224,13 @@ impl Payment {
 
     fn is_leased(&self, now: Timestamp) -> bool {
         self.leased_until.is_some_and(|until| now < until)
+    }
+
+    /// What has to be brought about for it. An authorization whose nonce is not bound to its challenge may have been read off the
+    /// chain: only a use after it was presented here can be this payment.
+    pub fn purpose(&self) -> Purpose {
+        let since = (!self.charge.is_bound).then_some(self.presented);
+        Purpose::Transfer(Transfer { token: self.charge.token, signed: self.charge.signed, since })
     }
 
     /// What is paid.

@@ -40,40 +40,81 @@ impl Simulated {
     }
 }
 
+/// Why a payment whose transfer was simulated does not go on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unfit {
+    /// It will not do. The answer.
+    Refused(Problem),
+    /// It would do, since the payer has the money and the authorization is unused, but not at the moment. The answer.
+    Later(Problem),
+    /// Nothing is known.
+    Unknown,
+}
+
+impl Unfit {
+    /// Whether the payment is to be remembered: it was presented while the authorization was unused, by who has the money.
+    pub const fn is_good(&self) -> bool {
+        matches!(self, Self::Later(_))
+    }
+
+    /// Whether the payment is to be forgotten.
+    pub const fn is_final(&self) -> bool {
+        matches!(self, Self::Refused(_))
+    }
+
+    /// The answer to the client.
+    pub fn into_problem(self) -> Problem {
+        match self {
+            Self::Refused(problem) | Self::Later(problem) => problem,
+            Self::Unknown => Problem::unavailable("the chain cannot be asked"),
+        }
+    }
+}
+
 impl Simulation {
     /// Judges a transfer of `value` beside the `reserved` sum of the payer's other payments on their way. It may take `gas_cap`.
+    /// `counts_if_used`: a use by somebody else is this payment, since only the payer can have presented it here before.
     ///
     /// # Errors
-    /// The problem to answer with.
-    pub fn judge(&self, value: Amount, reserved: Amount, gas_cap: u64) -> Result<Simulated, Problem> {
+    /// [`Unfit`].
+    pub fn judge(&self, value: Amount, reserved: Amount, gas_cap: u64, counts_if_used: bool) -> Result<Simulated, Unfit> {
         if self.used {
-            return Ok(Simulated::Used);
+            return if counts_if_used { Ok(Simulated::Used) } else { Err(Unfit::Refused(used_before())) };
         }
+        let refused = |kind, detail| Err(Unfit::Refused(Problem::new(kind, detail)));
         if self.payer_has_code {
-            return Err(Problem::new(
-                ProblemKind::VerificationFailed,
-                "payload.from: is a contract, or delegated to one; pay from an account without code",
-            ));
+            let detail = "payload.from: is a contract, or delegated to one; pay from an account without code";
+            return refused(ProblemKind::VerificationFailed, detail);
         }
         if self.balance < value {
-            return Err(Problem::new(ProblemKind::PaymentInsufficient, "the payer's token balance is less than the amount"));
+            return refused(ProblemKind::PaymentInsufficient, "the payer's token balance is less than the amount");
         }
-        let gas_limit = self.tried.judge(gas_cap).map_err(problem)?;
+        let gas_limit = self.tried.judge(gas_cap).map_err(unfit)?;
         if value.checked_add(reserved).is_none_or(|sum| self.balance < sum) {
-            return Err(Problem::unavailable("the payer's token balance does not cover this payment beside its others on their way"));
+            let detail = "the payer's token balance does not cover this payment beside its others on their way";
+            return Err(Unfit::Later(Problem::unavailable(detail)));
         }
         Ok(Simulated::Viable { gas_limit })
     }
 }
 
-fn problem(flaw: Flaw) -> Problem {
-    let failed = |detail| Problem::new(ProblemKind::VerificationFailed, detail);
+fn used_before() -> Problem {
+    Problem::new(
+        ProblemKind::VerificationFailed,
+        "payload.nonce: the authorization was used or cancelled before it was presented here; what is on the chain may be anybody's",
+    )
+}
+
+fn unfit(flaw: Flaw) -> Unfit {
+    let failed = |detail| Unfit::Refused(Problem::new(ProblemKind::VerificationFailed, detail));
     match flaw {
-        Flaw::Reverts(Some(reason)) => Problem::new(ProblemKind::VerificationFailed, format!("the token refuses the transfer: {reason}")),
+        Flaw::Reverts(Some(reason)) => {
+            Unfit::Refused(Problem::new(ProblemKind::VerificationFailed, format!("the token refuses the transfer: {reason}")))
+        }
         Flaw::Reverts(None) => failed("the token refuses the transfer"),
         Flaw::TooDear => failed("the transfer takes more gas than this gateway pays for"),
-        Flaw::Changing => Problem::unavailable("the transfer's outcome is changing"),
-        Flaw::Unknown => Problem::unavailable("the transfer could not be simulated"),
+        Flaw::Changing => Unfit::Later(Problem::unavailable("the transfer's outcome is changing")),
+        Flaw::Unknown => Unfit::Later(Problem::unavailable("the transfer could not be simulated")),
     }
 }
 
@@ -99,12 +140,12 @@ mod tests {
     }
 
     fn kind(simulation: &Simulation, reserved: u128) -> ProblemKind {
-        simulation.judge(units(60), units(reserved), CAP).unwrap_err().kind
+        simulation.judge(units(60), units(reserved), CAP, true).unwrap_err().into_problem().kind
     }
 
     #[test]
     fn a_transfer_that_succeeds_gets_its_gas() {
-        assert_eq!(good().judge(units(60), units(40), CAP), Ok(Simulated::Viable { gas_limit: 100_000 }));
+        assert_eq!(good().judge(units(60), units(40), CAP, true), Ok(Simulated::Viable { gas_limit: 100_000 }));
     }
 
     #[test]
@@ -118,7 +159,23 @@ mod tests {
         assert_eq!(kind(&Simulation { tried: changing, ..good() }, 0), ProblemKind::Unavailable);
         assert_eq!(kind(&good(), 41), ProblemKind::Unavailable);
         assert_eq!(kind(&good(), u128::MAX), ProblemKind::Unavailable);
-        assert_eq!(Simulation { used: true, tried: reverted, ..good() }.judge(units(60), units(0), CAP), Ok(Simulated::Used));
+        let used = Simulation { used: true, tried: reverted, ..good() };
+        assert_eq!(used.judge(units(60), units(0), CAP, true), Ok(Simulated::Used));
+        assert_eq!(used.judge(units(60), units(0), CAP, false).unwrap_err().into_problem().kind, ProblemKind::VerificationFailed);
+    }
+
+    /// It was presented while the authorization was unused: should somebody else use it from then on, it is this payment.
+    #[test]
+    fn what_would_do_but_not_now_is_remembered() {
+        let is_good = |simulation: Simulation, reserved| simulation.judge(units(60), units(reserved), CAP, false).unwrap_err().is_good();
+        let changing = Tried { outcome: Ok(()), gas: Err(NodeError::Reverted(None)) };
+        assert!(is_good(Simulation { tried: changing, ..good() }, 0));
+        assert!(is_good(good(), 41));
+        assert!(is_good(Simulation { tried: tried(Err(NodeError::InsufficientFunds)), ..good() }, 0));
+        assert!(!is_good(Simulation { balance: units(59), ..good() }, 0));
+        assert!(!is_good(Simulation { used: true, ..good() }, 0));
+        assert!(!is_good(Simulation { tried: tried(Err(NodeError::Reverted(None))), ..good() }, 0));
+        assert!(!Unfit::Unknown.is_good() && !Unfit::Unknown.is_final());
     }
 
     /// However well it simulates: the code may see that it is simulated.

@@ -25,7 +25,7 @@ fn charge(id: &str) -> Charge {
     };
     Charge {
         challenge_id: id.into(),
-        issued: NOW,
+        is_bound: true,
         expires: NOW.saturating_add(Duration::from_secs(300)),
         token: Address::repeat_byte(1),
         signed: SignedAuthorization { authorization, signature: key.sign(keccak256(b"x")) },

@@ -11,8 +11,8 @@ use alloc::vec::Vec;
 use core::time::Duration;
 use serde::{Deserialize, Serialize};
 
-/// The chain's clock may lag behind ours by this much.
-const CLOCK_SKEW: Duration = Duration::from_secs(30);
+/// A block's time may be before that of what is in it by this much: it is that of its slot's beginning, in whole seconds.
+const CLOCK_SKEW: Duration = Duration::from_secs(5);
 
 /// Moving tokens by a payer's authorization.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,8 +22,9 @@ pub struct Transfer {
     pub token: Address,
     /// What the payer signed.
     pub signed: SignedAuthorization,
-    /// The payment cannot be older than this: a use of the authorization before is not ours.
-    pub since: Timestamp,
+    /// Somebody else's use of the authorization counts only after this, when it was unused and presented to us: one before it may
+    /// have been anybody's. `None`: its nonce says whose it is.
+    pub since: Option<Timestamp>,
 }
 
 /// What an operation is to bring about.
@@ -134,7 +135,7 @@ impl Purpose {
     /// Until when whoever asks must get the same answer. `None`: what is on chain answers as well.
     pub fn matters_until(&self) -> Option<Timestamp> {
         match self {
-            Self::Transfer(transfer) => Some(transfer.signed.authorization.valid_before.timestamp().max(transfer.since)),
+            Self::Transfer(transfer) => Some(transfer.signed.authorization.valid_before.timestamp()),
             Self::Open(_) | Self::TopUp(_) | Self::Settle(_) | Self::Close(_) => None,
         }
     }
@@ -202,11 +203,12 @@ impl Purpose {
         }
     }
 
-    /// Whether a transaction that fulfils it counts for us. Of a charge only one that is not older than the
-    /// offer, and that no other gateway of the account has sent: that one has sold it already.
+    /// Whether a transaction that fulfils it counts for us. Of a charge only one that is young enough, and that no other gateway of
+    /// the account has sent: that one has sold it already.
     pub(super) fn is_ours(&self, ending: &Ending, sent_by_us: bool, account: Address) -> bool {
         let Self::Transfer(transfer) = self else { return true };
-        sent_by_us || (ending.receipt.from != account && ending.mined_at.timestamp().saturating_add(CLOCK_SKEW) >= transfer.since)
+        let is_young = |since| ending.mined_at.timestamp().saturating_add(CLOCK_SKEW) >= since;
+        sent_by_us || (ending.receipt.from != account && transfer.since.is_none_or(is_young))
     }
 }
 

@@ -63,7 +63,7 @@ impl Purchase<'_> {
         let key = self.key(credential, &mut body).await?;
         let charge = Charge {
             challenge_id: credential.challenge.id.clone(),
-            issued: accepted.expires.saturating_sub(gateway.challenge_lifetime),
+            is_bound: accepted.offer.method.binds_nonces(),
             expires: accepted.expires,
             token: gateway.token.address,
             signed,

@@ -1,6 +1,7 @@
 // What proves a payment on chain: this authorization's own transfer, in a block that stays. Nothing that merely looks like it.
 import assert from "node:assert/strict";
 import { after, afterEach, test } from "node:test";
+import { generatePrivateKey, privateKeyToAccount } from "viem/accounts";
 import { expectPaid, expectProblem, expectSpent, expectTryAgain } from "./harness/expect.mjs";
 import { Gateway } from "./harness/gateway.mjs";
 import { send } from "./harness/http.mjs";
@@ -14,7 +15,7 @@ const { chain, rpc, settlement, stranger } = stack;
 const PATH = "/v1/reports/1";
 const ONE = { origin: 1, transactions: 1, transfers: 1, amount: 10_000n };
 const FIRST_IN_BLOCK = { maxFeePerGas: 900_000_000_000n, maxPriorityFeePerGas: 800_000_000_000n };
-const [alice, bob] = stack.payers;
+const [alice, bob, carol] = stack.payers;
 
 afterEach(async () => {
   rpc.heal();
@@ -80,8 +81,8 @@ for (const [name, order] of [
   ["before", (paid, burnt) => [burnt, paid]],
 ]) {
   test(`one transfer in a transaction pays for one authorization: another nonce burnt ${name} it gets nothing`, async () => {
-    const first = await stack.credential("/v1/reports/first", { scheme: "abstract", payer: bob });
-    const second = await stack.credential("/v1/reports/second", { scheme: "abstract", payer: bob });
+    const first = await stack.credential("/v1/reports/first", { payer: bob });
+    const second = await stack.credential("/v1/reports/second", { payer: bob });
     const mark = await stack.mark();
     await chain.submitTogether(order(authorizationOf(first), await burning(second, bob)), stranger);
     const paid = await stack.present("/v1/reports/first", first);
@@ -118,10 +119,14 @@ for (const [name, rewrite] of Object.entries({
     },
 })) {
   test(`a receipt with ${name} is no proof: nothing is delivered`, async () => {
+    // What looks like this costs a payer its trust: each has its own.
+    const payer = privateKeyToAccount(generatePrivateKey());
+    await chain.mint(payer.address, 10_000n);
     const mark = await stack.mark();
     rpc.fail("eth_getTransactionReceipt", faulty.rewrite(rewrite));
-    const { answer } = await stack.pay(PATH, { payer: alice });
+    const { answer } = await stack.pay(PATH, { payer });
     assert.notEqual(answer.status, 200);
+    assert.equal(await chain.balance(payer.address), 0n, "it was sent");
     assert.equal(answer.headers["payment-receipt"], undefined);
     const { origin } = await mark.difference();
     assert.equal(origin, 0);
@@ -160,7 +165,7 @@ test("a provider without EIP-1559 gets a legacy transaction", async () => {
   );
   rpc.fail("eth_feeHistory", faulty.error("the method eth_feeHistory does not exist/is not available", -32601));
   const mark = await stack.mark();
-  const { answer, credential, authorization } = await stack.pay(PATH);
+  const { answer, credential, authorization } = await stack.pay(PATH, { payer: carol });
   const delivered = answer.status === 503 ? await stack.resume(PATH, authorization) : answer;
   const { reference } = await expectPaid(stack, delivered, credential);
   const { type } = await chain.public.getTransaction({ hash: reference });
@@ -172,7 +177,7 @@ for (const scheme of ["evm", "abstract"]) {
   test(`${scheme}: what was sold is not sold again by a gateway that lost its storage`, async () => {
     await stack.reconfigure({});
     const changes = scheme === "abstract" ? { validBefore: String(Math.floor(Date.now() / 1000) + 900) } : {};
-    const { answer, credential } = await stack.pay(PATH, { scheme, changes });
+    const { answer, credential } = await stack.pay(PATH, { scheme, changes, payer: carol });
     await expectPaid(stack, answer, credential);
     const amnesiac = await new Gateway({ vars: { gateway: stack.configuration }, secrets: stack.secrets }).start();
     after(() => amnesiac.dispose());
@@ -194,7 +199,9 @@ test("one credential shown to two gateways that share the account is settled onc
   after(() => other.dispose());
   for (let round = 0; round < 5; round++) {
     const mark = await stack.mark();
-    const credential = await stack.credential(PATH);
+    const payer = privateKeyToAccount(generatePrivateKey());
+    await chain.mint(payer.address, 10_000n);
+    const credential = await stack.credential(PATH, { payer });
     const headers = { authorization: encodeCredential(credential) };
     const show = (url) =>
       until(async () => {

@@ -91,7 +91,7 @@ const fn with_nonce(signed: SignedAuthorization, nonce: B256) -> SignedAuthoriza
 
 fn transfer(nonce: u8, lifetime: u64) -> Purpose {
     let signed = with_nonce(authorize(Address::repeat_byte(0x10), 10_000, lifetime), B256::repeat_byte(nonce));
-    Purpose::Transfer(Transfer { token: TOKEN, signed, since: Timestamp::from_millis(START * 1000) })
+    Purpose::Transfer(Transfer { token: TOKEN, signed, since: Some(Timestamp::from_millis(START * 1000)) })
 }
 
 fn opening(deposit: u128, lifetime: u64) -> Opening {

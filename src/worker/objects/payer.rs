@@ -8,16 +8,17 @@ use crate::evm::jsonrpc::{Answer, Request as RpcRequest, decode, has_code};
 use crate::evm::transaction::Call;
 use crate::evm::{B256, U256, erc3009};
 use crate::method::charge::Charge;
-use crate::payment::{LeaseId, Lost, Next, Payment, Reopened, Simulated, Simulation, Stage};
+use crate::payment::{LeaseId, Lost, Next, Payment, Record, Reopened, Simulated, Simulation, Stage, Unfit};
 use crate::protocol::idempotency::Key;
-use crate::protocol::problem::Problem;
-use crate::settlement::{Purpose, Transfer, Tried, Verdict};
+use crate::protocol::problem::{Problem, ProblemKind};
+use crate::settlement::{Tried, Verdict};
 use crate::time::Timestamp;
-use crate::worker::clock::now;
+use crate::worker::clock::{now, within};
 use crate::worker::config::{Isolate, load};
 use alloy_primitives::Bytes;
+use futures_channel::oneshot;
 use std::cell::{OnceCell, RefCell};
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::time::Duration;
 use worker::{Env, Result, State, console_error};
 
@@ -37,26 +38,30 @@ pub(super) struct Payer {
     payments: OnceCell<Table>,
     /// The payment that was read or written last, as it is stored: a charge is looked at time and again.
     latest: RefCell<Option<Payment>>,
-    /// Nonces that a call of this object is simulating or settling right now.
-    at_work: RefCell<BTreeSet<B256>>,
+    /// Nonces that a call of this object is simulating or settling right now, with what is reserved for each. One that waits for a
+    /// place among the payer's charges has none.
+    at_work: RefCell<BTreeMap<B256, Option<Amount>>>,
+    /// Those who wait for a place.
+    waiting: RefCell<Vec<oneshot::Sender<()>>>,
 }
 
 /// Marks a nonce as being worked on until dropped.
 struct AtWork<'a> {
-    nonces: &'a RefCell<BTreeSet<B256>>,
+    payer: &'a Payer,
     nonce: B256,
 }
 
 impl<'a> AtWork<'a> {
-    fn on(nonces: &'a RefCell<BTreeSet<B256>>, nonce: B256) -> Self {
-        nonces.borrow_mut().insert(nonce);
-        Self { nonces, nonce }
+    fn on(payer: &'a Payer, nonce: B256, reserved: Option<Amount>) -> Self {
+        payer.at_work.borrow_mut().insert(nonce, reserved);
+        Self { payer, nonce }
     }
 }
 
 impl Drop for AtWork<'_> {
     fn drop(&mut self) {
-        self.nonces.borrow_mut().remove(&self.nonce);
+        self.payer.at_work.borrow_mut().remove(&self.nonce);
+        self.payer.make_room();
     }
 }
 
@@ -65,7 +70,7 @@ impl Object for Payer {
     type Reply = PayerReply;
 
     fn new(state: State, env: Env) -> Self {
-        Self { state, env, payments: OnceCell::new(), latest: RefCell::default(), at_work: RefCell::default() }
+        Self { state, env, payments: OnceCell::new(), latest: RefCell::default(), at_work: RefCell::default(), waiting: RefCell::default() }
     }
 
     async fn answer(&self, message: PayerMessage) -> Result<PayerReply> {
@@ -78,12 +83,16 @@ impl Object for Payer {
             true
         });
         self.latest.replace(None);
-        self.reopened()?.prune(now())?;
-        let next = self.payments()?.prune(now())?;
+        let (payments, records, reopened) = (self.payments()?, self.records()?, self.reopened()?);
+        let next = [payments.prune(now())?, records.prune(now())?, reopened.prune(now())?].into_iter().flatten().min();
         if open {
             self.wake_within(ROUND).await?;
         } else if let Some(next) = next {
             self.wake_within(next.since(now()).max(ROUND)).await?;
+        } else if self.at_work.borrow().is_empty() && self.last_channel()?.is_empty()? {
+            // Nothing is left, and nobody is about to write: the storage goes before anything else happens.
+            payments.vanish();
+            self.state.storage().delete_all().await?;
         }
         Ok(())
     }
@@ -148,6 +157,15 @@ impl Payer {
         Table::open(&self.state, "reopened")
     }
 
+    /// One row: the payer's charges that cost gas for nothing.
+    fn records(&self) -> Result<Table> {
+        Table::open(&self.state, "records")
+    }
+
+    fn record(&self) -> Result<Record> {
+        Ok(self.records()?.get(&B256::ZERO)?.unwrap_or_default())
+    }
+
     /// Reads, changes and writes one payment, without an await between.
     fn change<T>(&self, nonce: &B256, change: impl FnOnce(&mut Payment) -> T) -> Result<T> {
         let mut payment = self.read(nonce)?.ok_or("a payment in progress is gone")?;
@@ -171,6 +189,9 @@ impl Payer {
         self.latest.replace(None);
         let nonce = payment.charge().signed.authorization.nonce;
         self.payments()?.put(&nonce, &payment, payment.is_open(), Some(payment.forget_at()))?;
+        if !payment.is_open() {
+            self.make_room();
+        }
         self.latest.replace(Some(payment));
         Ok(())
     }
@@ -191,38 +212,94 @@ impl Payer {
 
     async fn claim(&self, isolate: &Isolate, charge: Charge, key: Option<Key>, reserve: bool) -> Result<PayerReply> {
         let nonce = charge.signed.authorization.nonce;
-        let at_work = self.at_work.borrow().contains(&nonce);
-        let (payment, next) = match Payment::present(self.read(&nonce)?, charge, key, now(), at_work) {
+        let at_work = self.at_work.borrow().contains_key(&nonce);
+        let known = self.read(&nonce)?;
+        // What is stored was presented and found to be good: whoever has used the authorization since then had it from the payer.
+        let counts_if_used = known.is_some() || charge.is_bound;
+        let (payment, next) = match Payment::present(known, charge, key, now(), at_work) {
             Ok(presented) => presented,
             Err(refusal) => return Ok(PayerReply::Refused(refusal.into_problem().into())),
         };
+        let value = payment.charge().signed.authorization.value;
+        if next == Next::Simulate {
+            let _at_work = AtWork::on(self, nonce, None);
+            return self.begin(isolate, payment, reserve, counts_if_used).await;
+        }
         self.save(payment.clone())?;
-        let _at_work = AtWork::on(&self.at_work, nonce);
+        let _at_work = AtWork::on(self, nonce, Some(value));
         self.wake_within(ROUND).await?;
         match next {
+            Next::Simulate => Err("a charge that was to be simulated is not".into()),
             Next::Deliver => self.hand_over(isolate, &nonce),
             Next::Replay { transaction } => Ok(PayerReply::Replayed { transaction }),
             // It was said to be used, which may have been a mistake: nothing was sent yet.
             Next::Settle { gas_limit: None } if !payment.charge().is_too_late(now()) => {
-                match self.simulate(isolate, payment.charge()).await? {
-                    Err(problem) => Ok(PayerReply::Refused(problem.into())),
-                    Ok(simulated) => self.settle(isolate, payment.charge(), simulated.gas_limit()).await,
+                match self.simulate(isolate, &payment, true).await? {
+                    Err(flaw) => Ok(PayerReply::Refused(flaw.into_problem().into())),
+                    Ok(simulated) => self.settle(isolate, &payment, simulated.gas_limit()).await,
                 }
             }
-            Next::Settle { gas_limit } => self.settle(isolate, payment.charge(), gas_limit).await,
-            Next::Simulate => match self.simulate(isolate, payment.charge()).await? {
-                Err(problem) => {
+            Next::Settle { gas_limit } => self.settle(isolate, &payment, gas_limit).await,
+        }
+    }
+
+    /// Begins a charge for which nothing was sent. Nothing is stored of one that proves to be no good.
+    async fn begin(&self, isolate: &Isolate, payment: Payment, reserve: bool, counts_if_used: bool) -> Result<PayerReply> {
+        let nonce = payment.charge().signed.authorization.nonce;
+        if let Err(problem) = self.take_place(isolate, payment.charge()).await? {
+            return Ok(PayerReply::Refused(problem.into()));
+        }
+        let simulated = match self.simulate(isolate, &payment, counts_if_used).await? {
+            Ok(simulated) => simulated,
+            Err(flaw) => {
+                if flaw.is_good() {
+                    self.wake_within(ROUND).await?;
+                    self.save(payment)?;
+                } else if flaw.is_final() {
                     self.keep_or_forget(&nonce, Payment::forgo)?;
-                    Ok(PayerReply::Refused(problem.into()))
                 }
-                Ok(Simulated::Viable { .. }) if reserve => {
-                    let duration = lease_duration(isolate);
-                    self.change(&nonce, |payment| {
-                        payment.reserve(now(), duration).map_or_else(lost, |lease| PayerReply::Reserved { lease })
-                    })
-                }
-                Ok(simulated) => self.settle(isolate, payment.charge(), simulated.gas_limit()).await,
-            },
+                return Ok(PayerReply::Refused(flaw.into_problem().into()));
+            }
+        };
+        self.wake_within(ROUND).await?;
+        self.save(payment.clone())?;
+        if reserve && let Simulated::Viable { .. } = simulated {
+            let duration = lease_duration(isolate);
+            return self
+                .change(&nonce, |payment| payment.reserve(now(), duration).map_or_else(lost, |lease| PayerReply::Reserved { lease }));
+        }
+        self.settle(isolate, &payment, simulated.gas_limit()).await
+    }
+
+    /// Waits for a place among the payer's charges that are on their way, as long as clients wait for a settlement.
+    async fn take_place(&self, isolate: &Isolate, charge: &Charge) -> Result<Step<()>> {
+        let authorization = &charge.signed.authorization;
+        let deadline = now().saturating_add(isolate.gateway.limits.settlement_timeout);
+        loop {
+            let places = self.record()?.places(now());
+            if places == 0 {
+                let detail = "payload.from: transfers of this payer were reverted again and again; none is sent for a day";
+                return Ok(Err(Problem::new(ProblemKind::VerificationFailed, detail)));
+            }
+            if self.on_their_way(&authorization.nonce)?.len() < places {
+                self.at_work.borrow_mut().insert(authorization.nonce, Some(authorization.value));
+                return Ok(charge.untimely(now()).map_or(Ok(()), Err));
+            }
+            let left = deadline.since(now());
+            if left.is_zero() {
+                return Ok(Err(Problem::unavailable("as many of this payer's charges are on their way as may be at once")));
+            }
+            let (sender, room) = oneshot::channel();
+            self.waiting.borrow_mut().push(sender);
+            let _ = within(left, room).await;
+        }
+    }
+
+    /// One that was on its way is not any more.
+    fn make_room(&self) {
+        for sender in self.waiting.borrow_mut().drain(..) {
+            // A waiter that is gone does not mind.
+            let _ = sender.send(());
         }
     }
 
@@ -234,9 +311,9 @@ impl Payer {
     }
 
     /// Has the charge settled, and hands it over when it is.
-    async fn settle(&self, isolate: &Isolate, charge: &Charge, gas_limit: Option<u64>) -> Result<PayerReply> {
-        let nonce = charge.signed.authorization.nonce;
-        Ok(match self.await_verdict(isolate, charge, gas_limit).await? {
+    async fn settle(&self, isolate: &Isolate, payment: &Payment, gas_limit: Option<u64>) -> Result<PayerReply> {
+        let nonce = payment.charge().signed.authorization.nonce;
+        Ok(match self.await_verdict(isolate, payment, gas_limit).await? {
             Ok(Verdict::Settled { .. }) => self.hand_over(isolate, &nonce)?,
             Ok(Verdict::Failed(failure)) => PayerReply::Refused(failure.problem().into()),
             Err(problem) => PayerReply::Refused(problem.into()),
@@ -245,21 +322,21 @@ impl Payer {
 
     /// The origin has answered: settles the reserved payment for the request that holds it.
     async fn settle_reserved(&self, isolate: &Isolate, nonce: B256, lease: LeaseId) -> Result<PayerReply> {
-        let resumed = self.change(&nonce, |payment| payment.resume(lease).map(|()| payment.charge().clone()))?;
-        let charge = match resumed {
-            Ok(charge) => charge,
+        let resumed = self.change(&nonce, |payment| payment.resume(lease).map(|()| payment.clone()))?;
+        let payment = match resumed {
+            Ok(payment) => payment,
             Err(gone) => return Ok(lost(gone)),
         };
-        let _at_work = AtWork::on(&self.at_work, nonce);
+        let _at_work = AtWork::on(self, nonce, Some(payment.charge().signed.authorization.value));
         // The first simulation is as old as the origin was slow.
-        let gas_limit = match self.simulate(isolate, &charge).await? {
+        let gas_limit = match self.simulate(isolate, &payment, true).await? {
             Ok(simulated) => simulated.gas_limit(),
-            Err(problem) => {
+            Err(flaw) => {
                 self.keep_or_forget(&nonce, Payment::forgo)?;
-                return Ok(PayerReply::Refused(problem.into()));
+                return Ok(PayerReply::Refused(flaw.into_problem().into()));
             }
         };
-        Ok(match self.await_verdict(isolate, &charge, gas_limit).await? {
+        Ok(match self.await_verdict(isolate, &payment, gas_limit).await? {
             Ok(Verdict::Settled { .. }) => {
                 let paid = |transaction| PayerReply::Paid { lease, transaction };
                 self.change(&nonce, |payment| payment.hand_back(lease, now(), LEASE_MARGIN).map_or_else(lost, paid))?
@@ -271,12 +348,12 @@ impl Payer {
 
     /// Hands the charge to the settlement account and waits for the verdict. Without a `gas_limit` nothing
     /// new is sent.
-    async fn await_verdict(&self, isolate: &Isolate, charge: &Charge, gas_limit: Option<u64>) -> Result<Step<Verdict>> {
-        let nonce = charge.signed.authorization.nonce;
+    async fn await_verdict(&self, isolate: &Isolate, payment: &Payment, gas_limit: Option<u64>) -> Result<Step<Verdict>> {
+        let nonce = payment.charge().signed.authorization.nonce;
         // From here on it may be on chain: remembered until the verdict is known.
         self.change(&nonce, |payment| payment.submit(gas_limit))?;
         let errand = gas_limit.map_or(Errand::Search, |gas_limit| Errand::Send { gas_limit });
-        let verdict = match isolate.ask_account(&self.env, &SettleMessage { purpose: purpose(charge), errand }).await {
+        let verdict = match isolate.ask_account(&self.env, &SettleMessage { purpose: payment.purpose(), errand }).await {
             Ok(SettleReply::Ended(verdict)) => verdict,
             Ok(SettleReply::Pending) => {
                 self.wake_within(SOON).await?;
@@ -292,16 +369,32 @@ impl Payer {
                 return Ok(Err(problem));
             }
         };
-        self.change(&nonce, |payment| payment.conclude(verdict))?;
+        let submitted = self.change(&nonce, |payment| {
+            let stage = payment.stage();
+            payment.conclude(verdict);
+            stage
+        })?;
+        self.note(submitted, verdict)?;
         Ok(Ok(verdict))
     }
 
+    /// Remembers what the payer has cost us for nothing.
+    fn note(&self, before: Stage, verdict: Verdict) -> Result<()> {
+        let (Stage::Submitted { gas_limit: Some(_) }, Verdict::Failed(failure)) = (before, verdict) else { return Ok(()) };
+        let mut record = self.record()?;
+        if record.note(failure, now()) {
+            self.records()?.put(&B256::ZERO, &record, false, record.forget_at())?;
+        }
+        Ok(())
+    }
+
     /// Asks the chain whether the transfer would succeed.
-    async fn simulate(&self, isolate: &Isolate, charge: &Charge) -> Result<Step<Simulated>> {
+    async fn simulate(&self, isolate: &Isolate, payment: &Payment, counts_if_used: bool) -> Result<std::result::Result<Simulated, Unfit>> {
+        let charge = payment.charge();
         let authorization = &charge.signed.authorization;
         let sender = isolate.gateway.settlement_key.address();
         let to_token = |data: Vec<u8>| Call { to: charge.token, data: data.into() };
-        let purpose = purpose(charge);
+        let purpose = payment.purpose();
         let gas_cap = purpose.gas_cap(isolate.gateway.chain_id);
         let more = Vec::from([
             RpcRequest::call(&to_token(authorization.state_call())),
@@ -310,21 +403,28 @@ impl Payer {
         ]);
         let tried = isolate.rpc.try_out(sender, &purpose.call(), gas_cap, more).await;
         let Some(simulation) = tried.ok().and_then(|(tried, answers)| read(tried, answers)) else {
-            return Ok(Err(Problem::unavailable("the chain cannot be asked")));
+            return Ok(Err(Unfit::Unknown));
         };
-        let reserved = self.reserved_beside(&authorization.nonce)?;
-        Ok(simulation.judge(authorization.value, reserved, gas_cap))
+        let others = self.on_their_way(&authorization.nonce)?;
+        let reserved = others.into_values().try_fold(Amount::ZERO, Amount::checked_add).unwrap_or(Amount::from_base_units(u128::MAX));
+        Ok(simulation.judge(authorization.value, reserved, gas_cap, counts_if_used))
     }
 
-    /// What the payer's other charges on their way will take.
-    fn reserved_beside(&self, nonce: &B256) -> Result<Amount> {
+    /// The payer's other charges on their way, and what each will take.
+    fn on_their_way(&self, nonce: &B256) -> Result<BTreeMap<B256, Amount>> {
         let now = now();
         let at_work = self.at_work.borrow();
-        let open = self.payments()?.open_values::<Payment>()?;
-        let others = open.iter().map(|payment| (payment, payment.charge().signed.authorization.nonce)).filter(|(_, other)| other != nonce);
-        let sum =
-            others.map(|(payment, other)| payment.reserves(now, at_work.contains(&other))).try_fold(Amount::ZERO, Amount::checked_add);
-        Ok(sum.unwrap_or(Amount::from_base_units(u128::MAX)))
+        let reserved = |nonce: &B256| at_work.get(nonce).copied().flatten();
+        let mut others: BTreeMap<B256, Amount> = at_work.keys().filter_map(|nonce| Some((*nonce, reserved(nonce)?))).collect();
+        for payment in self.payments()?.open_values::<Payment>()? {
+            let nonce = payment.charge().signed.authorization.nonce;
+            let amount = payment.reserves(now, reserved(&nonce).is_some());
+            if amount > Amount::ZERO {
+                others.insert(nonce, amount);
+            }
+        }
+        others.remove(nonce);
+        Ok(others)
     }
 
     /// Sees to it that an alarm goes off within `delay`: it forgets what may be forgotten, and concludes what no
@@ -346,7 +446,7 @@ impl Payer {
         let mut open = false;
         for payment in self.payments()?.open_values::<Payment>()? {
             let Stage::Submitted { .. } = payment.stage() else { continue };
-            let message = SettleMessage { purpose: purpose(payment.charge()), errand: Errand::Inquire };
+            let message = SettleMessage { purpose: payment.purpose(), errand: Errand::Inquire };
             let answer = isolate.ask_account(&self.env, &message).await;
             open |= !self.take_note(&payment.charge().signed.authorization.nonce, answer)?;
         }
@@ -357,21 +457,20 @@ impl Payer {
     /// concluded already. Returns whether it is settled one way or the other.
     fn take_note(&self, nonce: &B256, answer: Step<SettleReply>) -> Result<bool> {
         let Some(mut payment) = self.read(nonce)? else { return Ok(true) };
-        if self.at_work.borrow().contains(nonce) || !matches!(payment.stage(), Stage::Submitted { .. }) {
+        if self.at_work.borrow().contains_key(nonce) || !matches!(payment.stage(), Stage::Submitted { .. }) {
             return Ok(true);
         }
         match answer {
-            Ok(SettleReply::Ended(verdict)) => payment.conclude(verdict),
+            Ok(SettleReply::Ended(verdict)) => {
+                self.note(payment.stage(), verdict)?;
+                payment.conclude(verdict);
+            }
             Ok(SettleReply::NotTaken) => payment.withdraw(),
             Ok(SettleReply::Pending) | Err(_) => return Ok(false),
         }
         self.save(payment)?;
         Ok(true)
     }
-}
-
-fn purpose(charge: &Charge) -> Purpose {
-    Purpose::Transfer(Transfer { token: charge.token, signed: charge.signed, since: charge.issued })
 }
 
 fn lost(lost: Lost) -> PayerReply {

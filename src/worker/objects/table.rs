@@ -74,6 +74,16 @@ impl Table {
         Ok(())
     }
 
+    /// Whether it holds nothing.
+    pub(super) fn is_empty(&self) -> Result<bool> {
+        Ok(self.column("SELECT 1 FROM {} LIMIT 1", [])?.is_empty())
+    }
+
+    /// The object's storage is about to be deleted: the table is created anew when something is written.
+    pub(super) fn vanish(&self) {
+        self.exists.set(false);
+    }
+
     /// Removes one value.
     pub(super) fn remove(&self, key: &B256) -> Result<()> {
         if self.exists.get() {
