@@ -492,6 +492,24 @@ proptest! {
     }
 }
 
+/// A credential is judged before the body has come, and the body once it has.
+#[test]
+fn the_head_is_accepted_before_the_body_is_known() {
+    let keys = BindingKeys::new(&[7; 32], None).unwrap();
+    let offers = [Offer::charge(Method::Evm, r#"{"amount":"1"}"#)];
+    let issue = |digest| {
+        offers[0].issue(&asked(digest), &keys, None, &Circumstances::default(), NOW.saturating_add(Duration::from_secs(300)), [1; 12])
+    };
+    let bound = credential(&echoed(&issue(true).header)).unwrap();
+    let accepted = asked(false).accept_head(&bound, &offers, &keys, NOW).unwrap();
+    assert!(accepted.covers(&bound, Some(BodyDigest::of(b"body"))).is_ok());
+    assert!(accepted.covers(&bound, Some(BodyDigest::of(b"another"))).is_err() && accepted.covers(&bound, None).is_err());
+    assert!(Asked { method: "PUT", ..asked(false) }.accept_head(&bound, &offers, &keys, NOW).is_err());
+    let free = credential(&echoed(&issue(false).header)).unwrap();
+    let accepted = asked(false).accept_head(&free, &offers, &keys, NOW).unwrap();
+    assert!(accepted.covers(&free, None).is_ok() && accepted.covers(&free, Some(BodyDigest::of(b"body"))).is_err());
+}
+
 /// The id is text, not the bytes it stands for: another spelling of it is another id.
 #[test]
 fn an_id_in_the_other_alphabet_is_refused() {

@@ -181,12 +181,28 @@ impl Asked<'_> {
         sha256_base64url(format!("{} {}", self.method, self.target).as_bytes())
     }
 
-    /// Finds the offer that the credential answers.
+    /// Finds the offer that the credential answers, and compares the body.
+    ///
+    /// # Errors
+    /// Those of [`Asked::accept_head`] and [`Accepted::covers`].
+    pub fn accept<'o>(
+        &self,
+        credential: &Credential,
+        offers: &'o [Offer],
+        keys: &BindingKeys,
+        now: Timestamp,
+    ) -> Result<Accepted<'o>, Problem> {
+        let accepted = self.accept_head(credential, offers, keys, now)?;
+        accepted.covers(credential, self.digest)?;
+        Ok(accepted)
+    }
+
+    /// Finds the offer that the credential answers by all but the body, which need not have come yet.
     ///
     /// # Errors
     /// `invalid-challenge` when the challenge is not ours, was issued for another request, or asks for
     /// what is no longer offered; `payment-expired` when it is older than anything could resume.
-    pub fn accept<'o>(
+    pub fn accept_head<'o>(
         &self,
         credential: &Credential,
         offers: &'o [Offer],
@@ -219,16 +235,26 @@ impl Asked<'_> {
                 None => "the challenge was issued for another method, path or query",
             }));
         }
-        let digest = self.digest.filter(|_| offer.session.is_none());
-        if challenge.digest.as_deref().map(BodyDigest::parse) != digest.map(Some) {
-            return Err(invalid("the challenge was issued for another request body"));
-        }
         let expires = challenge.expires.as_deref().map(Timestamp::parse_rfc3339);
         let Some(Ok(expires)) = expires else { return Err(invalid("the challenge has no expiry")) };
         if now >= expires.saturating_add(RESUMABLE) {
             return Err(Problem::new(ProblemKind::PaymentExpired, "the challenge has expired; a fresh one comes with this answer"));
         }
         Ok(Accepted { offer, expires })
+    }
+}
+
+impl Accepted<'_> {
+    /// Compares the body, by the digest of one that is bound; those of sessions are not.
+    ///
+    /// # Errors
+    /// `invalid-challenge` when the challenge was issued for another one.
+    pub fn covers(&self, credential: &Credential, digest: Option<BodyDigest>) -> Result<(), Problem> {
+        let digest = digest.filter(|_| self.offer.session.is_none());
+        if credential.challenge.digest.as_deref().map(BodyDigest::parse) == digest.map(Some) {
+            return Ok(());
+        }
+        Err(invalid("the challenge was issued for another request body"))
     }
 }
 

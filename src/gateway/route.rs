@@ -163,6 +163,11 @@ impl Methods {
 }
 
 impl Route {
+    /// Whether the body of a request by this method is bound to its challenge.
+    pub fn binds_body(&self, method: &str) -> bool {
+        self.digest && !matches!(method, "GET" | "HEAD")
+    }
+
     /// What the least that a session can buy here costs.
     pub fn least_cost(&self, session: &SessionOffer) -> Amount {
         session.terms.price.times(self.max_units)

@@ -16,6 +16,16 @@ impl BodyDigest {
         Self(Sha256::digest(body).into())
     }
 
+    /// What was hashed elsewhere.
+    pub const fn from_sha256(hash: [u8; 32]) -> Self {
+        Self(hash)
+    }
+
+    /// The hash itself.
+    pub const fn sha256(self) -> [u8; 32] {
+        self.0
+    }
+
     /// Reads `sha-256=<base64>` as the SDKs write it, or `sha-256=:<base64>:` as the draft does.
     pub fn parse(text: &str) -> Option<Self> {
         let value = text.strip_prefix("sha-256=")?;

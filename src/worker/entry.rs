@@ -5,7 +5,7 @@ use super::origin::{Incoming, Outgoing, send};
 use super::paid::discard;
 use super::respond::{Rejection, challenge, internal, misconfigured, problem};
 use super::snapshot::snapshot;
-use super::{body, paid, respond, status};
+use super::{paid, respond, status};
 use crate::gateway::Broken;
 use crate::gateway::config::{Gateway, Origin, Surface};
 use crate::gateway::cors::Preflight;
@@ -18,7 +18,6 @@ use crate::method::Intent;
 use crate::protocol::credential::{
     AuthorizationHeader, Credential, CredentialField, InvalidCredential, split_authorization, without_payment,
 };
-use crate::protocol::digest::BodyDigest;
 use crate::protocol::problem::{Problem, ProblemKind};
 use std::borrow::Cow;
 use std::time::Duration;
@@ -100,7 +99,7 @@ async fn unpriced(env: &Env, origin: &Origin, incoming: &Incoming, limit: Durati
         Ok(authorization) => authorization,
         Err(reason) => return problem(&reason),
     };
-    let response = match send(env, origin, incoming, authorization.as_deref(), None, None, limit).await {
+    let response = match send(env, origin, incoming, authorization.as_deref(), None, limit).await {
         Ok(response) => response,
         Err(reason) => return problem(&reason),
     };
@@ -129,7 +128,7 @@ async fn preflighted(env: &Env, gateway: &Gateway, incoming: &Incoming, prefligh
         Err(reason) => return problem(&reason),
     };
     let origin = &gateway.origin;
-    if let Ok(response) = send(env, origin, incoming, authorization.as_deref(), None, None, gateway.limits.origin_timeout).await {
+    if let Ok(response) = send(env, origin, incoming, authorization.as_deref(), None, gateway.limits.origin_timeout).await {
         let mut outgoing = Outgoing::new(&response, incoming, origin)?;
         if outgoing.is_open_to_pages() {
             outgoing.allow_payment_headers()?;
@@ -159,10 +158,6 @@ async fn priced(isolate: &Isolate, env: &Env, context: &Context, incoming: &Inco
         let detail = "Upgrade: a WebSocket is not sold here; ask without it, or for a path that is free";
         return problem(&Problem::new(ProblemKind::BadRequest, detail));
     }
-    let body = match bound_body(isolate, incoming, route).await {
-        Ok(body) => body,
-        Err(reason) => return problem(&reason),
-    };
     let Some(target) = incoming.target.bound() else {
         return problem(&Problem::new(ProblemKind::UriTooLong, "path and query are too long to be priced"));
     };
@@ -170,13 +165,13 @@ async fn priced(isolate: &Isolate, env: &Env, context: &Context, incoming: &Inco
         realm: gateway.realm.as_deref().unwrap_or(&incoming.target.host),
         method: &incoming.method,
         target: &target,
-        digest: body.as_deref().map(BodyDigest::of),
+        digest: None,
         field: route.field,
     };
     let outcome = match presented(incoming, route.field, gateway.limits.credential_bytes) {
         Ok((Some(credential), others)) => {
             let purchase = paid::Purchase { isolate, env, context, incoming, route, asked: &asked, others: others.as_deref() };
-            purchase.complete(&credential, body).await
+            purchase.complete(&credential).await
         }
         Ok((None, _)) => Err(Rejection {
             problem: Problem::new(
@@ -192,16 +187,19 @@ async fn priced(isolate: &Isolate, env: &Env, context: &Context, incoming: &Inco
     };
     match outcome {
         Ok(response) => Ok(response),
-        Err(rejection) => challenge(rejection, isolate, route, &asked, incoming.header("accept-payment").as_deref()).await,
+        Err(rejection) => {
+            // A fresh challenge is bound to the body, which is hashed for that but not kept.
+            let digest = match rejection.problem.kind.status() {
+                402 if route.binds_body(&incoming.method) => match incoming.digest(&gateway.limits).await {
+                    Ok(digest) => Some(digest),
+                    Err(reason) => return problem(&reason),
+                },
+                _ => None,
+            };
+            let asked = Asked { digest, ..asked };
+            challenge(rejection, isolate, route, &asked, incoming.header("accept-payment").as_deref()).await
+        }
     }
-}
-
-/// The body, on routes that bind it, for methods that have one.
-async fn bound_body(isolate: &Isolate, incoming: &Incoming, route: &Route) -> std::result::Result<Option<Vec<u8>>, Problem> {
-    if !route.digest || matches!(incoming.method.as_str(), "GET" | "HEAD") {
-        return Ok(None);
-    }
-    body::read(&incoming.request, isolate.gateway.limits.digest_body_bytes).await.map(Some)
 }
 
 /// The credential that a request shows in `field`, and what of its `Authorization` is for the origin.

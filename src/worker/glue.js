@@ -223,3 +223,91 @@ export class Flow {
     return Date.now() - this.#since;
   }
 }
+
+/** Bodies that are held until their requests are paid for, in the order in which something last happened to them. */
+const bodies = new Map();
+let heldBytes = 0;
+
+/** What a body is held in at first. It grows with what comes: who announces much and sends little takes little. */
+const FIRST_BUFFER = 16 * 1024;
+
+/** Bytes per millisecond that a body has to come in at, on the whole. */
+const SLOWEST = 8;
+
+/** Lets go of a body. */
+export function release(id) {
+  const body = bodies.get(id);
+  if (body) heldBytes -= body.buffer.length;
+  bodies.delete(id);
+}
+
+/** The bytes of a body that is held. */
+export function held(id) {
+  const body = bodies.get(id);
+  return body?.buffer.subarray(0, body.length);
+}
+
+/** Takes more of a body in; `false` when there is no room. A request may vanish without a word: what nothing happens to for long is let go. */
+function keep(id, chunk, most, budget, lifetime) {
+  const now = Date.now();
+  for (const [old, { until }] of bodies) {
+    if (until > now) break;
+    release(old);
+  }
+  const body = bodies.get(id) ?? { buffer: new Uint8Array(0), length: 0 };
+  const length = body.length + chunk.length;
+  if (length > body.buffer.length) {
+    const size = Math.min(Math.max(2 * body.buffer.length, length, FIRST_BUFFER), most);
+    if (heldBytes - body.buffer.length + size > budget) return false;
+    heldBytes += size - body.buffer.length;
+    const buffer = new Uint8Array(size);
+    buffer.set(body.buffer);
+    body.buffer = buffer;
+  }
+  body.buffer.set(chunk, body.length);
+  bodies.delete(id);
+  bodies.set(id, { ...body, length, until: now + lifetime });
+  return true;
+}
+
+/**
+ * Reads a request's body of `most` bytes at the most, and hashes it as it comes. It is held as `id` until it is released; without an id
+ * nothing of it stays. It must go on within `patience` milliseconds.
+ * @returns {Promise<Uint8Array | "large" | "slow" | "full">} its SHA-256, or what is wrong
+ */
+export async function read(request, id, most, budget, patience, lifetime) {
+  const reader = request.body.getReader({ mode: "byob" });
+  const digest = new crypto.DigestStream("SHA-256");
+  const hash = digest.digest;
+  hash.catch(() => {});
+  const writer = digest.getWriter();
+  const fail = async (outcome) => {
+    release(id);
+    writer.abort().catch(() => {});
+    await reader.cancel().catch(() => {});
+    return outcome;
+  };
+  if (id) request.signal.addEventListener("abort", () => release(id));
+  const begun = Date.now();
+  let length = 0;
+  // One buffer goes to and fro: a new one for each piece would be collected late.
+  let buffer = new ArrayBuffer(FIRST_BUFFER);
+  try {
+    for (;;) {
+      const left = Math.min(patience, patience + length / SLOWEST - (Date.now() - begun));
+      const read = await within(Math.max(left, 1), reader.read(new Uint8Array(buffer)));
+      if (read === undefined) return fail("slow");
+      if (read.done) break;
+      length += read.value.length;
+      if (length > most) return fail("large");
+      if (id && !keep(id, read.value, most, budget, lifetime)) return fail("full");
+      await writer.write(read.value);
+      buffer = read.value.buffer;
+    }
+  } catch (error) {
+    await fail();
+    throw error;
+  }
+  await writer.close();
+  return new Uint8Array(await hash);
+}

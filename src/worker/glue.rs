@@ -2,6 +2,7 @@
 
 use crate::gateway::headers::Names;
 use js_sys::{Object, Uint8Array};
+use std::num::NonZeroU32;
 use std::time::Duration;
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{ReadableStream, Request, Response};
@@ -33,6 +34,17 @@ mod js {
         ) -> Result<JsValue, JsValue>;
         #[wasm_bindgen(catch)]
         pub(super) async fn beginning(body: &ReadableStream, length: u32) -> Result<JsValue, JsValue>;
+        #[wasm_bindgen(catch)]
+        pub(super) async fn read(
+            request: &Request,
+            id: u32,
+            most: u32,
+            budget: u32,
+            patience: i32,
+            lifetime: i32,
+        ) -> Result<JsValue, JsValue>;
+        pub(in crate::worker) fn held(id: u32) -> Option<Uint8Array>;
+        pub(in crate::worker) fn release(id: u32);
         #[wasm_bindgen(catch)]
         pub(super) fn answer(status: u16, headers: &str, body: Option<&str>) -> Result<Response, JsValue>;
 
@@ -139,6 +151,25 @@ pub(super) async fn beginning(body: &ReadableStream, length: u32) -> Result<Opti
 }
 
 pub(super) use js::Flow;
+pub(super) use js::{held, release};
+
+/// What a body that is read beforehand may take.
+pub(super) struct Bounds {
+    /// The longest body.
+    pub(super) most: u32,
+    /// What may be held at once.
+    pub(super) budget: u32,
+    /// How long nothing may come.
+    pub(super) patience: Duration,
+    /// How long it is held after something came, if it is not released before.
+    pub(super) lifetime: Duration,
+}
+
+/// Reads a body, and holds it as `id` if there is one. Gives its SHA-256, or a word for what is wrong.
+pub(super) async fn read(request: &Request, id: Option<NonZeroU32>, bounds: &Bounds) -> Result<JsValue, JsValue> {
+    let Bounds { most, budget, patience, lifetime } = *bounds;
+    js::read(request, id.map_or(0, NonZeroU32::get), most, budget, millis(patience), millis(lifetime)).await
+}
 
 /// As the runtime's timers take it.
 fn millis(limit: Duration) -> i32 {

@@ -1,17 +1,19 @@
 //! Towards the origin and back, streaming both ways.
 
+use super::body::{self, Held};
 use super::glue::{Changes, fetched, names};
 use super::paid::discard;
 use super::watch::{Upload, broken};
-use crate::gateway::config::Origin;
+use crate::gateway::config::{Limits, Origin};
 use crate::gateway::cors::{EXPOSED_HEADERS, allowed_headers};
 use crate::gateway::headers::{
     Names, PAYER_PREFIX, RESPONSE_PAYMENT, Withheld, below, is_readable, overrules_cache_control, private_cache_control, readable_codings,
     with_names, without_payment_challenges,
 };
 use crate::gateway::target::Target;
+use crate::protocol::digest::BodyDigest;
 use crate::protocol::problem::{Problem, ProblemKind};
-use js_sys::{Object, Uint8Array};
+use js_sys::Object;
 use std::cell::OnceCell;
 use std::time::Duration;
 use wasm_bindgen::JsValue;
@@ -31,6 +33,8 @@ pub(super) struct Incoming {
     connection: Option<String>,
     /// Its body, once it is on its way to the origin for a paid request.
     upload: OnceCell<Upload>,
+    /// Its body, if that had to be read before it can be passed on.
+    held: OnceCell<Held>,
 }
 
 /// Who paid for a request: told to the origin in headers that no client can set.
@@ -56,12 +60,29 @@ impl Incoming {
         let names = names(&headers);
         let connection = if names.has("connection") { headers.get("connection").ok().flatten() } else { None };
         names.admit(connection.as_deref())?;
-        Ok(Self { target, method: request.method(), names, connection, request, upload: OnceCell::new() })
+        Ok(Self { target, method: request.method(), names, connection, request, upload: OnceCell::new(), held: OnceCell::new() })
     }
 
     /// A header's value, its name in lower case; several are joined with `, `.
     pub(super) fn header(&self, name: &str) -> Option<String> {
         if self.names.has(name) { self.request.headers().get(name).ok().flatten() } else { None }
+    }
+
+    /// Reads the body, which is held from then on, and gives its digest.
+    pub(super) async fn hold(&self, limits: &Limits) -> std::result::Result<BodyDigest, Problem> {
+        if let Some(held) = self.held.get() {
+            return Ok(held.digest);
+        }
+        let held = body::hold(&self.request, limits).await?;
+        Ok(self.held.get_or_init(|| held).digest)
+    }
+
+    /// The digest of the body, held or not.
+    pub(super) async fn digest(&self, limits: &Limits) -> std::result::Result<BodyDigest, Problem> {
+        match self.held.get() {
+            Some(held) => Ok(held.digest),
+            None => body::hash(&self.request, limits).await,
+        }
     }
 
     /// Whether there may be a body. Over HTTP/2 no header has to announce one: then the runtime has a stream, and only that
@@ -103,24 +124,22 @@ impl Incoming {
 }
 
 /// Sends the request to the origin and returns its response as it is. `authorization` is what is left of
-/// that header; `body` replaces the request's own, which was read already.
+/// that header; a body that was read already goes on from where it is held.
 pub(super) async fn send(
     env: &Env,
     origin: &Origin,
     incoming: &Incoming,
     authorization: Option<&str>,
     paid_by: Option<&PaidBy<'_>>,
-    body: Option<Vec<u8>>,
     limit: Duration,
 ) -> std::result::Result<Response, Problem> {
     let failed = |error: JsValue| {
         console_error!("origin: {error:?}");
         Problem::new(ProblemKind::OriginFailed, "the origin could not be reached")
     };
-    let body = match body {
+    let body = match incoming.held.get() {
         _ if matches!(incoming.method.as_str(), "GET" | "HEAD") => JsValue::UNDEFINED,
-        Some(bytes) if !bytes.is_empty() => Uint8Array::from(bytes.as_slice()).into(),
-        Some(_) => JsValue::UNDEFINED,
+        Some(held) => held.bytes()?.into(),
         None => incoming.body(paid_by.is_some()).map_err(failed)?,
     };
     let url = match origin {

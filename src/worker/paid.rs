@@ -1,6 +1,5 @@
 //! A request with a credential: verify, settle, fetch, deliver.
 
-use super::body;
 use super::clock::now;
 use super::config::{Isolate, load};
 use super::objects::{PayerMessage, PayerReply};
@@ -8,8 +7,8 @@ use super::origin::{self, Incoming, Outgoing, PaidBy};
 use super::respond::{Rejection, failed, internal};
 use super::token::TokenDomain;
 use super::watch::{Body, Ending, WatchedPipe};
+use crate::evm::B256;
 use crate::evm::erc3009::SignedAuthorization;
-use crate::evm::{B256, keccak256};
 use crate::gateway::config::Settle;
 use crate::gateway::offer::{Accepted, Asked, Offer};
 use crate::gateway::route::Route;
@@ -17,6 +16,7 @@ use crate::method::charge::{Charge, Unverified};
 use crate::payment::{Charging, Disposition, LeaseId, Undelivered};
 
 use crate::protocol::credential::Credential;
+use crate::protocol::digest::BodyDigest;
 use crate::protocol::idempotency::{Key, MAX_BYTES};
 use crate::protocol::problem::{Problem, ProblemKind};
 use crate::protocol::receipt::Receipt;
@@ -48,19 +48,22 @@ pub(super) struct Sale<'a> {
 impl Purchase<'_> {
     /// Everything that can be checked without state or network comes first, then the payer's object
     /// decides.
-    pub(super) async fn complete(&self, credential: &Credential, body: Option<Vec<u8>>) -> Result<Response, Rejection> {
+    pub(super) async fn complete(&self, credential: &Credential) -> Result<Response, Rejection> {
         let gateway = &self.isolate.gateway;
-        let accepted = self.asked.accept(credential, &self.route.offers, &gateway.binding_keys, now())?;
+        let accepted = self.asked.accept_head(credential, &self.route.offers, &gateway.binding_keys, now())?;
         match &accepted.offer.session {
-            Some(session) => self.visit(credential, &accepted, session, body).await,
-            None => self.charge(credential, &accepted, body).await.map_err(Rejection::from),
+            Some(session) => self.visit(credential, &accepted, session).await,
+            None => self.charge(credential, &accepted).await.map_err(Rejection::from),
         }
     }
 
-    async fn charge(&self, credential: &Credential, accepted: &Accepted<'_>, mut body: Option<Vec<u8>>) -> Result<Response, Problem> {
+    async fn charge(&self, credential: &Credential, accepted: &Accepted<'_>) -> Result<Response, Problem> {
         let gateway = &self.isolate.gateway;
         let signed = self.verify(credential, accepted.offer).await?;
-        let key = self.key(credential, &mut body).await?;
+        // Only now is the body received, to be held: who proves nothing has none of our memory.
+        let binds = self.route.binds_body(&self.incoming.method);
+        accepted.covers(credential, if binds { Some(self.incoming.hold(&gateway.limits).await?) } else { None })?;
+        let key = self.key(credential).await?;
         let charge = Charge {
             challenge_id: credential.challenge.id.clone(),
             is_bound: accepted.offer.method.binds_nonces(),
@@ -70,21 +73,20 @@ impl Purchase<'_> {
         };
         let sale = Sale { request: self, charge, key, offer: accepted.offer };
         match self.route.settle {
-            Settle::First => sale.settle_first(body).await,
-            Settle::AfterOrigin => sale.settle_after_origin(body).await,
+            Settle::First => sale.settle_first().await,
+            Settle::AfterOrigin => sale.settle_after_origin().await,
         }
     }
 
     /// The request's idempotency key, bound to all of the request: a body that comes with one is read as a whole.
-    pub(super) async fn key(&self, credential: &Credential, body: &mut Option<Vec<u8>>) -> Result<Option<Key>, Problem> {
+    pub(super) async fn key(&self, credential: &Credential) -> Result<Option<Key>, Problem> {
         let Some(key) = self.incoming.header("idempotency-key") else { return Ok(None) };
         if key.len() > MAX_BYTES {
             return Err(Problem::new(ProblemKind::BadRequest, format!("Idempotency-Key: exceeds {MAX_BYTES} bytes")));
         }
-        if body.is_none() && self.incoming.has_body() {
-            *body = Some(body::read(&self.incoming.request, self.isolate.gateway.limits.digest_body_bytes).await?);
-        }
-        let content = keccak256(body.as_deref().unwrap_or_default());
+        let has_body = self.incoming.has_body();
+        let content = if has_body { self.incoming.hold(&self.isolate.gateway.limits).await? } else { BodyDigest::of(&[]) };
+        let content = B256::from(content.sha256());
         Ok(Some(Key::new(&credential.challenge.id, &key, self.asked.method, self.asked.target, content)))
     }
 
@@ -100,30 +102,30 @@ impl Purchase<'_> {
 }
 
 impl Sale<'_> {
-    async fn settle_first(&self, body: Option<Vec<u8>>) -> Result<Response, Problem> {
+    async fn settle_first(&self) -> Result<Response, Problem> {
         let (reply, _holding) = self.claim(false).await?;
-        self.fetch_and_deliver(reply, body).await
+        self.fetch_and_deliver(reply).await
     }
 
     /// The payment is there: calls the origin and hands its answer out.
-    async fn fetch_and_deliver(&self, reply: PayerReply, body: Option<Vec<u8>>) -> Result<Response, Problem> {
+    async fn fetch_and_deliver(&self, reply: PayerReply) -> Result<Response, Problem> {
         match reply {
-            PayerReply::Paid { lease, transaction } => match self.fetch(lease, Some(transaction), body).await {
+            PayerReply::Paid { lease, transaction } => match self.fetch(lease, Some(transaction)).await {
                 Ok(response) => self.deliver(lease, transaction, &response).await,
                 Err(instead) => instead,
             },
-            PayerReply::Replayed { transaction } => self.replay(transaction, body).await,
+            PayerReply::Replayed { transaction } => self.replay(transaction).await,
             reply => Err(refusal(reply)),
         }
     }
 
-    async fn settle_after_origin(&self, body: Option<Vec<u8>>) -> Result<Response, Problem> {
+    async fn settle_after_origin(&self) -> Result<Response, Problem> {
         let (lease, _holding) = match self.claim(true).await? {
             (PayerReply::Reserved { lease }, holding) => (lease, holding),
             // It was settled by an earlier attempt.
-            (reply, _holding) => return self.fetch_and_deliver(reply, body).await,
+            (reply, _holding) => return self.fetch_and_deliver(reply).await,
         };
-        let response = match self.fetch(lease, None, body).await {
+        let response = match self.fetch(lease, None).await {
             Ok(response) => response,
             Err(instead) => return instead,
         };
@@ -147,8 +149,8 @@ impl Sale<'_> {
 
     /// The origin's answer, when it is one to be paid for. Otherwise the payment is given back, and the
     /// error is what the client gets instead.
-    async fn fetch(&self, lease: LeaseId, transaction: Option<B256>, body: Option<Vec<u8>>) -> Result<Response, Result<Response, Problem>> {
-        let outcome = self.call_origin(transaction, body).await;
+    async fn fetch(&self, lease: LeaseId, transaction: Option<B256>) -> Result<Response, Result<Response, Problem>> {
+        let outcome = self.call_origin(transaction).await;
         let how = match outcome.as_ref().map(|response| self.request.disposition(transaction.is_some(), response)) {
             Ok(Disposition::Deliver) => return outcome.map_err(Err),
             Ok(Disposition::PassOn(how)) => how,
@@ -161,8 +163,8 @@ impl Sale<'_> {
     }
 
     /// What was delivered under the request's idempotency key is asked for again: nothing is charged for it, or given back.
-    async fn replay(&self, transaction: B256, body: Option<Vec<u8>>) -> Result<Response, Problem> {
-        let response = self.call_origin(Some(transaction), body).await?;
+    async fn replay(&self, transaction: B256) -> Result<Response, Problem> {
+        let response = self.call_origin(Some(transaction)).await?;
         if self.request.disposition(true, &response) != Disposition::Deliver {
             return self.request.undelivered(&response);
         }
@@ -176,7 +178,7 @@ impl Sale<'_> {
         if self.request.incoming.is_failed_by_origin() { Undelivered::Failed } else { Undelivered::Unfinished }
     }
 
-    async fn call_origin(&self, transaction: Option<B256>, body: Option<Vec<u8>>) -> Result<Response, Problem> {
+    async fn call_origin(&self, transaction: Option<B256>) -> Result<Response, Problem> {
         let request = self.request;
         let gateway = &request.isolate.gateway;
         let reference = transaction.map(|transaction| transaction.to_string());
@@ -188,8 +190,7 @@ impl Sale<'_> {
             reference: reference.as_deref(),
             metered: false,
         };
-        origin::send(request.env, &gateway.origin, request.incoming, request.others, Some(&paid_by), body, gateway.limits.origin_timeout)
-            .await
+        origin::send(request.env, &gateway.origin, request.incoming, request.others, Some(&paid_by), gateway.limits.origin_timeout).await
     }
 
     /// Hands the response out, if the payer's object counts it as delivered. What can fail comes before that.

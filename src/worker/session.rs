@@ -71,7 +71,6 @@ impl Purchase<'_> {
         credential: &Credential,
         accepted: &Accepted<'_>,
         session: &SessionOffer,
-        mut body: Option<Vec<u8>>,
     ) -> Result<Response, Rejection> {
         let unverified = Unverified::read(credential, accepted.offer.method, &session.terms)?;
         // What concerns the chain may have to be sent again until it is done, and must not be signed anew for that.
@@ -83,7 +82,7 @@ impl Purchase<'_> {
         let order = if self.is_management(unverified.action) {
             None
         } else {
-            let key = self.key(credential, &mut body).await?;
+            let key = self.key(credential).await?;
             Some(self.order(session, key)?)
         };
         let claim = Claim {
@@ -97,7 +96,7 @@ impl Purchase<'_> {
             reuse: session.reuse,
         };
         let visit = Visit { request: self, offer: accepted.offer, session, challenge_id: &credential.challenge.id, claim };
-        visit.complete(body).await
+        visit.complete().await
     }
 
     /// Whether a request only manages its channel: it never reaches the origin, and buys nothing.
@@ -124,7 +123,7 @@ impl Purchase<'_> {
 }
 
 impl Visit<'_> {
-    async fn complete(self, body: Option<Vec<u8>>) -> Result<Response, Rejection> {
+    async fn complete(self) -> Result<Response, Rejection> {
         let (reply, _holding) = self.present().await?;
         let done = match reply {
             ChannelReply::Done(done) => done,
@@ -137,7 +136,7 @@ impl Visit<'_> {
             reply => return Err(internal("channel", reply).into()),
         };
         let Some(bought) = done.bought else { return self.managed(&done).map_err(|error| internal("receipt", error).into()) };
-        Ok(self.deliver(done, bought, body).await?)
+        Ok(self.deliver(done, bought).await?)
     }
 
     /// Presents the claim to the channel's object.
@@ -187,8 +186,8 @@ impl Visit<'_> {
         }
     }
 
-    async fn deliver(&self, mut done: Done, bought: Bought, body: Option<Vec<u8>>) -> Result<Response, Problem> {
-        let response = match self.call_origin(&done, body).await {
+    async fn deliver(&self, mut done: Done, bought: Bought) -> Result<Response, Problem> {
+        let response = match self.call_origin(&done).await {
             Ok(response) => response,
             Err(problem) => {
                 self.give_back_failed(bought).await;
@@ -247,7 +246,7 @@ impl Visit<'_> {
         self.request.pass_on(response, body, &more)
     }
 
-    async fn call_origin(&self, done: &Done, body: Option<Vec<u8>>) -> Result<Response, Problem> {
+    async fn call_origin(&self, done: &Done) -> Result<Response, Problem> {
         let request = self.request;
         let gateway = &request.isolate.gateway;
         let paid_by = PaidBy {
@@ -258,8 +257,7 @@ impl Visit<'_> {
             reference: Some(&self.claim.channel_id.to_string()),
             metered: request.route.meter != Meter::Request,
         };
-        origin::send(request.env, &gateway.origin, request.incoming, request.others, Some(&paid_by), body, gateway.limits.origin_timeout)
-            .await
+        origin::send(request.env, &gateway.origin, request.incoming, request.others, Some(&paid_by), gateway.limits.origin_timeout).await
     }
 
     /// Nothing came of calling the origin: gives back what was bought, unless the client has brought that about.
