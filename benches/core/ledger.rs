@@ -14,6 +14,7 @@ use std::time::Duration;
 const POLICY: Policy = Policy {
     settle_amount: Amount::from_base_units(u128::MAX),
     settle_after: Duration::from_secs(3600),
+    settle_minimum: Amount::ZERO,
     close_idle: Duration::from_secs(86_400),
     delivery_window: Duration::from_secs(40),
     min_delta: Amount::ZERO,

@@ -4,7 +4,7 @@ use super::bookings::Bookings;
 use super::held::Held;
 use super::idempotency::{Attempts, Keys};
 use super::sales::Sales;
-use super::settling::RETRY;
+use super::setbacks::{RETRY, Setbacks};
 use super::used::Used;
 use super::{Answer, Channel, Reason, Refusal, Status};
 use crate::evm::amount::Amount;
@@ -156,6 +156,8 @@ impl Channel {
             operation: None,
             epoch: 0,
             retry_at: None,
+            setbacks: Setbacks::default(),
+            requested: false,
             unsettled_since: None,
             last_used: now,
             wake_at: None,
@@ -196,15 +198,21 @@ impl Channel {
             // Or it is so young that this reading did not show it yet: it is looked at once more before.
             self.retry_at = Some(now.saturating_add(RETRY));
         }
+        if self.deposit != on_chain.deposit {
+            self.setbacks.look_again();
+        }
         self.deposit = on_chain.deposit;
         let shown = on_chain.payer == self.payer && self.accepted <= self.deposit;
         self.signer_has_code = shown && *signer_has_code;
-        let requested = on_chain.close_requested_at != UnixSeconds::new(0);
+        let was_requested = core::mem::replace(&mut self.requested, on_chain.close_requested_at != UnixSeconds::new(0));
+        let requested = self.requested;
         match self.status {
             Status::Open | Status::Suspended if requested => self.begin_closing(Reason::Requested, now),
             // The payer has added to the deposit, which takes the request back.
             Status::Closing(Reason::Requested) if !requested && self.operation.is_none() => self.show(shown),
             Status::Open | Status::Suspended => self.show(shown),
+            // What was put off for its failures must be there before the grace period ends.
+            Status::Closing(_) if requested && !was_requested => self.hurry(),
             Status::Closing(_) | Status::Closed { .. } => {}
         }
         Ok(Answer::Noted)
@@ -218,6 +226,7 @@ impl Channel {
     pub(super) fn settle_up_to(&mut self, settled: Amount, now: Timestamp) {
         self.settled = self.settled.max(settled);
         self.published = self.published.max(Some(settled));
+        self.setbacks.recover(matches!(self.status, Status::Closing(_)));
         if self.settled > self.delivered() {
             self.bookings.mature_all();
             self.sales.mature_all();
@@ -232,6 +241,8 @@ impl Channel {
         self.status = Status::Closed { transaction };
         self.operation = None;
         self.retry_at = None;
+        self.setbacks = Setbacks::default();
+        self.requested = false;
         self.unsettled_since = None;
         self.published = None;
         self.asked = Amount::ZERO;

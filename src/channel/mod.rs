@@ -8,6 +8,7 @@
 //!   falls, and `spent` falls only by what was booked and is known not to have been delivered;
 //! * an event that is repeated changes nothing the second time (a purchase is the same by its attempt);
 //! * a voucher that the chain may have shown neither buys nor closes unless its signer's key is shown to be there;
+//! * nothing is sold after a settlement has failed, until one succeeds or the chain shows it;
 //! * the state is bounded, however many vouchers pass.
 //!
 //! `spent` is what was booked, before it is delivered. What was booked counts as delivered after the
@@ -25,6 +26,7 @@ mod meter;
 mod purchase;
 mod refusal;
 mod sales;
+mod setbacks;
 mod settling;
 mod used;
 
@@ -51,6 +53,7 @@ use held::Held;
 use idempotency::{Attempts, Keys};
 use sales::Sales;
 use serde::{Deserialize, Serialize};
+use setbacks::Setbacks;
 use used::Used;
 
 /// When money is brought onto the chain, and what a voucher must be like.
@@ -60,6 +63,8 @@ pub struct Policy {
     pub settle_amount: Amount,
     /// Settle when the oldest of it is older than this.
     pub settle_after: Duration,
+    /// For its age alone nothing is settled or closed that brings less than this.
+    pub settle_minimum: Amount,
     /// Close a channel that was not used for this long.
     pub close_idle: Duration,
     /// What was booked counts as delivered after this unless it was credited back.
@@ -133,6 +138,9 @@ pub struct Channel {
     epoch: u32,
     /// Not before this is a failed operation tried again.
     retry_at: Option<Timestamp>,
+    setbacks: Setbacks,
+    /// The payer has asked the escrow for the end, whatever it has asked the gateway for: the grace period runs.
+    requested: bool,
     /// Since when something is booked that is not settled.
     unsettled_since: Option<Timestamp>,
     last_used: Timestamp,
@@ -303,6 +311,16 @@ impl Channel {
     /// The highest total of which the chain may have shown a voucher.
     pub const fn published(&self) -> Option<Amount> {
         self.published
+    }
+
+    /// Settlements that failed in a row; nothing is sold while there are any.
+    pub const fn failures(&self) -> u8 {
+        self.setbacks.failures
+    }
+
+    /// Settlements that were mined and reverted since one has succeeded.
+    pub const fn reverts(&self) -> u8 {
+        self.setbacks.reverts
     }
 
     /// What of the booked was delivered.

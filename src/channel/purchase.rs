@@ -226,6 +226,7 @@ impl Channel {
     /// Whether anything can be bought or added.
     pub const fn check_usable(&self) -> Result<(), Refusal> {
         match self.status {
+            Status::Open if self.setbacks.failures > 0 => Err(Refusal::Uncollectable),
             Status::Open => Ok(()),
             Status::Suspended if self.signer_has_code => Err(Refusal::SignerHasCode),
             Status::Suspended => Err(Refusal::Suspended),

@@ -21,6 +21,8 @@ pub enum Refusal {
     Suspended,
     /// The channel's signer is an account with code, which the escrow would ask instead of checking a signature.
     SignerHasCode,
+    /// What was sold cannot be settled.
+    Uncollectable,
     /// The voucher exceeds the deposit.
     ExceedsDeposit,
     /// The voucher raises the total by less than the least raise.
@@ -63,6 +65,12 @@ impl Refusal {
                 ProblemKind::VerificationFailed,
                 "the payer or the channel's signer is a contract, or delegated to one; sign with an account without code",
             ),
+            // Waiting loses nothing; another channel would bind another deposit, and may fare no better.
+            Self::Uncollectable => {
+                return Problem::unavailable(
+                    "what the channel has bought cannot be settled at the moment; nothing is sold on it until it is",
+                );
+            }
             Self::ExceedsDeposit => {
                 (ProblemKind::AmountExceedsDeposit, "payload.cumulativeAmount: exceeds the channel's deposit; top it up first")
             }

@@ -1,6 +1,6 @@
 //! Metered sales under way: units are reserved, reported as delivered, and what is left at the end goes back.
 
-use super::{Answer, Channel, Kind, Order, Refusal, Reuse, Status};
+use super::{Answer, Channel, Kind, Order, Refusal, Reuse};
 use crate::evm::amount::Amount;
 use crate::time::Timestamp;
 use alloc::vec::Vec;
@@ -105,7 +105,7 @@ impl Channel {
     /// Reserves `wanted` more units for a sale that knows of `reserved`. Units of an answer that was lost are told again.
     pub(super) fn draw(&mut self, id: u64, delivered: u64, reserved: u64, wanted: u64, now: Timestamp) -> Result<Answer, Refusal> {
         let available = self.available();
-        let open = self.status == Status::Open;
+        let open = self.check_usable().is_ok();
         let sale = self.sales.get(id).ok_or(Refusal::NoSale)?;
         sale.report(delivered, now);
         if sale.superseded || !open {

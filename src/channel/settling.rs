@@ -1,16 +1,13 @@
 //! When a channel's money is brought onto the chain.
 
+use super::setbacks::RETRY;
 use super::{Answer, Channel, Effect, Policy, Reason, Refusal, Status};
 use crate::evm::amount::Amount;
 use crate::evm::escrow::{Payout, SignedVoucher};
 use crate::settlement::{Purpose, Verdict};
 use crate::time::Timestamp;
 use alloc::vec::Vec;
-use core::time::Duration;
 use serde::{Deserialize, Serialize};
-
-/// A failed operation is tried again after this.
-pub(super) const RETRY: Duration = Duration::from_secs(30);
 
 /// What is done on chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,10 +49,17 @@ impl Channel {
         self.operation.is_some_and(|operation| operation.payment == Payment::Close)
     }
 
-    pub(super) const fn begin_closing(&mut self, reason: Reason, now: Timestamp) {
+    pub(super) fn begin_closing(&mut self, reason: Reason, now: Timestamp) {
         self.status = Status::Closing(reason);
         self.last_used = now;
-        self.retry_at = None;
+        self.hurry();
+    }
+
+    /// What was put off for its failures is tried at once, if there is gas left for it.
+    pub(super) fn hurry(&mut self) {
+        if self.setbacks.begin_anew(self.is_forced()) {
+            self.retry_at = None;
+        }
     }
 
     pub(super) fn conclude(&mut self, operation: &Operation, verdict: Verdict, now: Timestamp) -> Result<Answer, Refusal> {
@@ -67,11 +71,16 @@ impl Channel {
             });
         }
         self.operation = None;
-        let Verdict::Settled { transaction } = verdict else {
-            // Whatever stood in the way, trying again is another operation.
-            self.epoch = self.epoch.saturating_add(1);
-            self.retry_at = Some(now.saturating_add(RETRY));
-            return Ok(Answer::Noted);
+        let transaction = match verdict {
+            Verdict::Settled { transaction } => transaction,
+            Verdict::Failed(failure) => {
+                // Whatever stood in the way, trying again is another operation.
+                self.epoch = self.epoch.saturating_add(1);
+                self.setbacks.count(operation.payment, failure);
+                let falls_back = self.is_at_risk() && self.setbacks.may_settle_instead(self.is_forced());
+                self.retry_at = (!falls_back).then(|| now.saturating_add(self.setbacks.delay(self.is_forced())));
+                return Ok(Answer::Noted);
+            }
         };
         match operation.payment {
             Payment::Settle => {
@@ -117,13 +126,16 @@ impl Channel {
         match self.status {
             Status::Open => {
                 let is_due = self.settle_at(policy, now).is_some_and(|at| at <= now);
-                let voucher = self.unsettled()?;
+                let voucher = self.unsettled().filter(|voucher| self.is_worth_it(voucher, policy))?;
                 is_due.then(|| self.begin(Payment::Settle, voucher))
             }
             Status::Suspended if self.signer_has_code => self.unsettled().map(|voucher| self.begin(Payment::Settle, voucher)),
             // Nothing would be taken: the payer withdraws by itself.
             Status::Closing(Reason::Requested) if !self.is_at_risk() => None,
-            Status::Closing(_) => self.last_voucher().map(|voucher| self.begin(Payment::Close, voucher)),
+            Status::Closing(_) => {
+                let payment = self.setbacks.last_payment(self.is_at_risk())?;
+                self.last_voucher().map(|voucher| self.begin(payment, voucher))
+            }
             Status::Suspended | Status::Closed { .. } => None,
         }
     }
@@ -136,7 +148,7 @@ impl Channel {
 
     /// When the policy wants a settlement of what will be delivered by then.
     fn settle_at(&self, policy: &Policy, now: Timestamp) -> Option<Timestamp> {
-        let more = |voucher: &SignedVoucher| voucher.cumulative > self.settled;
+        let more = |voucher: &SignedVoucher| self.is_worth_it(voucher, policy);
         let booked = self.held.within(self.spent).filter(more)?;
         let delivered = self.held.within(self.delivered()).filter(more);
         let enough = |voucher: SignedVoucher| voucher.cumulative.saturating_sub(self.settled) >= policy.settle_amount;
@@ -155,6 +167,17 @@ impl Channel {
         self.held.within(self.delivered()).filter(|voucher| voucher.cumulative > self.settled)
     }
 
+    /// Whether a settlement with this voucher brings enough for its gas.
+    fn is_worth_it(&self, voucher: &SignedVoucher, policy: &Policy) -> bool {
+        let brings = voucher.cumulative.saturating_sub(self.settled);
+        brings > Amount::ZERO && brings >= policy.settle_minimum
+    }
+
+    /// The payer has asked the escrow for the end, and the grace period runs.
+    const fn is_forced(&self) -> bool {
+        self.requested
+    }
+
     /// What a close takes: the smallest voucher held that covers what was spent, and what the payer's own close asks for. A
     /// reorganisation may have left a deposit that allows less: then the best that the escrow takes.
     fn last_voucher(&self) -> Option<SignedVoucher> {
@@ -167,10 +190,11 @@ impl Channel {
         self.spent > self.settled && self.last_voucher().is_some_and(|last| last.cumulative > self.settled)
     }
 
-    /// When an unused channel is closed. One on which nothing was bought is left to its payer.
+    /// When an unused channel is closed. One on which nothing was bought, or not enough that is not settled, is left to its payer.
     fn idle_at(&self, policy: &Policy) -> Option<Timestamp> {
         let bought = self.best().is_some() && self.spent > Amount::ZERO;
-        (bought && self.sales.is_empty()).then(|| self.last_used.saturating_add(policy.close_idle))
+        let is_worth_it = self.spent.saturating_sub(self.settled) >= policy.settle_minimum;
+        (bought && is_worth_it && self.sales.is_empty()).then(|| self.last_used.saturating_add(policy.close_idle))
     }
 
     fn next_wake(&self, policy: &Policy, now: Timestamp) -> Option<Timestamp> {
@@ -192,6 +216,7 @@ impl Channel {
             Status::Closing(Reason::Requested) if !self.is_at_risk() => None,
             // Until the chain shows enough of a deposit again there is nothing to close with.
             Status::Closing(_) if self.last_voucher().is_none() => self.retry_at,
+            Status::Closing(_) if self.setbacks.last_payment(self.is_at_risk()).is_none() => None,
             Status::Closing(_) => Some(self.retry_at.unwrap_or(now)),
             Status::Suspended | Status::Closed { .. } => None,
         }

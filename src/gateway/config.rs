@@ -68,6 +68,7 @@ pub(in crate::gateway) struct RawLimits {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(in crate::gateway) struct RawSession {
     pub(in crate::gateway) settle_amount: Option<String>,
+    pub(in crate::gateway) settle_minimum: Option<String>,
     pub(in crate::gateway) settle_after_seconds: Option<u64>,
     pub(in crate::gateway) close_idle_seconds: Option<u64>,
     pub(in crate::gateway) watch_seconds: Option<u64>,

@@ -43,13 +43,17 @@ pub enum Failure {
     UsedElsewhere,
     /// No node or no block would take its transaction, and its nonce was given up.
     NotMined,
+    /// It would revert, and was not sent: no gas was lost.
+    Refused,
 }
 
 impl Failure {
     /// The answer to the payer of a charge.
     pub fn problem(self) -> Problem {
         match self {
-            Self::Reverted => Problem::new(ProblemKind::VerificationFailed, "the transfer was reverted by the token; nothing was paid"),
+            Self::Reverted | Self::Refused => {
+                Problem::new(ProblemKind::VerificationFailed, "the transfer was reverted by the token; nothing was paid")
+            }
             Self::Expired => {
                 Problem::new(ProblemKind::PaymentExpired, "the authorization expired before the transfer was mined; nothing was paid")
             }
@@ -63,7 +67,7 @@ impl Failure {
     /// The answer to the client of a channel.
     pub fn session_problem(self) -> Problem {
         let detail = match self {
-            Self::Reverted => "the escrow or the token reverts it; nothing was taken",
+            Self::Reverted | Self::Refused => "the escrow or the token reverts it; nothing was taken",
             Self::Expired => "the authorization expired before the transaction was mined; nothing was taken",
             Self::UsedElsewhere => "the authorization was cancelled or used for something else, or the channel has ended",
             Self::NotMined => "the chain did not take the transaction; nothing was taken",

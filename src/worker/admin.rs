@@ -39,6 +39,12 @@ struct View {
     spent: Amount,
     delivered: Amount,
     settled: Amount,
+    /// Settlements that failed in a row: nothing is sold while there are any.
+    #[serde(skip_serializing_if = "is_none")]
+    settlement_failures: u8,
+    /// Those that were mined and reverted.
+    #[serde(skip_serializing_if = "is_none")]
+    settlement_reverts: u8,
     required_cumulative: Amount,
 }
 
@@ -68,6 +74,11 @@ const BOUNDS: Bounds = Bounds { patience: Duration::from_secs(5), per_second: 16
 
 /// A payer that looks again after this sees what has changed.
 const LIFETIME: Duration = Duration::from_secs(1);
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_none(count: &u8) -> bool {
+    *count == 0
+}
 
 /// Answers the path `channels/{id}`.
 pub(super) async fn channel(isolate: &Isolate, env: &Env, context: &Context, incoming: &Incoming, id: &str) -> Result<Response> {
@@ -141,6 +152,8 @@ async fn find(isolate: &Isolate, env: &Env, channel_id: B256) -> std::result::Re
             spent: shown.balance.spent,
             delivered: shown.delivered,
             settled: shown.settled,
+            settlement_failures: shown.failures.0,
+            settlement_reverts: shown.failures.1,
             required_cumulative: shown.balance.required,
         };
         let body = serde_json::to_string(&view).map_err(|error| internal("books", error))?;

@@ -33,6 +33,7 @@ pub(crate) const RETRY: Duration = Duration::from_secs(30);
 pub(crate) const POLICY: Policy = Policy {
     settle_amount: Amount::from_base_units(1000),
     settle_after: Duration::from_secs(3600),
+    settle_minimum: Amount::ZERO,
     close_idle: Duration::from_secs(86_400),
     delivery_window: Duration::from_secs(40),
     min_delta: Amount::ZERO,

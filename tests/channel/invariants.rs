@@ -155,6 +155,7 @@ fn sold(after: &Channel, outcome: &Outcome) -> Result<(), String> {
         Ok(Answer::Drawn(mpp_edge::channel::Drawn::Units(units))) => units,
         _ => 0,
     };
+    holds!(units == 0 || after.failures() == 0, "{units} units were sold after a settlement has failed");
     holds!(units == 0 || after.status() == Status::Open, "{units} units were sold on a channel that is {:?}", after.status());
     Ok(())
 }
@@ -180,6 +181,11 @@ fn operation(before: &Channel, event: &Event, after: &Channel, outcome: &Outcome
                 (Payment::Settle, status) if status == Status::Open || (status == Status::Suspended && signer_has_code(after)) => {
                     holds!(taken <= after.delivered(), "a settlement of {taken} takes more than {} delivered", after.delivered());
                     holds!(taken > after.settled(), "a settlement of {taken} takes nothing");
+                }
+                (Payment::Settle, Status::Closing(_)) => {
+                    holds!(before.failures() > 0, "settled at the end, though no close has failed");
+                    holds!(taken > after.settled(), "a settlement of {taken} takes nothing");
+                    holds!(Some(taken.base_units()) == last_voucher(after), "settled {taken} at the end");
                 }
                 (Payment::Close, Status::Closing(_)) => {
                     let least = last_voucher(after);

@@ -12,6 +12,7 @@ mod oracle;
 mod properties;
 mod published;
 mod sales;
+mod setbacks;
 mod settling;
 mod size;
 mod streams;

@@ -131,6 +131,9 @@ fn a20_what_is_required_is_above_what_a_failed_close_has_shown() {
     ledger.conclude(ledger.channel.operation().unwrap(), REVERTED);
     ledger.observe(on_chain(2000, 0));
     assert_eq!(ledger.status(), Status::Open);
+    // What failed is settled by now as far as it is delivered.
+    ledger.pass(MATURITY);
+    ledger.observe(on_chain(2000, 100));
     for reuse in [Reuse::Once, Reuse::DrawDown] {
         assert_eq!(ledger.required(100, reuse), 901);
     }

@@ -275,6 +275,7 @@ fn refusals_are_told_as_the_wire_has_them() {
         (Refusal::Closing, 410),
         (Refusal::Suspended, 503),
         (Refusal::Busy, 503),
+        (Refusal::Uncollectable, 503),
         (Refusal::ExceedsDeposit, 402),
         (Refusal::DeltaTooSmall, 402),
         (Refusal::Insufficient, 402),

@@ -302,8 +302,12 @@ fn a_failed_close_is_tried_again_and_may_be_asked_for_at_once() {
     ledger.conclude(first, REVERTED);
     assert_eq!(ledger.status(), Status::Closing(Reason::Asked));
     let mut asked = ledger.clone();
+    // By itself a settlement is tried, which pays where only the refund reverts.
     let second = ledger.submits(on_chain(1000, 0)).unwrap();
-    assert_eq!(what(second), (Payment::Close, 100, 1));
+    assert_eq!(what(second), (Payment::Settle, 100, 1));
+    ledger.conclude(second, DONE);
+    ledger.step(Event::Woken).unwrap();
+    assert_eq!(ledger.submits(on_chain(1000, 100)).map(what), Some((Payment::Close, 100, 1)));
     asked.step(Event::Close(presented(120))).unwrap();
     assert_eq!(asked.submitted().map(what), Some((Payment::Close, 120, 1)));
 }

@@ -80,8 +80,8 @@ fn the_stored_form_is_that_of_its_version() {
         (VERSION, forms[0].as_str(), forms[1].as_str()),
         (
             2,
-            "0x130800272aa116e630867486ba74c3f11d056a1319cc84c5321b8ec6f1ab8dc8",
-            "0xc9a4141f5f400fa1851a7668f0dfd5c940cdbf5cbcc07ad7add8905dd7342136"
+            "0xcccdd83f31b02785d171f1e98c0bce1b2d860fb38ec5e5bdea3f2590dde732ec",
+            "0xe65f6582c6797b15b746ef03dbb0afc64e062f5e100a017503fc29fd471d93ad"
         )
     );
 }

@@ -468,7 +468,7 @@ fn an_end_for_which_no_voucher_is_good_waits_for_the_chain() {
         ledger.bought(500, once(100));
         ledger.step(Event::Close(presented(500))).unwrap();
         ledger.pass(Duration::from_secs(1));
-        ledger.conclude(ledger.channel.operation().unwrap(), REVERTED);
+        ledger.conclude(ledger.channel.operation().unwrap(), Verdict::Failed(Failure::UsedElsewhere));
         ledger.observe(shown);
         let (mut wakes, mut looks) = (0, 0);
         while ledger.alarm.is_some_and(|at| at <= Timestamp::from_millis((START + 600) * 1000)) {

@@ -117,7 +117,7 @@ fn rule_23_times_are_bounded() {
 
 #[test]
 fn rule_23_amounts_are_of_the_token() {
-    for field in ["settleAmount", "suggestedDeposit", "minVoucherDelta", "minDeposit"] {
+    for field in ["settleAmount", "settleMinimum", "suggestedDeposit", "minVoucherDelta", "minDeposit"] {
         let at = format!("session.{field}");
         for text in ["", "-1", "1e3", "$1", "1,5", ".5", "1.", "01", "ten"] {
             let detail = told(23, &at, &session(field, json!(text)));
@@ -228,6 +228,7 @@ fn defaults_of_sessions() {
         policy: Policy {
             settle_amount: amount(1_000_000),
             settle_after: Duration::from_secs(3_600),
+            settle_minimum: amount(10_000),
             close_idle: Duration::from_secs(86_400),
             // The origin's time-out and five seconds.
             delivery_window: Duration::from_secs(65),
@@ -246,7 +247,10 @@ fn defaults_of_sessions() {
     // A token without decimal places has no tenth.
     let whole = with(with(selling(), "/token", json!({ "decimals": 0 })), "/routes/0/price", json!("1"));
     let Session { policy, min_deposit, .. } = good(&whole).session;
-    assert_eq!((policy.settle_amount, min_deposit), (amount(1), amount(1)));
+    assert_eq!((policy.settle_amount, policy.settle_minimum, min_deposit), (amount(1), amount(1), amount(1)));
+    // Nor does the least amount exceed the one at which is settled in any case.
+    let little = good(&with(selling(), "/session", json!({ "settleAmount": "0.002" }))).session.policy;
+    assert_eq!((little.settle_amount, little.settle_minimum), (amount(2_000), amount(2_000)));
 }
 
 #[test]
@@ -255,7 +259,7 @@ fn what_is_set_of_sessions_overrides() {
         selling(),
         "/session",
         json!({
-            "settleAmount": "2.5", "settleAfterSeconds": 7, "closeIdleSeconds": 8, "watchSeconds": 9, "voucherWaitSeconds": 10,
+            "settleAmount": "2.5", "settleMinimum": "0.5", "settleAfterSeconds": 7, "closeIdleSeconds": 8, "watchSeconds": 9, "voucherWaitSeconds": 10,
             "suggestedDeposit": "3", "minVoucherDelta": "0.000002", "feePayer": true, "minDeposit": "0",
         }),
     );
@@ -263,7 +267,8 @@ fn what_is_set_of_sessions_overrides() {
     let config = with(config, "/evmEscrow", json!(EVM_ESCROW));
     let gateway = good(&config);
     let Session { policy, watch, voucher_wait, suggested_deposit, fee_payer, min_deposit } = gateway.session.clone();
-    assert_eq!((policy.settle_amount, policy.min_delta), (Amount::from_base_units(2_500_000), Amount::from_base_units(2)));
+    let amounts = [policy.settle_amount, policy.settle_minimum, policy.min_delta].map(Amount::base_units);
+    assert_eq!(amounts, [2_500_000, 500_000, 2]);
     let seconds = [policy.settle_after, policy.close_idle, watch, voucher_wait, policy.delivery_window].map(|time| time.as_secs());
     assert_eq!(seconds, [7, 8, 9, 10, 605]);
     assert_eq!((suggested_deposit, fee_payer, min_deposit), (Some(Amount::from_base_units(3_000_000)), true, Amount::ZERO));

@@ -2,9 +2,10 @@
 // no more than was delivered, once, whatever happens on the way.
 import assert from "node:assert/strict";
 import { afterEach, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { decodeFunctionData } from "viem";
 import { ESCROW_ABI, METHODS } from "./harness/channels.mjs";
-import { expectProblem } from "./harness/expect.mjs";
+import { expectProblem, expectTryAgain } from "./harness/expect.mjs";
 import { faults } from "./harness/origin.mjs";
 import { until } from "./harness/processes.mjs";
 import { faulty } from "./harness/rpc-proxy.mjs";
@@ -248,6 +249,87 @@ test("A20 a channel of which all is settled is closed with the last voucher and 
   expectReceipt(await session.managed(proved(close, session)), session, { status: 204, spent: 3n * PRICE });
   const [{ settledToPayee }] = await session.channel.events("ChannelClosed");
   assert.equal(settledToPayee, 3n * PRICE);
+});
+
+test("A27 the token has blacklisted a payer: where the close fails a settlement brings what was spent", async () => {
+  await configured({});
+  const sessions = await ofBoth((method, options) => bought(method, 2, options));
+  for (const { channel } of sessions) await chain.callToken("blacklist", [channel.payer.address], stack.stranger);
+  const mark = await stack.mark();
+  for (const session of sessions) {
+    const { channel } = session;
+    expectTryAgain(await session.manage(payloads.close(channel, 2n * PRICE)));
+    await settledTo(session, 2n * PRICE);
+    await expectSettlements(session, [2n * PRICE]);
+    assert.ok(!(await channel.state()).finalized, "the refund is refused by the token");
+  }
+  // Only the payer would gain by a close now. Nothing is sold, and it costs no gas until it can succeed.
+  const served = origin.requests.length;
+  for (const session of sessions) {
+    const close = proved(payloads.close(session.channel, 2n * PRICE), session);
+    expectTryAgain(await session.manage(close));
+    expectProblem(await session.pay(), 410, "session/channel-finalized");
+    await chain.callToken("unBlacklist", [session.channel.payer.address], stack.stranger);
+    expectReceipt(await session.managed(close), session, { status: 204, spent: 2n * PRICE });
+    assert.ok((await session.channel.state()).finalized);
+  }
+  assert.equal(origin.requests.length, served);
+  // Two settlements and two closes, and none in vain.
+  await mark.moved({ transactions: 4, transfers: 2, amount: 4n * PRICE });
+});
+
+test("A27 after a failed settlement nothing is sold on the channel until the chain shows one", async () => {
+  await configured({ ...BY_AMOUNT, watchSeconds: 1 });
+  const session = await openSession(stack, "evm");
+  const other = await openSession(stack, "abstract", { payer: stack.payers[1] });
+  const mark = await stack.mark();
+  // Whatever is sent to the payee reverts.
+  await chain.callToken("blacklist", [stack.recipient], stack.stranger);
+  for (let i = 0; i < 3; i++) expectReceipt(await session.pay(), session);
+  const failed = async () => (await ledger(stack, session.channel)).settlementFailures === 1;
+  await until(failed, "the settlement to fail", LONG);
+  for (let i = 0; i < 3; i++) expectTryAgain(await session.send(payloads.voucher(session.channel, 4n * PRICE), { via: i % 2 }));
+  expectReceipt(await other.pay(), other, { spent: PRICE });
+  await mark.moved({ origin: 4 });
+  await expectLedger(stack, session.channel, { accepted: 3n * PRICE, spent: 3n * PRICE, status: "open" });
+  assert.match(gateway.logs, new RegExp(`channel ${session.channel.id}: a settlement failed`));
+  const { channel } = session;
+  await chain.callToken("unBlacklist", [stack.recipient], stack.stranger);
+  await channel.send("settle", [channel.id, 3n * PRICE, await channel.voucher(3n * PRICE)], settlement);
+  session.cumulative = 3n * PRICE;
+  await until(async () => (await ledger(stack, channel)).settled === String(3n * PRICE), "the chain to be seen", LONG);
+  expectReceipt(await session.pay(), session, { accepted: 4n * PRICE, spent: 4n * PRICE });
+});
+
+test("A28 five units over 17 seconds are no settlement, and an idle channel with as little is no close", {
+  timeout: 120_000,
+}, async () => {
+  await configured({ settleMinimum: undefined, settleAfterSeconds: 2, closeIdleSeconds: 2, watchSeconds: 1 });
+  const session = await openSession(stack, "evm");
+  const enough = await openSession(stack, "abstract", { payer: stack.payers[1] });
+  const mark = await stack.mark();
+  // At the price of ten: the least amount, which is settled for its age.
+  expectReceipt(await enough.manage(payloads.voucher(enough.channel, 10n * PRICE)), enough, { status: 204 });
+  enough.cumulative = 10n * PRICE;
+  for (let i = 0; i < 10; i++)
+    expectReceipt(await enough.send(payloads.voucher(enough.channel, 10n * PRICE), { path: "/s/draw" }), enough);
+  for (let i = 0; i < 5; i++) {
+    expectReceipt(await session.pay({ via: i % 2 }), session);
+    await sleep(3_000);
+  }
+  await until(
+    async () => (await enough.channel.state()).settled >= 10n * PRICE || (await enough.channel.state()).finalized,
+    "what is enough",
+    LONG,
+  );
+  await expectSettlements(session, []);
+  assert.ok(!(await session.channel.state()).finalized);
+  await mark.moved({ origin: 15, transactions: 1, transfers: 1, amount: 10n * PRICE });
+  // At risk it is brought in, however little it is.
+  await session.channel.requestClose();
+  await until(async () => (await session.channel.state()).finalized, "the end", LONG);
+  const [{ settledToPayee }] = await session.channel.events("ChannelClosed");
+  assert.equal(settledToPayee, 5n * PRICE);
 });
 
 // Last in this file: every channel of the tests before is idle by now and may be closed as well.

@@ -26,6 +26,7 @@ fn policy(min_delta: u128) -> Policy {
     Policy {
         settle_amount: Amount::from_base_units(DEPOSIT),
         settle_after: Duration::from_secs(3600),
+        settle_minimum: Amount::ZERO,
         close_idle: Duration::from_secs(86_400),
         delivery_window: Duration::from_secs(65),
         min_delta: Amount::from_base_units(min_delta),

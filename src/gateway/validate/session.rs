@@ -33,14 +33,24 @@ pub(super) fn session(raw: &RawSession, decimals: u8, limits: Option<&Limits>, f
         }
     };
     let settle_amount = amount("settleAmount", &raw.settle_amount);
+    let settle_minimum = amount("settleMinimum", &raw.settle_minimum);
     let suggested_deposit = amount("suggestedDeposit", &raw.suggested_deposit);
     let min_delta = amount("minVoucherDelta", &raw.min_voucher_delta);
     let min_deposit = amount("minDeposit", &raw.min_deposit);
     let unit = Amount::parse_human("1", decimals).ok()?;
     let tenth = Amount::parse_human("0.1", decimals).unwrap_or(unit);
+    let settle_amount = settle_amount.ok()?.unwrap_or(unit);
+    let settle_minimum = settle_minimum.ok()?;
+    if settle_minimum.is_some_and(|minimum| minimum > settle_amount) {
+        let what = "exceeds session.settleAmount, at which it is settled in any case";
+        findings.add(Rule::SessionFields, "session.settleMinimum", what, "give at most session.settleAmount");
+        return None;
+    }
+    let cent = Amount::parse_human("0.01", decimals).unwrap_or(Amount::from_base_units(1));
     let policy = Policy {
-        settle_amount: settle_amount.ok()?.unwrap_or(unit),
+        settle_amount,
         settle_after,
+        settle_minimum: settle_minimum.unwrap_or_else(|| cent.min(settle_amount)),
         close_idle,
         delivery_window: limits?.origin_timeout.saturating_add(DELIVERY_MARGIN),
         min_delta: min_delta.ok()?.unwrap_or(Amount::ZERO),

@@ -132,6 +132,8 @@ pub(super) struct Shown {
     pub(super) status: Status,
     pub(super) delivered: Amount,
     pub(super) settled: Amount,
+    /// Settlements that failed in a row, and those that were mined and reverted.
+    pub(super) failures: (u8, u8),
     pub(super) balance: Balance,
 }
 

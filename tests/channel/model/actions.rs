@@ -220,7 +220,7 @@ impl World {
             if fate == Fate::Credited && given {
                 return Err("given back twice".into());
             }
-        } else if !given && !self.is_closed() && !self.foreign {
+        } else if !given && !self.is_closed() && !self.foreign && !self.taken {
             return Err("not given back".into());
         }
         if given || !again {

@@ -125,8 +125,9 @@ impl Entry {
         Self { operation, in_pool: true, mined: false, reverted: false, failed: false, told: None }
     }
 
+    /// Whatever stands in the way of a close may not stand in that of a settlement.
     pub(super) const fn verdict(good: bool) -> Verdict {
-        if good { crate::fixture::DONE } else { Verdict::Failed(Failure::UsedElsewhere) }
+        if good { crate::fixture::DONE } else { Verdict::Failed(Failure::Reverted) }
     }
 }
 

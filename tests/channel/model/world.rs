@@ -118,6 +118,8 @@ pub(super) struct World {
     pub(super) budget: Budget,
     /// The highest voucher that was handed to the outbox or settled on chain: anybody can read it.
     pub(super) shown: u8,
+    /// A settlement in place of a close has taken what covers all that was spent, as the close would have.
+    pub(super) taken: bool,
     /// The ledger knows of a request to close.
     pub(super) knows_of_request: bool,
     /// Somebody else has settled: what was sold elsewhere counts as spent here.
@@ -133,6 +135,11 @@ pub(super) type Checked<T = ()> = Result<T, String>;
 
 pub(super) fn small(amount: Amount) -> u8 {
     u8::try_from(amount.base_units()).unwrap()
+}
+
+/// What is sold by then is all that will be: it is taken at once, by a settlement where the close fails.
+const fn operation_ends(ledger: &Channel) -> bool {
+    matches!(ledger.status(), Status::Closing(_) | Status::Closed { .. })
 }
 
 impl World {
@@ -152,6 +159,7 @@ impl World {
             sales: Vec::new(),
             signed: 0,
             shown: 0,
+            taken: false,
             budget: setup.budget,
             knows_of_request: false,
             foreign: false,
@@ -190,6 +198,9 @@ impl World {
         if let Event::Observed(reading) = event {
             self.shown = self.shown.max(small(reading.on_chain.settled));
             self.knows_of_request = reading.on_chain.close_requested_at != UnixSeconds::new(0);
+        }
+        if matches!(outcome.answer, Ok(Answer::Bought(_))) && self.ledger.failures() > 0 {
+            return Err("sold after a settlement failed".into());
         }
         let sold = match outcome.answer {
             Ok(Answer::Bought(bought)) => bought.units,
@@ -240,6 +251,7 @@ impl World {
             return Err(format!("{operation:?} takes more than was signed, {}", self.signed));
         }
         self.shown = self.shown.max(total);
+        self.taken |= operation.payment == Payment::Settle && operation_ends(&self.ledger);
         let known = self.chain.outbox.iter().find(|entry| entry.operation == operation);
         let told = match known {
             None if self.chain.escrow.apply(Call::of(&operation), self.seconds()).is_none() => {
@@ -373,7 +385,7 @@ impl World {
     pub(super) fn mine(&mut self, index: usize) -> Checked {
         let operation = self.chain.outbox[index].operation;
         let total = small(operation.payout.voucher.cumulative);
-        if operation.payment == Payment::Settle && total > self.delivered() + self.deemed() && !self.foreign {
+        if operation.payment == Payment::Settle && total > self.delivered() + self.deemed() && !self.foreign && !self.taken {
             return Err(format!("settled {total}, and only {} is delivered", self.delivered()));
         }
         self.chain.mine(index, self.seconds());
@@ -389,7 +401,7 @@ impl World {
         if escrow.finalized && escrow.paid + escrow.returned != escrow.deposit {
             return Err(format!("money was lost: {escrow:?}"));
         }
-        if self.is_closed() || self.foreign {
+        if self.is_closed() || self.foreign || self.taken {
             return Ok(());
         }
         let open = self.bookings.iter().filter(|booking| booking.fate == Fate::Open).map(|booking| booking.cost).sum::<u8>();
@@ -428,6 +440,6 @@ impl World {
             let live = (sale.state == Serving::Live).then(|| now - sale.heard_at.millis());
             (sale.id, sale.reserved, sale.told, sale.delivered, live, sale.state).hash(hasher);
         }
-        (self.signed, self.shown, self.budget, self.knows_of_request, self.foreign, self.misled).hash(hasher);
+        (self.signed, self.shown, self.taken, self.budget, self.knows_of_request, self.foreign, self.misled).hash(hasher);
     }
 }

@@ -22,6 +22,7 @@ export const SESSION_ROUTES = [
 /** Nothing is settled, closed or looked at unless a test says so: what moves on chain is then the test's own doing. */
 const QUIET = {
   settleAmount: "900000",
+  settleMinimum: "0",
   settleAfterSeconds: 86_400,
   closeIdleSeconds: 864_000,
   watchSeconds: 200,

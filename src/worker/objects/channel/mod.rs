@@ -140,7 +140,13 @@ impl Channel {
     /// One step of the ledger: decided and stored without an await in between.
     async fn step(&self, isolate: &Isolate, event: Event) -> Result<Outcome> {
         let before = self.look(Ledger::clone)?.ok_or_else(not_taken_on)?;
+        let failures = before.failures();
         let (ledger, outcome) = before.step(event, &isolate.gateway.session.policy, now());
+        match (failures, ledger.failures()) {
+            (0, 1..) => console_error!("channel {}: a settlement failed; nothing is sold on it until one succeeds", ledger.id()),
+            (1.., 0) => console_warn!("channel {}: it can be settled again, or is closed", ledger.id()),
+            _ => {}
+        }
         self.store(ledger)?;
         for effect in &outcome.effects {
             if let Effect::WakeAt(at) = effect {
@@ -217,6 +223,7 @@ impl Channel {
             status: ledger.status(),
             delivered: ledger.delivered(),
             settled: ledger.settled(),
+            failures: (ledger.failures(), ledger.reverts()),
             balance: ledger.balance(price, reuse, &isolate.gateway.session.policy),
         })?;
         Ok(shown.map_or(ChannelReply::Unknown, ChannelReply::Shown))

@@ -87,7 +87,7 @@ impl Channel {
         let _submitting = Submitting::begin(&self.submitting);
         let verdict = match escrow::bring_about(isolate, &self.env, operation.purpose()).await {
             Ok(Brought::Ended(verdict)) => verdict,
-            Ok(Brought::Doomed) => Verdict::Failed(Failure::Reverted),
+            Ok(Brought::Doomed) => Verdict::Failed(Failure::Refused),
             Err(problem) => return Ok(Err(problem)),
         };
         self.step(isolate, Event::Concluded(operation, verdict)).await?;
