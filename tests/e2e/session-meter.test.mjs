@@ -191,6 +191,23 @@ for (const [name, fault] of [
   });
 }
 
+test("A22: of what was reported and broke off half counts as all, less as nothing", async () => {
+  for (const [sent, charged] of [
+    [500, 37n],
+    [499, 0n],
+  ]) {
+    const session = await openSession(stack, "evm", { path: REPORTED });
+    origin.next({
+      answer(request, response) {
+        response.writeHead(200, { "content-length": "1000", "payment-units": "37" });
+        response.write("x".repeat(sent), () => request.socket.destroy());
+      },
+    });
+    assert.ok((await session.send(payloads.voucher(session.channel, MAX))).aborted, "the answer is cut short");
+    await settled(session, { spent: charged * UNIT, delivered: charged * UNIT });
+  }
+});
+
 test("an origin that dies before it has reported is paid for nothing", async () => {
   const session = await openSession(stack, "evm", { path: REPORTED });
   origin.next(faults.pieces({ count: 20, dies: true }));
