@@ -1,6 +1,7 @@
 //! What the chain says of a channel: whether it can be taken on, and what has changed.
 
 use super::bookings::Bookings;
+use super::breaks::Breaks;
 use super::held::Held;
 use super::idempotency::{Attempts, Keys};
 use super::sales::Sales;
@@ -150,6 +151,7 @@ impl Channel {
             asked: Amount::ZERO,
             used: Used::up_to(settled),
             bookings: Bookings::default(),
+            breaks: Breaks::default(),
             sales: Sales::default(),
             keys: Keys::default(),
             attempts: Attempts::default(),
@@ -250,6 +252,7 @@ impl Channel {
         self.used = Used::up_to(self.accepted);
         self.bookings.mature_all();
         self.sales.mature_all();
+        self.breaks.clear();
         self.keys.clear();
         self.attempts.clear();
     }

@@ -17,6 +17,7 @@
 
 mod additions;
 mod bookings;
+mod breaks;
 mod chain;
 mod evidence;
 mod foresight;
@@ -48,6 +49,7 @@ use crate::settlement::Verdict;
 use crate::time::Timestamp;
 use alloc::vec::Vec;
 use bookings::Bookings;
+use breaks::Breaks;
 use core::time::Duration;
 use held::Held;
 use idempotency::{Attempts, Keys};
@@ -131,6 +133,7 @@ pub struct Channel {
     asked: Amount,
     used: Used,
     bookings: Bookings,
+    breaks: Breaks,
     sales: Sales,
     keys: Keys,
     attempts: Attempts,
@@ -183,6 +186,8 @@ pub enum Event {
         sale: u64,
         /// All units delivered.
         delivered: u64,
+        /// It broke off: some of it had gone out, though nobody can say how many units.
+        begun: bool,
     },
     /// What the escrow says.
     Observed(Reading),
@@ -253,9 +258,9 @@ impl Channel {
         let answer = match event {
             Event::Voucher(presented, order) => self.present(&presented, order.as_ref(), policy, now),
             Event::Close(presented) => self.ask_to_close(&presented, now),
-            Event::Credit { booking, amount, voucher, begun: _ } => self.credit(booking, amount, voucher),
+            Event::Credit { booking, amount, voucher, begun } => self.credit(booking, amount, voucher, begun, now),
             Event::Draw { sale, delivered, reserved, wanted } => self.draw(sale, delivered, reserved, wanted, now),
-            Event::End { sale, delivered } => self.end(sale, delivered, now),
+            Event::End { sale, delivered, begun } => self.end(sale, delivered, begun, now),
             Event::Observed(reading) => self.observe(&reading, now),
             Event::Woken => {
                 self.wake_at = None;

@@ -199,8 +199,13 @@ impl Channel {
         Ok(bought)
     }
 
-    pub(super) fn credit(&mut self, booking: u64, amount: Amount, voucher: Amount) -> Result<Answer, Refusal> {
-        if self.bookings.credit(booking, amount) {
+    pub(super) fn credit(&mut self, booking: u64, amount: Amount, voucher: Amount, begun: bool, now: Timestamp) -> Result<Answer, Refusal> {
+        // Beyond the bounds it stays charged.
+        let is_allowed = !begun || self.breaks.allow(Some(voucher), now);
+        if is_allowed && self.bookings.credit(booking, amount) {
+            if begun {
+                self.breaks.note(Some(voucher), now);
+            }
             self.take_back(amount);
             self.free(booking, Some(voucher));
         }

@@ -127,9 +127,16 @@ impl Channel {
     }
 
     /// Ends a sale; one that has ended already is left alone.
-    pub(super) fn end(&mut self, id: u64, delivered: u64, now: Timestamp) -> Result<Answer, Refusal> {
+    pub(super) fn end(&mut self, id: u64, delivered: u64, begun: bool, now: Timestamp) -> Result<Answer, Refusal> {
+        let broke_off = begun && delivered == 0;
+        let breaks = &mut self.breaks;
         if let Some(sale) = self.sales.get(id) {
-            sale.report(delivered, sale.heard_at);
+            // Beyond the bounds all of it stays charged.
+            let given_back = !broke_off || breaks.allow(sale.voucher, now);
+            if broke_off && given_back {
+                breaks.note(sale.voucher, now);
+            }
+            sale.report(if given_back { delivered } else { u64::MAX }, sale.heard_at);
             let Sale { voucher, delivered, .. } = *sale;
             let undelivered = sale.pending();
             self.sales.0.retain(|sale| sale.id != id);

@@ -53,7 +53,7 @@ impl GivingBack {
         match meter {
             _ if bought.replayed => None,
             Meter::Request => Some(ChannelMessage::Credit { booking: bought.booking, amount: price.times(bought.units), voucher, begun }),
-            _ => Some(ChannelMessage::End { sale: bought.booking, delivered: 0, price }),
+            _ => Some(ChannelMessage::End { sale: bought.booking, delivered: 0, begun, price }),
         }
     }
 

@@ -123,9 +123,9 @@ fn deliver_fixed(visit: &Visit<'_>, done: &mut Done, bought: Bought, units: u64,
     let prepared = visit.prepare(done, charged, response, pipe.as_ref().map(WatchedPipe::readable).as_deref())?;
     let Purchase { context, incoming, .. } = *visit.request;
     let channel = visit.remote();
-    let end = move |delivered| ChannelMessage::End { sale: bought.booking, delivered, price };
+    let end = move |delivered, begun| ChannelMessage::End { sale: bought.booking, delivered, begun, price };
     let Some(pipe) = pipe else {
-        context.wait_until(async move { channel.tell(&end(units)).await });
+        context.wait_until(async move { channel.tell(&end(units, false)).await });
         return Ok(prepared);
     };
     let (flowing, over) = oneshot::channel::<()>();
@@ -133,8 +133,8 @@ fn deliver_fixed(visit: &Visit<'_>, done: &mut Done, bought: Bought, units: u64,
     context.wait_until(report(channel.clone(), still, over));
     pipe.start(context, incoming, move |ending| async move {
         drop(flowing);
-        let delivered = if ending == Ending::Undelivered { 0 } else { units };
-        channel.tell(&end(delivered)).await;
+        let broke_off = ending == Ending::Undelivered;
+        channel.tell(&end(if broke_off { 0 } else { units }, broke_off)).await;
     });
     Ok(prepared)
 }
@@ -194,13 +194,14 @@ type Flowing<T> = std::result::Result<T, Stop>;
 impl Flow {
     async fn run(mut self) {
         let ended = if self.is_event_stream { self.events().await } else { self.bytes().await };
+        // Whoever breaks off does not say how much it was.
+        let broke_off = matches!((self.unit, &ended), (Unit::Reported { .. }, Err(Stop::OriginBroke))) && self.is_undelivered();
         let delivered = match (self.unit, &ended) {
-            // Whoever breaks off does not say how much it was.
-            (Unit::Reported { .. }, Err(Stop::OriginBroke)) if self.is_undelivered() => 0,
+            _ if broke_off => 0,
             (Unit::Reported { most }, _) => self.reported.map_or(most, |units| units.min(most)),
             (Unit::Event | Unit::Byte, _) => self.count.delivered(),
         };
-        let end = ChannelMessage::End { sale: self.sale, delivered, price: self.price };
+        let end = ChannelMessage::End { sale: self.sale, delivered, begun: broke_off, price: self.price };
         let done = match ask(&self.channel, &end).await {
             None => ask(&self.channel, &end).await,
             done => done,

@@ -280,3 +280,77 @@ fn a_channel_that_sells_nothing_repeats_nothing() {
     ledger.observe(requested(on_chain(1000, 0)));
     ledger.refuses(Event::Voucher(presented(100), Some(keyed(once(10), 1))), Refusal::Closing);
 }
+
+fn broken(booking: u64, units: u128, voucher: u128) -> Event {
+    Event::Credit { booking, amount: amount(units), voucher: amount(voucher), begun: true }
+}
+
+/// A22: who finds a way to have answers break off reads all of them, or most.
+#[test]
+fn a22_what_broke_off_is_given_back_three_times_per_voucher() {
+    let mut ledger = Ledger::new(100_000);
+    for tries in 1..=10 {
+        let booking = ledger.bought(100_000, draw_down(10));
+        let _ = ledger.step(broken(booking, 10, 100_000));
+        ledger.again(broken(booking, 10, 100_000));
+        assert_eq!(ledger.counters().1, if tries <= 3 { 0 } else { (tries - 3) * 10 });
+    }
+    // What nothing of had gone out is given back without end, and is no measure of the others.
+    for _ in 0..50 {
+        let booking = ledger.bought(100_000, draw_down(10));
+        ledger.credit(booking, 10, 100_000);
+    }
+    assert_eq!(ledger.counters().1, 70);
+}
+
+#[test]
+fn a22_and_eight_times_per_channel_and_hour() {
+    let mut ledger = Ledger::new(100_000);
+    let mut charged = 0;
+    for index in 1..=20 {
+        let booking = ledger.bought(index * 10, draw_down(10));
+        let _ = ledger.step(broken(booking, 10, index * 10));
+        charged += if index <= 8 { 0 } else { 10 };
+        assert_eq!(ledger.counters().1, charged);
+        ledger.pass(Duration::from_secs(60));
+    }
+    // An hour after the first there is room for one more, and a minute later for the next.
+    ledger.pass(Duration::from_secs(40 * 60));
+    for index in 21..=23 {
+        let booking = ledger.bought(index * 10, draw_down(10));
+        let _ = ledger.step(broken(booking, 10, index * 10));
+        assert_eq!(ledger.counters().1, charged, "{index}");
+        ledger.pass(Duration::from_secs(60));
+    }
+}
+
+/// Of what the origin counts nobody knows how much went out.
+#[test]
+fn a22_a_metered_answer_that_broke_off_stays_charged_beyond_that() {
+    let mut ledger = Ledger::new(100_000);
+    for tries in 1..=10 {
+        let sale = ledger.bought(1000, Order { least: 5, most: 5, kind: Kind::Metered, ..draw_down(10) });
+        assert_eq!(ledger.step(Event::End { sale, delivered: 0, begun: true }), Ok(mpp_edge::channel::Answer::Noted));
+        assert_eq!(ledger.counters().1, if tries <= 8 { 0 } else { (tries - 8) * 50 });
+    }
+    // Those of which nothing had gone out, and those that were counted, are no such breaks.
+    for (delivered, begun) in [(0, false), (2, true)] {
+        let before = ledger.counters().1;
+        let sale = ledger.bought(1000, Order { least: 5, most: 5, kind: Kind::Metered, ..draw_down(10) });
+        ledger.step(Event::End { sale, delivered, begun }).unwrap();
+        assert_eq!(ledger.counters().1, before + u128::from(delivered) * 10);
+    }
+}
+
+/// What stays charged is settled like anything else.
+#[test]
+fn a22_what_stays_charged_counts_as_delivered() {
+    let mut ledger = Ledger::new(100_000);
+    let bookings: Vec<u64> = (0..4).map(|_| ledger.bought(40, draw_down(10))).collect();
+    for booking in bookings {
+        let _ = ledger.step(broken(booking, 10, 40));
+    }
+    ledger.pass(MATURITY);
+    ledger.step(NOTHING).unwrap();
+    assert_eq!(ledger.counters(), (40, 10, 10));
+}

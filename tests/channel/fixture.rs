@@ -273,7 +273,7 @@ impl Ledger {
     }
 
     pub(crate) fn end(&mut self, sale: u64, delivered: u64) {
-        assert_eq!(self.step(Event::End { sale, delivered }), Ok(Answer::Noted));
+        assert_eq!(self.step(Event::End { sale, delivered, begun: false }), Ok(Answer::Noted));
     }
 
     pub(crate) fn observe(&mut self, on_chain: OnChain) {

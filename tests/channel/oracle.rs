@@ -69,7 +69,7 @@ impl Oracle {
         match event {
             Event::Voucher(presented, order) => Some(self.present(presented.voucher.cumulative.base_units(), order.as_ref(), now)),
             Event::Draw { sale, delivered, reserved, wanted } => Some(self.draw(*sale, *delivered, *reserved, *wanted, now)),
-            Event::End { sale, delivered } => {
+            Event::End { sale, delivered, .. } => {
                 self.end(*sale, *delivered);
                 Some(Ok(Answer::Noted))
             }

@@ -161,7 +161,9 @@ impl World {
                 // Nobody delivers what he does not know to be reserved.
                 Some(Event::Draw { sale, delivered: delivered.min(reserved), reserved, wanted })
             }
-            Happening::End { sale, delivered } => Some(Event::End { sale: self.some_bought(true, sale)?.0.booking, delivered }),
+            Happening::End { sale, delivered } => {
+                Some(Event::End { sale: self.some_bought(true, sale)?.0.booking, delivered, begun: false })
+            }
             Happening::Pass(millis) => {
                 self.ledger.pass(Duration::from_millis(millis));
                 None

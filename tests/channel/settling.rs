@@ -325,7 +325,7 @@ fn a_closed_channel_rests() {
     for event in [
         Event::Woken,
         credit(booking, 100, 1000),
-        Event::End { sale, delivered: 0 },
+        Event::End { sale, delivered: 0, begun: false },
         Event::Observed(seen(on_chain(1000, 0))),
         Event::Observed(seen(requested(on_chain(1000, 0)))),
         Event::Observed(seen(FINALIZED)),

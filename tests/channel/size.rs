@@ -80,8 +80,8 @@ fn the_stored_form_is_that_of_its_version() {
         (VERSION, forms[0].as_str(), forms[1].as_str()),
         (
             2,
-            "0xcccdd83f31b02785d171f1e98c0bce1b2d860fb38ec5e5bdea3f2590dde732ec",
-            "0xe65f6582c6797b15b746ef03dbb0afc64e062f5e100a017503fc29fd471d93ad"
+            "0xd48275e21cc526296a627f465110520933f13605f91c391115d7efaf68f683d1",
+            "0xdafaef976adb62f1725fecaed4095422a76ecdcbf94386e52eb7f6b9966842a9"
         )
     );
 }

@@ -17,8 +17,8 @@ fn units_are_reserved_and_what_is_left_goes_back() {
     assert_eq!(ledger.counters(), (200, 200, 80));
     ledger.end(sale, 15);
     assert_eq!(ledger.counters(), (200, 150, 150));
-    ledger.again(Event::End { sale, delivered: 15 });
-    ledger.again(Event::End { sale, delivered: 20 });
+    ledger.again(Event::End { sale, delivered: 15, begun: false });
+    ledger.again(Event::End { sale, delivered: 20, begun: false });
     assert_eq!(ledger.draw(sale, 15, 1), Err(Refusal::NoSale));
 }
 
@@ -117,7 +117,7 @@ fn one_that_is_silent_for_long_counts_as_delivered() {
     ledger.pass(Duration::from_secs(1));
     assert_eq!(ledger.draw(sale, 2, 0), Err(Refusal::NoSale));
     assert_eq!(ledger.counters(), (81, 80, 80));
-    ledger.again(Event::End { sale, delivered: 2 });
+    ledger.again(Event::End { sale, delivered: 2, begun: false });
 }
 
 #[test]

@@ -268,6 +268,22 @@ test("A22: a client that does not read until the origin's patience ends has boug
   await expectLedger(stack, session.channel, { accepted: PRICE, spent: PRICE });
 });
 
+test("A22: what broke off after it had begun is given back three times for a voucher, and stays charged then", async () => {
+  const session = await openSession(stack, "evm", { path: "/s/draw" });
+  const voucher = await payloads.voucher(session.channel, 20n * PRICE);
+  for (let i = 1n; i <= 5n; i++) {
+    origin.next(faults.dieMidBody());
+    assert.ok((await session.send(voucher)).aborted);
+    await spentIs(session, i <= 3n ? 0n : (i - 3n) * PRICE);
+  }
+  // Where nothing had gone out there is no such bound.
+  for (let i = 0; i < 4; i++) {
+    origin.next(faults.status(500));
+    assert.equal((await session.send(voucher)).status, 500);
+  }
+  await spentIs(session, 2n * PRICE);
+});
+
 test("an open that buys and is failed by the origin leaves the channel open and unspent", async () => {
   const session = new Session(stack, await openChannel(stack, "evm"));
   origin.next(faults.status(500));

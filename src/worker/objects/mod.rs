@@ -74,7 +74,7 @@ pub(super) enum ChannelMessage {
     /// A metered sale needs more units, and waits for them up to `wait` milliseconds.
     Draw { sale: u64, delivered: u64, reserved: u64, wanted: u64, price: Amount, wait: u64 },
     /// A metered sale is over.
-    End { sale: u64, delivered: u64, price: Amount },
+    End { sale: u64, delivered: u64, begun: bool, price: Amount },
     /// The escrow's view of the channel has changed.
     Observed(Reading),
     /// How does it stand, for a client who is to pay `price`?

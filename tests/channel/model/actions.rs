@@ -252,7 +252,7 @@ impl World {
     pub(super) fn end(&mut self, index: usize) -> Checked {
         let sale = &mut self.sales[index];
         sale.state = Serving::Ended;
-        let event = Event::End { sale: sale.id, delivered: sale.delivered.into() };
+        let event = Event::End { sale: sale.id, delivered: sale.delivered.into(), begun: false };
         self.note(&event)
     }
 

@@ -109,8 +109,8 @@ impl Channel {
             ChannelMessage::Draw { sale, delivered, reserved, wanted, price, wait } => {
                 self.draw(isolate, Event::Draw { sale, delivered, reserved, wanted }, price, wait).await
             }
-            ChannelMessage::End { sale, delivered, price } => {
-                let outcome = self.step(isolate, Event::End { sale, delivered }).await?;
+            ChannelMessage::End { sale, delivered, begun, price } => {
+                let outcome = self.step(isolate, Event::End { sale, delivered, begun }).await?;
                 self.done(isolate, &outcome, price, Reuse::DrawDown, None)
             }
         }
