@@ -116,7 +116,10 @@ export class Session {
     } finally {
       if (charged !== undefined) this.#learn(charged, got);
       // Left early, or broken off: how much more was on its way only the gateway knows, and says with the next answer.
-      else this.#open = max(this.signed - this.received, 0n);
+      else {
+        this.received += got;
+        this.#open = max(this.signed - this.received, 0n);
+      }
     }
   }
 
@@ -192,17 +195,19 @@ export class Session {
     this.#learn(spent, 0n);
     const required = BigInt(requiredCumulative);
     // A voucher above all others is one unit more than what is owed, perhaps: no more than that.
-    if (required > max(this.received + amount, this.signed + 1n)) return false;
+    if (required > max(this.received + this.#open + amount, this.signed + 1n)) return false;
     this.#used = max(this.#used, required - 1n);
     return true;
   }
 
-  /** Believes what is said to be spent, as far as it came: `got` now, and what came before without a word. */
+  /**
+   * Believes what is said to be spent as far as it came: `got` now for certain, and some of what came before without a word. (While a
+   * stream that was left is not over, what it has reserved is said to be spent as well.)
+   */
   #learn(spent, got) {
-    const most = this.received + this.#open + got;
-    const said = BigInt(spent);
-    this.received = max(said < most ? said : most, this.received);
-    this.#open = 0n;
+    const owed = min(BigInt(spent), this.received + this.#open + got);
+    this.received = min(owed, this.received + got);
+    this.#open = owed - this.received;
   }
 
   /** A voucher for `total`, or just above the last one that has bought. */
@@ -247,6 +252,7 @@ export class Session {
 }
 
 const max = (a, b) => (a > b ? a : b);
+const min = (a, b) => (a < b ? a : b);
 
 /** Whether this is the origin's answer to a request that may have been charged for. */
 const isAnswer = ({ status }) => status < 500 && ![402, 408, 425, 429].includes(status);
