@@ -147,7 +147,7 @@ pub(crate) fn all(bench: &mut Bench) {
         ("query-free", Box::new(move || Unpaid { target: format!("/free?{}", "q".repeat(16 * 1024 - 6)), ..Unpaid::default() })),
         ("names", Box::new(move || names(false))),
         ("names-free", Box::new(move || names(true))),
-        ("authorization", Box::new(move || authorization(format!("{},Payment x", "\"\"".repeat(6 * 1024 - 5))))),
+        ("authorization", Box::new(move || authorization(format!("{},Payment x", "\"\"".repeat(2 * 1024 - 5))))),
         ("authorization-parts", Box::new(move || authorization(format!("{}Payment x", "p,".repeat(64))))),
         ("credential-malformed", Box::new(move || authorization(nested.clone()))),
         ("credential-forged", Box::new(move || authorization(forged(5_500)))),

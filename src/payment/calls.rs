@@ -81,6 +81,7 @@ impl Calls {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::vec;
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;
 

@@ -60,9 +60,10 @@ pub struct AuthorizationHeader<'a> {
     pub others: Option<Cow<'a, str>>,
 }
 
-/// The longest list of credentials that is taken apart, in bytes, and the most parts it may have. One credential alone is not
+/// The longest list of credentials that is taken apart, in bytes, without and with quotes, and the most parts it may have. One credential alone is not
 /// taken apart.
 const LONGEST_LIST: usize = 12 * 1024;
+const LONGEST_QUOTED: usize = 4 * 1024;
 const MOST_PARTS: usize = 64;
 
 /// Why an `Authorization` cannot be taken apart.
@@ -81,7 +82,9 @@ impl InvalidAuthorization {
             Self::MultipleCredentials => Problem::new(ProblemKind::BadRequest, format!("{field}: holds more than one Payment credential")),
             Self::TooLong => Problem::new(
                 ProblemKind::HeadersTooLarge,
-                format!("{field}: a list of credentials may have {LONGEST_LIST} bytes and {MOST_PARTS} parts"),
+                format!(
+                    "{field}: a list of credentials may have {LONGEST_LIST} bytes, {LONGEST_QUOTED} with quotes, and {MOST_PARTS} parts"
+                ),
             ),
         }
     }
@@ -99,7 +102,7 @@ pub fn split_authorization(value: &str) -> Result<AuthorizationHeader<'_>, Inval
         let others = (payment.is_none() && !value.is_empty()).then_some(Cow::Borrowed(value));
         return Ok(AuthorizationHeader { payment, others });
     }
-    if value.len() > LONGEST_LIST {
+    if value.len() > if value.contains('"') { LONGEST_QUOTED } else { LONGEST_LIST } {
         return Err(InvalidAuthorization::TooLong);
     }
     let mut payment = None;
@@ -308,7 +311,7 @@ mod tests {
     fn long_lists_are_not_taken_apart() {
         let single = std::format!("Negotiate {}", "a".repeat(100_000));
         assert_eq!(split_authorization(&single).unwrap().others.as_deref(), Some(single.as_str()));
-        for long in [std::format!("{single},b"), "a,".repeat(66)] {
+        for long in [std::format!("{single},b"), "a,".repeat(66), std::format!("a,{}", "\"".repeat(LONGEST_QUOTED))] {
             assert_eq!(split_authorization(&long), Err(InvalidAuthorization::TooLong));
         }
         assert!(split_authorization(&"a,".repeat(63)).is_ok());
