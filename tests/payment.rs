@@ -13,7 +13,7 @@ use mpp_edge::evm::amount::Amount;
 use mpp_edge::evm::erc3009::{Authorization, SignedAuthorization};
 use mpp_edge::evm::key::PrivateKey;
 use mpp_edge::method::charge::Charge;
-use mpp_edge::payment::{LeaseId, Lost, MAX_CALLS, Next, Payment, REOPENABLE, REST, Refusal, Stage, Undelivered};
+use mpp_edge::payment::{LeaseId, Lost, MAX_CALLS, Next, Payment, REOPENABLE, REST, Refusal, Reopened, Stage, Undelivered};
 use mpp_edge::protocol::idempotency::Key;
 use mpp_edge::settlement::{Failure, Verdict};
 use mpp_edge::time::{Timestamp, UnixSeconds};
@@ -448,8 +448,17 @@ fn the_stored_form_is_that_of_its_version() {
     payment.submit(Some(100_000));
     payment.conclude(Verdict::Settled { transaction: TRANSACTION });
     payment.hand_over(START, LEASE).unwrap();
-    let form = keccak256(encode(&payment).unwrap()).to_string();
-    assert_eq!((VERSION, form.as_str()), (2, "0x5b92a4aeae34db0f238dfc29b6b8da9d0abe35f937b069f8c82e87da372c9707"));
+    let mut reopened = Reopened::default();
+    reopened.note(START);
+    let forms = [encode(&payment), encode(&reopened)].map(|form| keccak256(form.unwrap()).to_string());
+    assert_eq!(
+        (VERSION, forms[0].as_str(), forms[1].as_str()),
+        (
+            2,
+            "0x5b92a4aeae34db0f238dfc29b6b8da9d0abe35f937b069f8c82e87da372c9707",
+            "0x9f3db9e404a2c2f035e1b3e14c5312ab22190ada6c58b118ec26faba30264c1a"
+        )
+    );
 }
 
 proptest! {
