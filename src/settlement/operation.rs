@@ -127,6 +127,8 @@ pub(super) enum Step {
     Renumber,
     /// Take the nonce of the gap and sign, unless another does.
     FillGap,
+    /// Use this nonce up as well, unless another does.
+    UseUp(u64),
     /// Search for what has become of it.
     Investigate,
 }
@@ -252,6 +254,12 @@ impl Operation {
             }
             // What does nothing does not fail: this one was sent before.
             self.yields &= receipt.succeeded();
+            if self.yields
+                && let Some(other) = self.attempts.iter().map(|attempt| attempt.nonce).filter(|nonce| *nonce >= chain.count).max()
+            {
+                // It was given up for a lower nonce, and may still be mined: that one is used up as well.
+                return if self.nonce == Some(other) { self.push(chain, now) } else { Step::UseUp(other) };
+            }
             return Step::Investigate;
         }
         if self.holds_up(chain, now) {

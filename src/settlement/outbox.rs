@@ -204,6 +204,12 @@ impl Outbox {
                 let gap = chain.gap.filter(|gap| !self.held().contains(gap));
                 self.sign(id, gap, now).map(Effect::Broadcast)
             }
+            Step::UseUp(nonce) => {
+                if self.held().contains(&nonce) {
+                    return None;
+                }
+                self.sign(id, Some(nonce), now).map(Effect::Broadcast)
+            }
             Step::FillGap => {
                 // One operation at a time; the others keep what they hold.
                 let gap = chain.gap.filter(|gap| !self.held().contains(gap))?;

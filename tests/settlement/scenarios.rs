@@ -338,3 +338,21 @@ fn a_chain_that_rests_fails_nothing() {
     assert!(matches!(world.verdict(2), Some(Verdict::Settled { .. })), "{:?}", world.verdict(2));
     world.end();
 }
+
+/// It had moved to a gap, and its first nonce is above the one that it gives up.
+#[test]
+fn what_gives_way_does_so_at_each_of_its_nonces() {
+    let mut world = World::with_channel(1);
+    // Another gateway's transaction holds the nonce 0, and is forgotten.
+    world.chain.send_other(Sender::OtherOutbox, Call::Nothing);
+    world.submit(2, Some(100_000), Fault::DiesBeforeSending);
+    world.chain.drop_one(0);
+    world.chain.shunned.insert(2);
+    for _ in 0..200 {
+        world.polls(1, 1);
+        world.mine();
+    }
+    assert_eq!(world.verdict(2), Some(Verdict::Failed(Failure::NotMined)), "{:?}", world.attempts(2));
+    assert!(world.outbox.is_idle() && world.attempts(2).iter().any(|(nonce, _)| *nonce == 1));
+    world.end();
+}
