@@ -254,6 +254,12 @@ impl Channel {
         self.bookings.mature(now);
         self.sales.mature(now);
         let asks = matches!(event, Event::Woken | Event::Close(_));
+        // Who may be anybody is shown what is under way, and begins nothing.
+        let begins = match &event {
+            Event::Woken => true,
+            Event::Close(presented) => self.is_proof(presented),
+            _ => false,
+        };
         let mut effects = Vec::new();
         let answer = match event {
             Event::Voucher(presented, order) => self.present(&presented, order.as_ref(), policy, now),
@@ -269,7 +275,13 @@ impl Channel {
             Event::Concluded(operation, verdict) => self.conclude(&operation, verdict, now),
         };
         // Who is refused moves nothing.
-        self.decide(policy, now, asks && answer.is_ok(), &mut effects);
+        if begins && answer.is_ok() {
+            self.begin_what_is_due(policy, now, &mut effects);
+        }
+        if asks && answer.is_ok() {
+            effects.extend(self.operation.map(Effect::Submit));
+        }
+        self.set_alarm(policy, now, &mut effects);
         (self, Outcome { answer, effects })
     }
 

@@ -126,7 +126,7 @@ impl Channel {
 
     /// Whether who sends it is more than somebody who reads the chain, or what is sent there: a voucher up to what was ever
     /// handed out shows nothing by itself.
-    fn is_proof(&self, presented: &Presented) -> bool {
+    pub(super) fn is_proof(&self, presented: &Presented) -> bool {
         presented.fresh || self.published.is_none_or(|published| presented.voucher.cumulative > published)
     }
 

@@ -95,22 +95,22 @@ impl Channel {
         }
     }
 
-    /// Sees to it that the object is woken for what is due, and, when it is `awake` for that, begins it or goes on
-    /// with what was begun.
-    pub(super) fn decide(&mut self, policy: &Policy, now: Timestamp, awake: bool, effects: &mut Vec<Effect>) {
-        if awake {
-            match self.retry_at {
-                // What stood in the way is looked at before it is tried again.
-                Some(at) if at <= now => {
-                    self.retry_at = None;
-                    effects.push(Effect::Inspect);
-                }
-                Some(_) => {}
-                None if self.operation.is_none() => self.operation = self.due(policy, now),
-                None => {}
+    /// Begins what is due.
+    pub(super) fn begin_what_is_due(&mut self, policy: &Policy, now: Timestamp, effects: &mut Vec<Effect>) {
+        match self.retry_at {
+            // What stood in the way is looked at before it is tried again.
+            Some(at) if at <= now => {
+                self.retry_at = None;
+                effects.push(Effect::Inspect);
             }
-            effects.extend(self.operation.map(Effect::Submit));
+            Some(_) => {}
+            None if self.operation.is_none() => self.operation = self.due(policy, now),
+            None => {}
         }
+    }
+
+    /// Sees to it that the object is woken for what will be due.
+    pub(super) fn set_alarm(&mut self, policy: &Policy, now: Timestamp, effects: &mut Vec<Effect>) {
         if let Some(at) = self.next_wake(policy, now)
             && self.wake_at.is_none_or(|earlier| at < earlier)
         {

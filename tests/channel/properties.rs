@@ -346,7 +346,9 @@ proptest! {
         let required = world.ledger.required(price, reuse);
         let mut raised = world.ledger.clone();
         raised.observe(on_chain(1000, raised.settled()));
-        prop_assume!(raised.status() == Status::Open && raised.channel.failures() == 0);
+        if raised.status() != Status::Open || raised.channel.failures() > 0 {
+            return Ok(());
+        }
         prop_assert_eq!(raised.required(price, reuse), required);
         let mut less = raised.clone();
         prop_assert!(raised.buy(required, order).is_ok(), "{required}");
