@@ -25,6 +25,11 @@ impl Breaks {
         recent().count() < MOST && of_voucher() < MOST_PER_VOUCHER
     }
 
+    /// Whether there were none lately.
+    pub(super) fn are_over(&self, now: Timestamp) -> bool {
+        self.0.iter().all(|(at, _)| now.since(*at) >= WITHIN)
+    }
+
     pub(super) fn note(&mut self, voucher: Option<Amount>, now: Timestamp) {
         self.0.retain(|(at, _)| now.since(*at) < WITHIN);
         self.0.push((now, voucher));

@@ -197,6 +197,15 @@ impl Channel {
         (bought && is_worth_it && self.sales.is_empty()).then(|| self.last_used.saturating_add(policy.close_idle))
     }
 
+    /// Whether the channel may be forgotten, until a voucher brings it back as the chain shows it: it was not used for long, nothing
+    /// of what was sold on it is not settled, and nothing is remembered of it that the chain does not show.
+    pub fn is_forgettable(&self, policy: &Policy, now: Timestamp) -> bool {
+        let is_even = self.spent <= self.settled && self.published.is_none_or(|published| published <= self.settled);
+        let is_quiet = self.operation.is_none() && self.sales.is_empty() && self.breaks.are_over(now) && self.setbacks.failures == 0;
+        let may_end = matches!(self.status, Status::Open | Status::Suspended | Status::Closing(Reason::Requested));
+        may_end && is_even && is_quiet && now.since(self.last_used) >= policy.close_idle
+    }
+
     fn next_wake(&self, policy: &Policy, now: Timestamp) -> Option<Timestamp> {
         if self.operation.is_some() {
             // Whoever submits it tells its end; should he die, the alarm submits it again.

@@ -23,6 +23,8 @@ pub struct Watched {
     signer: Address,
     /// How it stood, and whether its signer had code.
     told: Option<(OnChain, bool)>,
+    /// When that was.
+    told_at: Timestamp,
     /// How often the keeper has learned something by itself.
     turn: u32,
     /// Since when its keeper says that it does not know it.
@@ -32,7 +34,7 @@ pub struct Watched {
 impl Watched {
     /// A channel of which nothing was told yet.
     pub const fn new(escrow: Address, channel_id: B256, signer: Address) -> Self {
-        Self { escrow, channel_id, signer, told: None, turn: 0, disowned_since: None }
+        Self { escrow, channel_id, signer, told: None, told_at: Timestamp::from_millis(0), turn: 0, disowned_since: None }
     }
 
     /// The escrow's contract.
@@ -50,9 +52,10 @@ impl Watched {
         channel_questions(self.escrow, self.channel_id, self.signer, heights)
     }
 
-    /// Whether its keeper must be told of a reading.
-    pub fn is_news(&self, reading: &Reading) -> bool {
-        self.told != Some((reading.on_chain, reading.signer_has_code))
+    /// Whether its keeper must be told of a reading: of every one that is new, and of any after `idle`, when it may have nothing more
+    /// to do with the channel.
+    pub fn is_news(&self, reading: &Reading, idle: Duration, now: Timestamp) -> bool {
+        self.told != Some((reading.on_chain, reading.signer_has_code)) || now.since(self.told_at) >= idle
     }
 
     /// The keeper has learned something by itself, so that what it was told says nothing about what it believes:
@@ -64,15 +67,17 @@ impl Watched {
     }
 
     /// Its keeper was told of a reading, for which `asked`, an earlier state of this, was asked about.
-    pub const fn tell(&mut self, asked: &Self, reading: Reading) {
+    pub const fn tell(&mut self, asked: &Self, reading: Reading, now: Timestamp) {
         self.disowned_since = None;
         if self.turn == asked.turn {
             self.told = Some((reading.on_chain, reading.signer_has_code));
+            self.told_at = now;
         }
     }
 
-    /// Its keeper was to be told, and does not know it. Returns whether it need not be watched any longer.
+    /// Its keeper was to be told, and does not know it, or no more. Returns whether it need not be watched any longer.
     pub fn disown(&mut self, now: Timestamp) -> bool {
+        self.told = None;
         now.since(*self.disowned_since.get_or_insert(now)) >= STRAY
     }
 
@@ -109,26 +114,33 @@ mod tests {
         Reading { block, on_chain, signer_has_code: false }
     }
 
+    const NOW: Timestamp = Timestamp::from_millis(1_000_000);
+    const IDLE: Duration = Duration::from_secs(3_600);
+
     fn told(watched: &mut Watched, on_chain: OnChain, block: u64) {
         let asked = *watched;
-        watched.tell(&asked, at(block, on_chain));
+        watched.tell(&asked, at(block, on_chain), NOW);
+    }
+
+    fn is_news(watched: &Watched, reading: &Reading) -> bool {
+        watched.is_news(reading, IDLE, NOW)
     }
 
     #[test]
     fn what_was_not_told_is_news() {
         let mut watched = watched();
-        assert!(watched.is_news(&at(7, OPEN)));
+        assert!(is_news(&watched, &at(7, OPEN)));
         told(&mut watched, OPEN, 7);
-        assert!(!watched.is_news(&at(8, OPEN)));
+        assert!(!is_news(&watched, &at(8, OPEN)));
         for change in [
             OnChain { finalized: true, ..OPEN },
             OnChain { close_requested_at: UnixSeconds::new(9), ..OPEN },
             OnChain { deposit: Amount::from_base_units(20_000), ..OPEN },
             OnChain { settled: Amount::from_base_units(1), ..OPEN },
         ] {
-            assert!(watched.is_news(&at(8, change)), "{change:?}");
+            assert!(is_news(&watched, &at(8, change)), "{change:?}");
         }
-        assert!(watched.is_news(&Reading { signer_has_code: true, ..at(8, OPEN) }), "a signer that is an account with code now");
+        assert!(is_news(&watched, &Reading { signer_has_code: true, ..at(8, OPEN) }), "a signer that is an account with code now");
     }
 
     /// Its own settlement is known to the keeper before a round sees it. If a reorganisation takes it back by then, the
@@ -139,12 +151,12 @@ mod tests {
         told(&mut watched, OPEN, 7);
         let read = watched;
         watched.forget();
-        assert!(watched.is_news(&at(8, OPEN)));
+        assert!(is_news(&watched, &at(8, OPEN)));
         // What was on its way to the keeper then says nothing about what it believes now.
-        watched.tell(&read, at(8, OPEN));
-        assert!(watched.is_news(&at(8, OPEN)));
+        watched.tell(&read, at(8, OPEN), NOW);
+        assert!(is_news(&watched, &at(8, OPEN)));
         told(&mut watched, OPEN, 8);
-        assert!(!watched.is_news(&at(9, OPEN)));
+        assert!(!is_news(&watched, &at(9, OPEN)));
     }
 
     #[test]
@@ -162,10 +174,19 @@ mod tests {
         let mut watched = watched();
         let after = |seconds: u64| Timestamp::from_millis((1_000 + seconds) * 1000);
         assert!(!watched.disown(after(0)));
-        assert!(watched.is_news(&at(7, OPEN)), "it was not told");
+        assert!(is_news(&watched, &at(7, OPEN)), "it was not told");
         assert!(!watched.disown(after(599)));
         assert!(watched.disown(after(600)));
         told(&mut watched, OPEN, 7);
         assert!(!watched.disown(after(700)));
+        assert!(is_news(&watched, &at(7, OPEN)), "who does not know it is told again");
+    }
+
+    #[test]
+    fn c13_whoever_keeps_a_channel_is_asked_now_and_then_whether_it_still_does() {
+        let mut watched = watched();
+        told(&mut watched, OPEN, 7);
+        assert!(!watched.is_news(&at(8, OPEN), IDLE, NOW.saturating_add(IDLE - Duration::from_secs(1))));
+        assert!(watched.is_news(&at(8, OPEN), IDLE, NOW.saturating_add(IDLE)));
     }
 }

@@ -6,6 +6,7 @@
 mod credits;
 mod fixture;
 mod foresight;
+mod forgotten;
 mod invariants;
 mod model;
 mod oracle;

@@ -49,7 +49,7 @@ function stored(files) {
 /** Whose charge was good when it was presented, and whose money has gone since. */
 let gone;
 
-test("C11: a key that proves nothing leaves no row and no alarm", async () => {
+test("C13: a key that proves nothing leaves no row and no alarm", async () => {
   for (let i = 0; i < 5; i++) {
     const payer = await newPayer(0n);
     const credential = await stack.credential(PATH, { payer });
@@ -144,7 +144,7 @@ test("A24: an honest payer of many charges at once gets all of them, in time", a
   await mark.moved({ origin: count, transactions: count, transfers: count, amount: BigInt(count) * PRICE });
 });
 
-test("C11: an object with nothing left is gone", { timeout: 120_000 }, async () => {
+test("C13: an object with nothing left is gone", { timeout: 120_000 }, async () => {
   // A database is 4096 bytes with nothing in it.
   await until(() => statSync(gone.file).size <= 4_096, "nothing to be left", 60_000);
   await gateway.stop();

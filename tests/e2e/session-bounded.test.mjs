@@ -4,7 +4,9 @@ import { statSync } from "node:fs";
 import { DatabaseSync } from "node:sqlite";
 import { test } from "node:test";
 import { presign } from "./harness/presign.mjs";
-import { expectLedger, openSession, PRICE, payloads, startSessions } from "./harness/session.mjs";
+import { until } from "./harness/processes.mjs";
+import { expectLedger, expectReceipt, openSession, PRICE, payloads, startSessions } from "./harness/session.mjs";
+import { ADMIN_TOKEN } from "./harness/stack.mjs";
 import { SteadyClient } from "./harness/steady.mjs";
 
 // Seconds, so that much of what passes becomes old while it passes.
@@ -96,4 +98,21 @@ test("who only names channels and payers that nobody knows leaves nothing behind
     assert.deepEqual(database.prepare("SELECT name FROM sqlite_schema WHERE name NOT LIKE '_cf_%'").all(), [], file);
     database.close();
   }
+});
+
+test("C13: a channel that has bought nothing is forgotten when it was idle, one with money at risk is not, and a voucher brings it back", async () => {
+  await stack.reconfigure({ gateway: { session: { closeIdleSeconds: 2, watchSeconds: 1, settleMinimum: "1" } } });
+  const books = async ({ id }) => {
+    const headers = { Authorization: `Bearer ${ADMIN_TOKEN}` };
+    return (await stack.send(`/__mpp/channels/${id}`, { headers })).status;
+  };
+  const [idle, sold] = [await openSession(stack, "abstract"), await openSession(stack, "evm")];
+  assert.equal((await idle.manage(await payloads.voucher(idle.channel, 0n))).status, 204);
+  expectReceipt(await sold.pay(), sold);
+  assert.deepEqual([await books(idle.channel), await books(sold.channel)], [200, 200]);
+  await until(async () => (await books(idle.channel)) === 404, "the idle channel to be forgotten");
+  assert.equal(await books(sold.channel), 200, "what is not settled is kept");
+  expectReceipt(await idle.pay(), idle);
+  assert.equal(await books(idle.channel), 200);
+  await expectLedger(stack, idle.channel, { spent: PRICE, accepted: PRICE });
 });

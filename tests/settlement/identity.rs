@@ -282,14 +282,14 @@ fn the_stored_form_is_that_of_its_version() {
         deposit: Amount::from_base_units(DEPOSIT),
         settled: Amount::ZERO,
     };
-    watched.tell(&new, Reading { block: 9, on_chain, signer_has_code: false });
+    watched.tell(&new, Reading { block: 9, on_chain, signer_has_code: false }, NOW);
     let forms = [encode(&operations), encode(&[new, watched])].map(|bytes| keccak256(bytes.unwrap()).to_string());
     assert_eq!(
         (VERSION, forms[0].as_str(), forms[1].as_str()),
         (
             2,
             "0xb525051bbc6283c2b762ec9f932b57d21c983adeff3af6bf5abc193a0a7eb602",
-            "0xc6b0064862e1dec5988621fd8fd3e3af44eac5d23f284cabf0326e0c6f734f06"
+            "0x2247535ab2b80bd51ce85266603a965b95e0b1cd1ea92bd42a058f1141752194"
         )
     );
 }

@@ -146,9 +146,10 @@ impl Rounds {
         let Ok((block, answers)) = ask(isolate, questions, heights).await else { return Ok(Err(Unreachable)) };
         let mut answers = answers.into_iter();
         let mut news = Vec::new();
+        let idle = isolate.gateway.session.policy.close_idle;
         for watched in part {
             match Reading::read(block, heights, &mut answers) {
-                Some(reading) if watched.is_news(&reading) => news.push((watched, reading)),
+                Some(reading) if watched.is_news(&reading, idle, now()) => news.push((watched, reading)),
                 Some(_) => self.drop_if_over(state, watched)?,
                 None => console_error!("account: the escrow does not answer about channel {}", watched.channel_id()),
             }
@@ -175,7 +176,7 @@ impl Rounds {
             // It knows better; the next round has perhaps a node that does as well.
             ChannelReply::Behind => return Ok(()),
             _ => {
-                current.tell(watched, reading);
+                current.tell(watched, reading, now());
                 false
             }
         };

@@ -11,6 +11,7 @@ use super::{ChannelMessage, ChannelReply, Done, Shown, unconfigured};
 use crate::channel::{Answer, Channel as Ledger, Drawn, Effect, Event, Outcome, Refusal, Reuse};
 use crate::evm::B256;
 use crate::evm::amount::Amount;
+use crate::evm::reading::Reading;
 use crate::protocol::problem::Problem;
 use crate::worker::clock::{now, within};
 use crate::worker::config::{Isolate, load};
@@ -105,7 +106,7 @@ impl Channel {
             ChannelMessage::Credit { booking, amount, voucher, begun } => {
                 self.note(isolate, Event::Credit { booking, amount, voucher, begun }).await
             }
-            ChannelMessage::Observed(reading) => self.note(isolate, Event::Observed(reading)).await,
+            ChannelMessage::Observed(reading) => self.observe(isolate, reading).await,
             ChannelMessage::Draw { sale, delivered, reserved, wanted, price, wait } => {
                 self.draw(isolate, Event::Draw { sale, delivered, reserved, wanted }, price, wait).await
             }
@@ -180,6 +181,21 @@ impl Channel {
         }
         let outcome = self.step(isolate, event).await?;
         Ok(if outcome.answer == Ok(Answer::Behind) { ChannelReply::Behind } else { ChannelReply::Noted })
+    }
+
+    /// The account's round tells what the chain shows. A channel that is not worth keeping is forgotten then, and so not watched any
+    /// more: a voucher brings it back.
+    async fn observe(&self, isolate: &Isolate, reading: Reading) -> Result<ChannelReply> {
+        let reply = self.note(isolate, Event::Observed(reading)).await?;
+        let policy = &isolate.gateway.session.policy;
+        if self.look(|ledger| ledger.is_forgettable(policy, now()))? != Some(true) {
+            return Ok(reply);
+        }
+        // From here on there is no await until the storage is gone: who takes the channel on anew comes after that.
+        self.table()?.vanish();
+        self.ledger.replace(None);
+        self.state.storage().delete_all().await?;
+        Ok(ChannelReply::Unknown)
     }
 
     /// Waits until the ledger has changed, or for `limit`.
