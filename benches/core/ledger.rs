@@ -76,7 +76,7 @@ impl Ledger {
 
     fn buy(&mut self, cumulative: u128, order: Order) -> u64 {
         self.attempts += 1;
-        let event = self.purchase(cumulative, Order { attempt: self.attempts, ..order });
+        let event = self.purchase(cumulative, Order { attempt: self.attempts, since: self.attempts, ..order });
         match self.step(event) {
             Answer::Bought(bought) => bought.booking,
             answer => panic!("{answer:?}"),
@@ -89,7 +89,16 @@ impl Ledger {
 }
 
 fn once(price: u128) -> Order {
-    Order { price: Amount::from_base_units(price), least: 1, most: 1, kind: Kind::Request, reuse: Reuse::Once, key: None, attempt: 0 }
+    Order {
+        price: Amount::from_base_units(price),
+        least: 1,
+        most: 1,
+        kind: Kind::Request,
+        reuse: Reuse::Once,
+        key: None,
+        attempt: 0,
+        since: 0,
+    }
 }
 
 /// Ten purchases, one every 100 ms.

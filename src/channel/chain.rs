@@ -1,9 +1,10 @@
 //! What the chain says of a channel: whether it can be taken on, and what has changed.
 
+use super::attempts::Attempts;
 use super::bookings::Bookings;
 use super::breaks::Breaks;
 use super::held::Held;
-use super::idempotency::{Attempts, Keys};
+use super::idempotency::Keys;
 use super::sales::Sales;
 use super::setbacks::{RETRY, Setbacks};
 use super::used::Used;

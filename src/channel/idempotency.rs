@@ -1,7 +1,6 @@
-//! Repeated requests are not charged again: those of a client by their idempotency key (`draft-evm-session-00`, Request
-//! Idempotency), and those of an isolate whose answer was lost by its attempt.
+//! Requests that a client repeats under their idempotency key are not charged again (`draft-evm-session-00`, Request Idempotency).
 
-use super::{Bought, Key, Refusal};
+use super::{Key, Refusal};
 use crate::evm::amount::Amount;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
@@ -53,32 +52,6 @@ impl Keys {
     /// The booking was credited back: its key may buy anew.
     pub(super) fn forget(&mut self, booking: u64) {
         self.0.retain(|known| known.booking != booking);
-    }
-
-    pub(super) fn clear(&mut self) {
-        self.0.clear();
-    }
-}
-
-/// Attempts remembered per channel: an answer that was lost is asked for again at once.
-const ATTEMPTS: usize = 16;
-
-/// What the last attempts have bought, oldest first.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub(super) struct Attempts(Vec<(u64, u64, u64)>);
-
-impl Attempts {
-    pub(super) fn find(&self, attempt: u64) -> Option<Bought> {
-        let found = self.0.iter().find(|(known, ..)| *known == attempt);
-        found.map(|(_, booking, units)| Bought { booking: *booking, units: *units, replayed: false })
-    }
-
-    pub(super) fn remember(&mut self, attempt: u64, bought: Bought) {
-        if self.0.len() >= ATTEMPTS {
-            self.0.remove(0);
-        }
-        self.0.push((attempt, bought.booking, bought.units));
     }
 
     pub(super) fn clear(&mut self) {

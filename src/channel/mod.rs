@@ -16,6 +16,7 @@
 //! meter reserves counts as delivered when it is reported.
 
 mod additions;
+mod attempts;
 mod bookings;
 mod breaks;
 mod chain;
@@ -33,6 +34,7 @@ mod used;
 
 pub use crate::protocol::idempotency::Key;
 pub use additions::{Addition, Additions};
+pub use attempts::InFlight;
 pub use chain::{Expected, Unfit};
 pub use evidence::check_transaction;
 pub use meter::Meter;
@@ -48,11 +50,12 @@ use crate::evm::{Address, B256};
 use crate::settlement::Verdict;
 use crate::time::Timestamp;
 use alloc::vec::Vec;
+use attempts::Attempts;
 use bookings::Bookings;
 use breaks::Breaks;
 use core::time::Duration;
 use held::Held;
-use idempotency::{Attempts, Keys};
+use idempotency::Keys;
 use sales::Sales;
 use serde::{Deserialize, Serialize};
 use setbacks::Setbacks;
@@ -169,6 +172,17 @@ pub enum Event {
         /// Some of it had gone out to the client.
         begun: bool,
     },
+    /// What an attempt was to buy is not wanted any more, since its answer was lost: give it back, if it has bought.
+    Cancel {
+        /// The attempt.
+        attempt: u64,
+        /// How it was charged.
+        kind: Kind,
+        /// Per unit.
+        price: Amount,
+        /// The voucher that was to buy it, which may buy again.
+        voucher: Amount,
+    },
     /// A metered sale needs more units.
     Draw {
         /// The sale.
@@ -265,6 +279,7 @@ impl Channel {
             Event::Voucher(presented, order) => self.present(&presented, order.as_ref(), policy, now),
             Event::Close(presented) => self.ask_to_close(&presented, now),
             Event::Credit { booking, amount, voucher, begun } => self.credit(booking, amount, voucher, begun, now),
+            Event::Cancel { attempt, kind, price, voucher } => self.cancel(attempt, kind, price, voucher, now),
             Event::Draw { sale, delivered, reserved, wanted } => self.draw(sale, delivered, reserved, wanted, now),
             Event::End { sale, delivered, begun } => self.end(sale, delivered, begun, now),
             Event::Observed(reading) => self.observe(&reading, now),

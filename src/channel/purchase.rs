@@ -58,8 +58,10 @@ pub struct Order {
     pub reuse: Reuse,
     /// The request's idempotency key.
     pub key: Option<Key>,
-    /// Chosen at random by whoever asks: asking again with it, when the answer was lost, is asking once.
+    /// Named by the isolate that asks ([`InFlight`](super::InFlight)): asking again with it, when the answer was lost, is asking once.
     pub attempt: u64,
+    /// The first attempt of the same isolate that may still be asked for again.
+    pub since: u64,
 }
 
 impl Order {
@@ -149,7 +151,7 @@ impl Channel {
 
     /// What an order has bought before: by its attempt, whose answer was lost, or by its key.
     fn repeat(&mut self, order: &Order) -> Result<Option<Bought>, Refusal> {
-        if let Some(bought) = self.attempts.find(order.attempt) {
+        if let Some(bought) = self.attempts.find(order.attempt)? {
             return Ok(Some(bought));
         }
         if let Some(key) = &order.key
@@ -195,7 +197,7 @@ impl Channel {
             self.keys.remember(key, cost, booking, order.kind == Kind::Request);
         }
         let bought = Bought { booking, units, replayed: false };
-        self.attempts.remember(order.attempt, bought);
+        self.attempts.remember(order.attempt, order.since, bought);
         Ok(bought)
     }
 

@@ -37,6 +37,8 @@ pub enum Refusal {
     KeySpent,
     /// As many metered sales are under way as there can be.
     Busy,
+    /// The purchase was given up before it came.
+    Cancelled,
     /// There is no such sale any more.
     NoSale,
 }
@@ -60,6 +62,7 @@ impl Refusal {
                 "the channel was opened for another recipient or currency; open another, and request its close from the escrow",
             ),
             Self::Busy => return Problem::unavailable("too many metered answers are under way on the channel"),
+            Self::Cancelled => return Problem::unavailable("the purchase was given up, and nothing was charged for it"),
             Self::Suspended => return Problem::unavailable("the chain does not show the channel's deposit at the moment"),
             Self::SignerHasCode => (
                 ProblemKind::VerificationFailed,

@@ -1,11 +1,13 @@
 //! A channel's object, for what outlives the request that it was first asked for.
 
 use super::clock::sleep;
-use super::config::load;
+use super::config::{Loaded, load};
 use super::objects::{ChannelMessage, ChannelReply, Claim};
 use super::respond::internal;
+use crate::evm::amount::Amount;
 use crate::evm::{Address, B256};
 use crate::protocol::problem::Problem;
+use std::rc::Rc;
 use std::time::Duration;
 use worker::{Env, console_warn};
 
@@ -27,14 +29,25 @@ impl RemoteChannel {
         isolate.ask_channel(&self.env, self.escrow, self.id, message).await
     }
 
-    /// Presents a claim.
-    pub(super) async fn claim(self, claim: Claim) -> Result<ChannelReply, Problem> {
+    /// Presents a claim. What it was to buy is given back when no answer comes: nobody will get it.
+    pub(super) async fn claim(self, mut claim: Claim) -> Result<ChannelReply, Problem> {
+        let attempt = Attempt::begin(&self.env)?;
+        let voucher = claim.proof.presented.map_or(Amount::ZERO, |presented| presented.voucher.cumulative);
+        let cancel = claim.order.as_mut().map(|order| {
+            (order.attempt, order.since) = (attempt.id, attempt.since);
+            ChannelMessage::Cancel { attempt: attempt.id, kind: order.kind, price: order.price, voucher }
+        });
         let message = ChannelMessage::Claim(Box::new(claim));
         match self.ask(&message).await {
             // The object may have done it and died before it could say so: asked again, it does it once.
-            Err(_) => self.ask(&message).await,
-            reply => reply,
+            Err(_) => {}
+            reply => return reply,
         }
+        let reply = self.ask(&message).await;
+        if let (Err(_), Some(cancel)) = (&reply, cancel) {
+            self.tell(&cancel).await;
+        }
+        reply
     }
 
     /// Tells something that can be told again; what fails once is tried once more.
@@ -49,6 +62,31 @@ impl RemoteChannel {
                     console_warn!("channel {}: what was not delivered could not be given back: {}", self.id, problem.detail);
                 }
             }
+        }
+    }
+}
+
+/// An attempt to buy something, in flight until dropped.
+struct Attempt {
+    loaded: Rc<Loaded>,
+    id: u64,
+    /// See [`Order::since`](crate::channel::Order::since).
+    since: u64,
+}
+
+impl Attempt {
+    fn begin(env: &Env) -> Result<Self, Problem> {
+        let loaded = load(env);
+        let isolate = loaded.as_ref().as_ref().map_err(|_| internal("channel", "the configuration is wrong"))?;
+        let (id, since) = isolate.in_flight.borrow_mut().begin();
+        Ok(Self { loaded, id, since })
+    }
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        if let Ok(isolate) = self.loaded.as_ref() {
+            isolate.in_flight.borrow_mut().end(self.id);
         }
     }
 }

@@ -83,7 +83,7 @@ impl Purchase<'_> {
             None
         } else {
             let key = self.key(credential).await?;
-            Some(self.order(session, key)?)
+            Some(self.order(session, key))
         };
         let claim = Claim {
             method: accepted.offer.method,
@@ -108,17 +108,15 @@ impl Purchase<'_> {
         }
     }
 
-    fn order(&self, session: &SessionOffer, key: Option<Key>) -> Result<Order, Problem> {
+    fn order(&self, session: &SessionOffer, key: Option<Key>) -> Order {
         let (kind, least, most) = match self.route.meter {
             Meter::Request => (Kind::Request, 1, 1),
             Meter::Reported => (Kind::Metered, self.route.max_units, self.route.max_units),
             Meter::Event => (Kind::Stream, 1, FIRST_EVENTS),
             Meter::Byte => (Kind::Metered, 1, FIRST_BYTES),
         };
-        let mut attempt = [0; 8];
-        getrandom::fill(&mut attempt).map_err(|error| internal("entropy", error))?;
-        let attempt = u64::from_be_bytes(attempt);
-        Ok(Order { price: session.terms.price, least, most, kind, reuse: session.reuse, key, attempt })
+        // The attempt is named when it is made.
+        Order { price: session.terms.price, least, most, kind, reuse: session.reuse, key, attempt: 0, since: 0 }
     }
 }
 

@@ -66,7 +66,7 @@ pub(crate) fn presented(cumulative: u128) -> Presented {
 }
 
 pub(crate) fn order(price: u128, reuse: Reuse) -> Order {
-    Order { price: amount(price), least: 1, most: 1, kind: Kind::Request, reuse, key: None, attempt: 0 }
+    Order { price: amount(price), least: 1, most: 1, kind: Kind::Request, reuse, key: None, attempt: 0, since: 0 }
 }
 
 pub(crate) fn once(price: u128) -> Order {
@@ -238,7 +238,7 @@ impl Ledger {
     /// Buys, in an attempt of its own.
     pub(crate) fn buy(&mut self, cumulative: u128, order: Order) -> Result<Bought, Refusal> {
         self.attempts += 1;
-        let order = Order { attempt: self.attempts, ..order };
+        let order = Order { attempt: self.attempts, since: self.attempts, ..order };
         match self.step(Event::Voucher(presented(cumulative), Some(order)))? {
             Answer::Bought(bought) => {
                 self.reserved.insert(bought.booking, bought.units);

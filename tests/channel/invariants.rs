@@ -85,7 +85,7 @@ fn counters(before: &Channel, event: &Event, after: &Channel, policy: &Policy) -
     let (old, new) = (Counters::of(before, policy), Counters::of(after, policy));
     holds!(new.accepted >= old.accepted, "accepted fell from {} to {}", old.accepted, new.accepted);
     holds!(new.delivered >= old.delivered, "delivered fell from {} to {}", old.delivered, new.delivered);
-    let gives_back = matches!(event, Event::Credit { .. } | Event::End { .. });
+    let gives_back = matches!(event, Event::Credit { .. } | Event::Cancel { .. } | Event::End { .. });
     holds!(new.spent >= old.spent || gives_back, "spent fell from {} to {}", old.spent, new.spent);
     let shown = match event {
         Event::Observed(reading) => Some(reading.on_chain),

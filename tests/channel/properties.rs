@@ -33,7 +33,7 @@ fn an_order() -> impl Strategy<Value = Order> {
     let key = prop::option::weighted(0.3, (1..4_u8, 1..3_u8).prop_map(|(name, target)| key(name, target)));
     (0..5_u128, 1..3_u64, 0..6_u64, kind, reuse, key, 0..1_000_000_u64).prop_map(|(price, least, more, kind, reuse, key, attempt)| {
         let most = if kind == Kind::Request { least } else { least + more };
-        Order { price: amount(price), least, most, kind, reuse, key, attempt }
+        Order { price: amount(price), least, most, kind, reuse, key, attempt, since: 0 }
     })
 }
 

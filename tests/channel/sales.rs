@@ -303,16 +303,39 @@ fn a_purchase_whose_answer_was_lost_is_asked_for_again() {
     }
 }
 
+/// B8: the object resets with 160 purchases in flight, and each is asked for again.
 #[test]
-fn sixteen_attempts_are_remembered() {
+fn b8_as_many_attempts_are_remembered_as_are_in_flight() {
     let mut ledger = Ledger::new(10_000);
-    let attempt = |number| Event::Voucher(presented(10_000), Some(Order { attempt: number, ..draw_down(10) }));
-    let answers: Vec<_> = (1..=17).map(|number| ledger.step(attempt(number))).collect();
-    for number in 2..=17 {
+    let attempt = |number| Event::Voucher(presented(10_000), Some(Order { attempt: number, since: 1, ..draw_down(10) }));
+    let answers: Vec<_> = (1..=160).map(|number| ledger.step(attempt(number))).collect();
+    for number in 1..=160 {
         assert_eq!(ledger.step(attempt(number)), answers[usize::try_from(number).unwrap() - 1]);
     }
-    assert_eq!(ledger.counters().1, 170);
-    // The oldest was forgotten.
-    assert_ne!(ledger.step(attempt(1)), answers[0]);
-    assert_eq!(ledger.counters().1, 180);
+    assert_eq!(ledger.counters().1, 1600);
+}
+
+/// B8: nobody got the answer, so nobody gets what was bought: it is given back, once, and what comes late buys nothing.
+#[test]
+fn b8_what_is_cancelled_is_given_back_whether_it_has_come_or_not() {
+    for order in [once(10), draw_down(10), stream(10, 8), Order { key: Some(key(1, 1)), ..once(10) }] {
+        let cancel = Event::Cancel { attempt: 7, kind: order.kind, price: order.price, voucher: amount(100) };
+        let buy = Event::Voucher(presented(100), Some(Order { attempt: 7, ..order }));
+        for comes_first in [true, false] {
+            let mut ledger = Ledger::new(1000);
+            ledger.voucher(100).unwrap();
+            if comes_first {
+                assert!(matches!(ledger.step(buy.clone()), Ok(Answer::Bought(_))));
+                assert!(ledger.counters().1 > 0);
+            }
+            for _ in 0..3 {
+                assert_eq!(ledger.step(cancel.clone()), Ok(Answer::Noted));
+                assert_eq!(ledger.counters().1, 0);
+            }
+            ledger.refuses(buy.clone(), Refusal::Cancelled);
+            assert_eq!(ledger.counters().1, 0);
+            // The voucher and the key buy anew.
+            ledger.bought(100, order);
+        }
+    }
 }

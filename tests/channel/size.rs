@@ -80,7 +80,7 @@ fn the_stored_form_is_that_of_its_version() {
         (VERSION, forms[0].as_str(), forms[1].as_str()),
         (
             2,
-            "0xd48275e21cc526296a627f465110520933f13605f91c391115d7efaf68f683d1",
+            "0x681e35d1068f97a32f7c6e687bcdc75d24542987e705a74e7a0408da3719691f",
             "0xdafaef976adb62f1725fecaed4095422a76ecdcbf94386e52eb7f6b9966842a9"
         )
     );

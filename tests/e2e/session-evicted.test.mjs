@@ -151,6 +151,29 @@ for (const when of ["before", "after"]) {
     await expectLedger(stack, session.channel, { spent: BigInt(count) * PRICE, accepted: BigInt(count) * PRICE });
   });
 
+  test(`B8: objects die ${when} every 50th call with 160 purchases in flight: what was delivered is charged, once`, {
+    timeout: 120_000,
+  }, async () => {
+    await gateway.restart({ watch: {} });
+    const count = 160;
+    const session = await openSession(stack, "evm", { path: "/s/draw" });
+    await session.challenge();
+    const voucher = await payloads.voucher(session.channel, BigInt(count) * PRICE);
+    assert.equal((await session.manage(voucher)).status, 204);
+    const seen = origin.requests.length;
+    await resets(50);
+    const answers = await Promise.all(Array.from({ length: count }, (_, i) => session.send(voucher, { via: i % 2 })));
+    await gateway.restart({ watch: {} });
+    const delivered = answers.filter(({ status }) => status === 200).length;
+    assert.deepEqual(
+      answers.map(({ status }) => status).filter((status) => status !== 200 && status !== 503),
+      [],
+    );
+    assert.equal(origin.requests.length - seen, delivered);
+    assert.ok(delivered >= count / 2, `${delivered} of ${count} delivered`);
+    await expectLedger(stack, session.channel, { spent: BigInt(delivered) * PRICE });
+  });
+
   test(`objects die ${when} every third call: a stream is complete and charged exactly`, { timeout: 120_000 }, async () => {
     await gateway.restart({ watch: {} });
     const session = await openSession(stack, "evm", { path: EVENTS });

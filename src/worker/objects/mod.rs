@@ -11,7 +11,7 @@ mod table;
 use super::config::Isolate;
 use super::glue;
 use crate::binary::{decode, encode};
-use crate::channel::{Balance, Bought, Drawn, Order, Reuse, Status};
+use crate::channel::{Balance, Bought, Drawn, Kind, Order, Reuse, Status};
 use crate::evm::amount::Amount;
 use crate::evm::reading::Reading;
 use crate::evm::{Address, B256};
@@ -71,6 +71,8 @@ pub(super) enum ChannelMessage {
     Claim(Box<Claim>),
     /// What was bought was not delivered; with `begun`, some of it had gone out to the client.
     Credit { booking: u64, amount: Amount, voucher: Amount, begun: bool },
+    /// Nobody got the answer to a claim, nor will get what it has bought.
+    Cancel { attempt: u64, kind: Kind, price: Amount, voucher: Amount },
     /// A metered sale needs more units, and waits for them up to `wait` milliseconds.
     Draw { sale: u64, delivered: u64, reserved: u64, wanted: u64, price: Amount, wait: u64 },
     /// A metered sale is over.

@@ -362,7 +362,7 @@ impl World {
         let attempt = self.bookings.iter().map(|booking| booking.id).chain(self.sales.iter().map(|sale| sale.id)).max();
         let most = if self.setup.kind == Kind::Request { 1 } else { 2 };
         let Setup { kind, reuse, price, .. } = *self.setup;
-        Order { price: amount(price.into()), least: 1, most, kind, reuse, key: None, attempt: attempt.map_or(1, |id| id + 2) }
+        Order { price: amount(price.into()), least: 1, most, kind, reuse, key: None, attempt: attempt.map_or(1, |id| id + 2), since: 0 }
     }
 
     /// What the client got, at its price.

@@ -106,6 +106,9 @@ impl Channel {
             ChannelMessage::Credit { booking, amount, voucher, begun } => {
                 self.note(isolate, Event::Credit { booking, amount, voucher, begun }).await
             }
+            ChannelMessage::Cancel { attempt, kind, price, voucher } => {
+                self.note(isolate, Event::Cancel { attempt, kind, price, voucher }).await
+            }
             ChannelMessage::Observed(reading) => self.observe(isolate, reading).await,
             ChannelMessage::Draw { sale, delivered, reserved, wanted, price, wait } => {
                 self.draw(isolate, Event::Draw { sale, delivered, reserved, wanted }, price, wait).await
