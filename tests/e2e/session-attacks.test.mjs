@@ -1,4 +1,4 @@
-// A1–A5, A14, A15 of ATTACKS.md: content without paying for it, by vouchers and opens that are worth less than they look.
+// A1–A5, A14, A15 of docs/threats.md: content without paying for it, by vouchers and opens that are worth less than they look.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { CHAIN_ID } from "../../scripts/chain.mjs";

@@ -1,4 +1,4 @@
-// A10, A12, A13 of ATTACKS.md: transactions that did something else, vouchers of somebody else or for something else, and signatures
+// A10, A12, A13 of docs/threats.md: transactions that did something else, vouchers of somebody else or for something else, and signatures
 // that could be written in two ways.
 import assert from "node:assert/strict";
 import { test } from "node:test";

@@ -5,7 +5,7 @@ import { approveEscrows, Channel } from "./channels.mjs";
 import { did, encodeCredential } from "./protocol.mjs";
 import { ADMIN_TOKEN, startStack } from "./stack.mjs";
 
-/** The price of most routes, in base units: as in ATTACKS.md. */
+/** The price of most routes, in base units: as in docs/threats.md. */
 export const PRICE = 1_000n;
 
 /** Routes that most tests of sessions use. `/free…` has no route and so no price. */
