@@ -237,30 +237,14 @@ impl Operation {
         self.nonce = None;
     }
 
-    /// Looks at the chain and decides. `receipt` is that of any of the attempts.
-    pub(super) fn review(&mut self, chain: &Chain, receipt: Option<&Receipt>, now: Timestamp) -> Step {
+    /// Looks at the chain and decides. `receipts` are those of its attempts.
+    pub(super) fn review(&mut self, chain: &Chain, receipts: &[&Receipt], now: Timestamp) -> Step {
         if self.verdict.is_some() {
             return self.reclaim(chain, now);
         }
         self.late_since = self.is_late(chain).then(|| self.late_since.unwrap_or(chain.block).min(chain.block));
-        if let Some(receipt) = receipt {
-            if !is_deep(receipt, chain) {
-                return Step::Wait;
-            }
-            if self.purpose.is_fulfilled_by(chain.id, receipt) {
-                self.end(Verdict::Settled { transaction: receipt.transaction_hash });
-                self.release_used(chain);
-                return Step::Wait;
-            }
-            // What does nothing does not fail: this one was sent before.
-            self.yields &= receipt.succeeded();
-            if self.yields
-                && let Some(other) = self.attempts.iter().map(|attempt| attempt.nonce).filter(|nonce| *nonce >= chain.count).max()
-            {
-                // It was given up for a lower nonce, and may still be mined: that one is used up as well.
-                return if self.nonce == Some(other) { self.push(chain, now) } else { Step::UseUp(other) };
-            }
-            return Step::Investigate;
+        if !receipts.is_empty() {
+            return self.review_mined(chain, receipts, now);
         }
         if self.holds_up(chain, now) {
             self.yields = true;
@@ -286,12 +270,38 @@ impl Operation {
                 self.yields = false;
                 Step::Renumber
             }
-            Some(nonce) if chain.gap.is_some_and(|gap| gap < nonce) && self.is_stuck(now) => Step::FillGap,
+            Some(nonce) if self.waits_behind_gap(nonce, chain, now) => Step::FillGap,
             _ => {
                 self.absent_since = None;
                 self.push(chain, now)
             }
         }
+    }
+
+    /// Decides when attempts are mined.
+    fn review_mined(&mut self, chain: &Chain, receipts: &[&Receipt], now: Timestamp) -> Step {
+        if !receipts.iter().all(|receipt| is_deep(receipt, chain)) {
+            return Step::Wait;
+        }
+        if let Some(receipt) = receipts.iter().find(|receipt| self.purpose.is_fulfilled_by(chain.id, receipt)) {
+            self.end(Verdict::Settled { transaction: receipt.transaction_hash });
+            self.release_used(chain);
+            return Step::Wait;
+        }
+        // What does nothing does not fail: that one was sent before.
+        self.yields &= receipts.iter().all(|receipt| receipt.succeeded());
+        let highest = self.attempts.iter().map(|attempt| attempt.nonce).max().filter(|nonce| *nonce >= chain.count);
+        let Some(highest) = highest.filter(|_| !self.is_over(chain)) else { return Step::Investigate };
+        // It had left this nonce for a lower one, and may still be mined with it. Nobody else may ever come to use up this nonce
+        // or those before it, so that it gives way at each of them; meanwhile a search may find it ended by another's hand.
+        self.yields = true;
+        let step = match self.nonce {
+            Some(nonce) if nonce >= chain.count && self.waits_behind_gap(nonce, chain, now) => Step::FillGap,
+            Some(nonce) if nonce >= chain.count => self.push(chain, now),
+            _ if self.is_stuck(now) => Step::UseUp(highest),
+            _ => Step::Wait,
+        };
+        if step == Step::Wait { Step::Investigate } else { step }
     }
 
     /// The pending transaction is sent again, and replaced when that does not help.
@@ -333,11 +343,16 @@ impl Operation {
         self.last_attempt().is_none_or(|attempt| now.since(attempt.signed_at) >= STUCK)
     }
 
+    /// Whether its nonce waits for one below that nobody holds, and for long enough.
+    fn waits_behind_gap(&self, nonce: u64, chain: &Chain, now: Timestamp) -> bool {
+        chain.gap.is_some_and(|gap| gap < nonce) && self.is_stuck(now)
+    }
+
     /// After the verdict: the nonce must be used up, by whatever transaction.
     fn reclaim(&mut self, chain: &Chain, now: Timestamp) -> Step {
         self.release_used(chain);
         let Some(nonce) = self.nonce else { return Step::Wait };
-        if chain.gap.is_some_and(|gap| gap < nonce) && self.is_stuck(now) {
+        if self.waits_behind_gap(nonce, chain, now) {
             // Nobody waits behind it: who does takes a nonce below, as it would have to anyway.
             self.nonce = None;
             return Step::Wait;

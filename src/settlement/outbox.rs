@@ -181,11 +181,11 @@ impl Outbox {
         let operation = self.operations.get_mut(&id)?;
         let before = operation.clone();
         let mined = |receipt: &&Receipt| operation.attempts().iter().any(|attempt| attempt.hash == receipt.transaction_hash);
-        let receipt = receipts.mined.iter().find(mined);
-        if receipt.is_none() && operation.attempts().iter().any(|attempt| receipts.unknown.contains(&attempt.hash)) {
+        let mined: Vec<&Receipt> = receipts.mined.iter().filter(mined).collect();
+        if mined.is_empty() && operation.attempts().iter().any(|attempt| receipts.unknown.contains(&attempt.hash)) {
             return None;
         }
-        let step = operation.review(chain, receipt, now);
+        let step = operation.review(chain, &mined, now);
         if *operation != before {
             self.changed.insert(id);
         }

@@ -1,7 +1,7 @@
 //! Schedules that random ones meet too seldom, each a story of its own.
 
 use super::chain::{Call, Sender};
-use super::{Fault, PURPOSES, SETTLE, START, TOP_UP, World};
+use super::{Fault, OPEN, PURPOSES, SETTLE, SETTLE_MORE, START, TOP_UP, World};
 use alloy_primitives::B256;
 use mpp_edge::evm::transaction::GasPrice;
 use mpp_edge::settlement::{Failure, Verdict};
@@ -354,5 +354,76 @@ fn what_gives_way_does_so_at_each_of_its_nonces() {
     }
     assert_eq!(world.verdict(2), Some(Verdict::Failed(Failure::NotMined)), "{:?}", world.attempts(2));
     assert!(world.outbox.is_idle() && world.attempts(2).iter().any(|(nonce, _)| *nonce == 1));
+    world.end();
+}
+
+/// A reorganisation took the nonces before its own, and what it needs, away: at the first of them it reverts, and between that and its
+/// own nobody sends anything any more.
+#[test]
+fn what_reverts_at_a_gap_does_not_wait_for_ever_for_its_first_nonce() {
+    let mut world = World::new(2);
+    world.chain.send_other(Sender::OtherOutbox, Call::Do(OPEN));
+    world.chain.mine(START, 1);
+    world.chain.send_other(Sender::OtherOutbox, Call::Nothing);
+    world.chain.send_other(Sender::OtherOutbox, Call::Do(TOP_UP));
+    world.chain.mine(START, 2);
+    world.submit(SETTLE_MORE, Some(100_000), Fault::DiesBeforeSending);
+    world.chain.reorganise(1, true, 0);
+    for _ in 0..90 {
+        world.polls(1, 1);
+        world.mine();
+    }
+    assert_eq!(world.verdict(SETTLE_MORE), Some(Verdict::Failed(Failure::Reverted)), "{:?}", world.attempts(SETTLE_MORE));
+    assert_eq!(world.attempts(SETTLE_MORE).iter().map(|(nonce, _)| *nonce).collect::<Vec<_>>()[..2], [3, 1]);
+    world.end();
+}
+
+/// What uses its first nonce up must itself be as deep as a settlement: what it replaced may be mined in its place till then.
+#[test]
+fn what_gives_way_has_not_failed_before_that_is_deep_at_each_nonce() {
+    let mut world = World::new(3);
+    // Another gateway's transaction holds the nonce 0, and is forgotten.
+    world.chain.send_other(Sender::OtherOutbox, Call::Nothing);
+    world.submit(2, Some(100_000), Fault::None);
+    let first = world.sent[0];
+    world.chain.drop_one(0);
+    world.polls(9, 2);
+    world.chain.drop_one(0);
+    assert_eq!(world.attempts(2).iter().map(|(nonce, _)| *nonce).collect::<Vec<_>>(), [1, 0]);
+    // The second attempt reverts: for the moment the payer has no money.
+    world.chain.broke = true;
+    world.mine();
+    world.chain.broke = false;
+    while world.chain.count() < 2 {
+        assert!(world.now.seconds().get() < START + 60, "nothing uses the nonce up");
+        world.polls(1, 1);
+        world.mine();
+    }
+    world.polls(5, 1);
+    assert_eq!(world.verdict(2), None);
+    world.chain.reorganise(1, true, 0);
+    world.chain.send(first).unwrap();
+    world.mine();
+    world.end();
+}
+
+/// Why it reverted is looked for before its first nonce is used up.
+#[test]
+fn what_reverts_because_somebody_else_brought_it_about_counts_at_once() {
+    let mut world = World::new(1);
+    // Another gateway's transactions hold the nonces 0 and 1, and are forgotten.
+    world.chain.send_other(Sender::OtherOutbox, Call::Nothing);
+    world.chain.send_other(Sender::OtherOutbox, Call::Nothing);
+    world.submit(2, Some(100_000), Fault::None);
+    world.chain.drop_one(0);
+    world.chain.drop_one(0);
+    world.chain.send_other(Sender::Stranger, Call::Do(2));
+    world.mine();
+    world.polls(9, 2);
+    world.mine();
+    world.polls(1, 1);
+    assert!(matches!(world.verdict(2), Some(Verdict::Settled { .. })), "{:?}", world.verdict(2));
+    assert_eq!(world.sent.iter().filter(|tx| tx.call == Call::Nothing).count(), 0);
+    assert_eq!(world.attempts(2).iter().map(|(nonce, _)| *nonce).collect::<Vec<_>>(), [2, 0]);
     world.end();
 }
