@@ -206,6 +206,10 @@ impl Channel {
         }
         self.deposit = on_chain.deposit;
         let shown = on_chain.payer == self.payer && self.accepted <= self.deposit;
+        if self.signer_has_code && !signer_has_code {
+            // What stood in the way of a settlement is gone.
+            self.retry_at = None;
+        }
         self.signer_has_code = shown && *signer_has_code;
         let was_requested = core::mem::replace(&mut self.requested, on_chain.close_requested_at != UnixSeconds::new(0));
         let requested = self.requested;

@@ -126,7 +126,7 @@ impl Channel {
         match self.status {
             Status::Open => {
                 let is_due = self.settle_at(policy, now).is_some_and(|at| at <= now);
-                let voucher = self.unsettled().filter(|voucher| self.is_worth_it(voucher, policy))?;
+                let voucher = self.unsettled().filter(|voucher| self.is_hindered() || self.is_worth_it(voucher, policy))?;
                 is_due.then(|| self.begin(Payment::Settle, voucher))
             }
             Status::Suspended if self.signer_has_code => self.unsettled().map(|voucher| self.begin(Payment::Settle, voucher)),
@@ -148,6 +148,10 @@ impl Channel {
 
     /// When the policy wants a settlement of what will be delivered by then.
     fn settle_at(&self, policy: &Policy, now: Timestamp) -> Option<Timestamp> {
+        // Nothing is sold before one has succeeded, however little it brings.
+        if self.is_hindered() && self.unsettled().is_some() {
+            return Some(now);
+        }
         let more = |voucher: &SignedVoucher| self.is_worth_it(voucher, policy);
         let booked = self.held.within(self.spent).filter(more)?;
         let delivered = self.held.within(self.delivered()).filter(more);
@@ -171,6 +175,11 @@ impl Channel {
     fn is_worth_it(&self, voucher: &SignedVoucher, policy: &Policy) -> bool {
         let brings = voucher.cumulative.saturating_sub(self.settled);
         brings > Amount::ZERO && brings >= policy.settle_minimum
+    }
+
+    /// Whether the last settlement has failed.
+    const fn is_hindered(&self) -> bool {
+        self.setbacks.failures > 0
     }
 
     /// The payer has asked the escrow for the end, and the grace period runs.

@@ -221,3 +221,22 @@ fn a28_money_at_risk_is_brought_in_however_little() {
     assert_eq!(asked.step(close), Ok(Answer::Closing));
     assert_eq!(asked.submitted().map(taken), Some((Payment::Close, 1)));
 }
+
+/// A19, A27: a settlement that the policy did not ask for has failed, since the signer had code for a while.
+#[test]
+fn a27_what_failed_is_made_up_for_however_little_it_brings() {
+    let mut ledger = Ledger::new(10_000);
+    ledger.policy.settle_minimum = amount(500);
+    ledger.bought(10, once(10));
+    ledger.pass(3 * ledger.policy.delivery_window);
+    let with_code = Event::Observed(mpp_edge::evm::reading::Reading { signer_has_code: true, ..seen(on_chain(10_000, 0)) });
+    ledger.step(with_code).unwrap();
+    let tried = ledger.submits(on_chain(10_000, 0)).unwrap();
+    ledger.conclude(tried, REFUSED);
+    ledger.observe(on_chain(10_000, 0));
+    ledger.refuses(Event::Voucher(presented(20), Some(once(10))), Refusal::Uncollectable);
+    let again = ledger.submits(on_chain(10_000, 0)).unwrap();
+    assert_eq!(taken(again), (Payment::Settle, 10));
+    ledger.conclude(again, DONE);
+    ledger.bought(20, once(10));
+}

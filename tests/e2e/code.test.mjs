@@ -91,6 +91,8 @@ test("A19: a signer that is delegated to code buys nothing after the next look, 
   assert.deepEqual(await spent(), before, "the settlement is tried out, and not sent");
   await delegate(second);
   await until(async () => (await ledger(stack, session.channel)).status === "open", "the next look", LONG);
+  // Nothing is sold before what was sold is settled.
+  await until(async () => (await ledger(stack, session.channel)).settled === String(3n * PRICE), "the settlement", LONG);
   expectReceipt(await session.pay(), session);
 });
 
