@@ -96,7 +96,7 @@ fn explore(setup: Setup, expected: &[&str]) {
 /// Settlements by amount and age, idle ends, ends that are asked for, credits, an operation that fails for no reason.
 #[test]
 fn sales_that_are_drawn_down() {
-    let budget = Budget { vouchers: 2, closes: 1, failures: 1, losses: 1, waits: 1, alarms: 2, ..NONE };
+    let budget = Budget { vouchers: 2, closes: 1, failures: 1, losses: 1, alarms: 2, ..NONE };
     let expected = ["settled, and goes on", "closing: idle", "closing: asked", "closed by us", "tried again as another operation"];
     explore(setup("drawn down", 50_000, budget), &expected);
 }
