@@ -28,8 +28,8 @@ pub(super) struct Isolate {
     pub(super) escrow: EscrowSupport,
     /// How the gateway is.
     pub(super) health: RefCell<Shared<(), (u16, String)>>,
-    /// Purchases that channels' objects were asked for.
-    pub(super) in_flight: RefCell<InFlight>,
+    /// Purchases that channels' objects were asked for, once there was one.
+    pub(super) in_flight: RefCell<Option<InFlight>>,
     /// Where channels stand.
     pub(super) snapshots: Snapshots,
     /// What was shown of channels to their signers.
@@ -57,17 +57,10 @@ fn read(env: &Env) -> Loaded {
         token: TokenFacts::default(),
         escrow: EscrowSupport::default(),
         health,
-        in_flight: RefCell::new(InFlight::of(name())),
+        in_flight: RefCell::default(),
         snapshots: snapshot::none(),
         books: admin::none(),
     })
-}
-
-/// A name for the isolate. Without entropy it has that of others in the same case, and nothing else works either.
-fn name() -> u64 {
-    let mut name = [0; 8];
-    let _ = getrandom::fill(&mut name);
-    u64::from_be_bytes(name)
 }
 
 fn report(broken: &Broken) {

@@ -4,6 +4,7 @@ use super::clock::sleep;
 use super::config::{Loaded, load};
 use super::objects::{ChannelMessage, ChannelReply, Claim};
 use super::respond::internal;
+use crate::channel::InFlight;
 use crate::evm::amount::Amount;
 use crate::evm::{Address, B256};
 use crate::protocol::problem::Problem;
@@ -78,15 +79,30 @@ impl Attempt {
     fn begin(env: &Env) -> Result<Self, Problem> {
         let loaded = load(env);
         let isolate = loaded.as_ref().as_ref().map_err(|_| internal("channel", "the configuration is wrong"))?;
-        let (id, since) = isolate.in_flight.borrow_mut().begin();
+        let mut in_flight = isolate.in_flight.borrow_mut();
+        let named = match in_flight.take() {
+            Some(named) => named,
+            None => InFlight::of(name()?),
+        };
+        let (id, since) = in_flight.insert(named).begin();
+        drop(in_flight);
         Ok(Self { loaded, id, since })
     }
 }
 
 impl Drop for Attempt {
     fn drop(&mut self) {
-        if let Ok(isolate) = self.loaded.as_ref() {
-            isolate.in_flight.borrow_mut().end(self.id);
+        if let Ok(isolate) = self.loaded.as_ref()
+            && let Some(in_flight) = isolate.in_flight.borrow_mut().as_mut()
+        {
+            in_flight.end(self.id);
         }
     }
+}
+
+/// A name for the isolate: under the name of another its attempts would be taken for that one's.
+fn name() -> Result<u64, Problem> {
+    let mut name = [0; 8];
+    getrandom::fill(&mut name).map_err(|error| internal("entropy", error))?;
+    Ok(u64::from_be_bytes(name))
 }
