@@ -13,15 +13,16 @@
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | [`time`] | points in time as types |
-//! | [`protocol`] | the `Payment` scheme: challenge, credential, receipt, problem, `Accept-Payment` |
-//! | [`evm`] | what Ethereum defines: amounts, signatures, EIP-712, ERC-3009, transactions, JSON-RPC |
-//! | [`method`] | payment methods × intents: what each asks for and what proves it |
+//! | [`money`] | amounts: no chain, no HTTP |
+//! | [`wire`] | how a payment is asked for and shown: the `Payment` scheme, problems, event streams |
+//! | [`rail`] | how money is proven and moved: ERC-3009 charges and channels on EVM networks |
+//! | [`evm`] | what Ethereum defines: signatures, EIP-712, ERC-3009, transactions, JSON-RPC |
 //! | [`channel`] | the ledger of one channel as a state machine |
-//! | [`payment`] | the life of one charge as a state machine |
+//! | [`purchase`] | the life of one payment as a state machine |
 //! | [`settlement`] | the settlement account's outbox as a state machine |
+//! | [`gateway`] | configuration, routes and prices, offers, header hygiene |
+//! | [`time`] | points in time as types |
 //! | [`binary`] | the form of what is stored and of what objects are told |
-//! | [`gateway`] | configuration, routes and prices, header hygiene |
 //! | `worker` | the shell |
 #![cfg_attr(not(feature = "worker"), no_std)]
 #![forbid(unsafe_code)]
@@ -36,10 +37,11 @@ pub mod channel;
 pub mod evm;
 pub mod gateway;
 mod json;
-pub mod method;
-pub mod payment;
-pub mod protocol;
+pub mod money;
+pub mod purchase;
+pub mod rail;
 pub mod settlement;
 pub mod time;
+pub mod wire;
 #[cfg(feature = "worker")]
 mod worker;

@@ -3,18 +3,18 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests may panic")]
 
 use alloy_primitives::{Address, B256, U256, address, hex};
-use mpp_edge::evm::amount::Amount;
 use mpp_edge::evm::eip712::Domain;
 use mpp_edge::evm::erc3009::{Authorization, SignedAuthorization};
 use mpp_edge::evm::key::PrivateKey;
 use mpp_edge::gateway::offer::{Asked, Circumstances, Offer};
-use mpp_edge::method::Method;
-use mpp_edge::method::charge::{Charge, Terms, Unverified, challenge_hashes};
-use mpp_edge::protocol::challenge::BindingKeys;
-use mpp_edge::protocol::credential::{Credential, CredentialField};
-use mpp_edge::protocol::encoding::to_base64url;
-use mpp_edge::protocol::problem::{Problem, ProblemKind};
+use mpp_edge::money::Amount;
+use mpp_edge::rail::evm::Method;
+use mpp_edge::rail::evm::charge::{Charge, Terms, Unverified, challenge_hashes};
 use mpp_edge::time::{Timestamp, UnixSeconds};
+use mpp_edge::wire::encoding::to_base64url;
+use mpp_edge::wire::mpp::challenge::BindingKeys;
+use mpp_edge::wire::mpp::credential::{Credential, CredentialField};
+use mpp_edge::wire::problem::{Problem, ProblemKind};
 use serde_json::{Value, json};
 use std::time::Duration;
 #[cfg(target_arch = "wasm32")]

@@ -2,7 +2,6 @@
 //! made by `vectors/make.mjs` from a fixed seed), and on the host libsecp256k1 with inputs drawn anew each time.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests may panic")]
 
-use mpp_edge::evm::amount::Amount;
 use mpp_edge::evm::eip712::Domain;
 use mpp_edge::evm::erc3009::{Authorization, SignedAuthorization};
 use mpp_edge::evm::escrow::{
@@ -14,8 +13,9 @@ use mpp_edge::evm::signature::Signature;
 use mpp_edge::evm::transaction::{Call, GasPrice, Unsigned};
 use mpp_edge::evm::{Address, B256, U256, parse};
 use mpp_edge::gateway::admin::{Caller, caller};
-use mpp_edge::method::Method;
-use mpp_edge::method::session::domain;
+use mpp_edge::money::Amount;
+use mpp_edge::rail::evm::Method;
+use mpp_edge::rail::evm::session::domain;
 use mpp_edge::time::UnixSeconds;
 use serde::Deserialize;
 use std::time::Duration;

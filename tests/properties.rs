@@ -11,7 +11,6 @@
 )]
 
 use alloy_primitives::{Address, B256};
-use mpp_edge::evm::amount::{Amount, InvalidAmount, decimal_u64};
 use mpp_edge::evm::signature::Signature;
 use mpp_edge::evm::{jsonrpc, parse};
 use mpp_edge::gateway::config::{Meter, Settle};
@@ -19,14 +18,15 @@ use mpp_edge::gateway::offer::{Asked, Circumstances, Offer};
 use mpp_edge::gateway::path::Readings;
 use mpp_edge::gateway::route::{Methods, Pattern, Route, Router, is_priced};
 use mpp_edge::gateway::{admin, headers, validate};
-use mpp_edge::method::charge::{Terms, Unverified};
-use mpp_edge::method::{Method, session};
-use mpp_edge::protocol::accept::preferred;
-use mpp_edge::protocol::challenge::BindingKeys;
-use mpp_edge::protocol::credential::{Credential, CredentialField, split_authorization};
-use mpp_edge::protocol::digest::BodyDigest;
-use mpp_edge::protocol::encoding::{from_base64, to_base64, to_base64url};
+use mpp_edge::money::{Amount, InvalidAmount, decimal_u64};
+use mpp_edge::rail::evm::charge::{Terms, Unverified};
+use mpp_edge::rail::evm::{Method, session};
 use mpp_edge::time::Timestamp;
+use mpp_edge::wire::encoding::{from_base64, to_base64, to_base64url};
+use mpp_edge::wire::mpp::accept::preferred;
+use mpp_edge::wire::mpp::challenge::BindingKeys;
+use mpp_edge::wire::mpp::credential::{Credential, CredentialField, split_authorization};
+use mpp_edge::wire::mpp::digest::BodyDigest;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::time::Duration;

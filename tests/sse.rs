@@ -3,7 +3,7 @@
 #![cfg(not(target_arch = "wasm32"))]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests may panic")]
 
-use mpp_edge::protocol::sse::{Splitter, event};
+use mpp_edge::wire::sse::{Splitter, event};
 use proptest::prelude::*;
 
 /// An event as a client gets it: its name and its data.

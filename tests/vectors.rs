@@ -7,17 +7,17 @@
 
 use alloy_primitives::{Address, address};
 use hmac::{Hmac, KeyInit, Mac};
-use mpp_edge::evm::amount::Amount;
 use mpp_edge::evm::eip712::Domain;
-use mpp_edge::method::Method;
-use mpp_edge::method::charge::{Terms as ChargeTerms, Unverified, challenge_hashes};
-use mpp_edge::protocol::challenge::{BindingKeys, Challenge, Terms};
-use mpp_edge::protocol::credential::{Credential, split_authorization};
-use mpp_edge::protocol::digest::BodyDigest;
-use mpp_edge::protocol::encoding::{from_base64, to_base64url};
-use mpp_edge::protocol::problem::{Problem, ProblemKind};
-use mpp_edge::protocol::receipt::Receipt;
+use mpp_edge::money::Amount;
+use mpp_edge::rail::evm::Method;
+use mpp_edge::rail::evm::charge::{Terms as ChargeTerms, Unverified, challenge_hashes};
 use mpp_edge::time::Timestamp;
+use mpp_edge::wire::encoding::{from_base64, to_base64url};
+use mpp_edge::wire::mpp::challenge::{BindingKeys, Challenge, Terms};
+use mpp_edge::wire::mpp::credential::{Credential, split_authorization};
+use mpp_edge::wire::mpp::digest::BodyDigest;
+use mpp_edge::wire::mpp::receipt::Receipt;
+use mpp_edge::wire::problem::{Problem, ProblemKind};
 use serde_json::Value;
 use sha2::Sha256;
 #[cfg(target_arch = "wasm32")]

@@ -3,7 +3,7 @@
 use super::bench::Bench;
 use super::setting::{ASKED, NOW, charge_header, issue, keys, offers, voucher_header};
 use mpp_edge::gateway::offer::{Asked, Offer};
-use mpp_edge::protocol::credential::{Credential, split_authorization};
+use mpp_edge::wire::mpp::credential::{Credential, split_authorization};
 
 pub(crate) fn all(bench: &mut Bench) {
     let keys = keys();

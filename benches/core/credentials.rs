@@ -5,8 +5,8 @@ use super::bench::Bench;
 use super::setting::{CHARGE, charge_header, session, voucher_header};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use mpp_edge::method::{Method, charge, session};
-use mpp_edge::protocol::credential::{Credential, split_authorization};
+use mpp_edge::rail::evm::{Method, charge, session};
+use mpp_edge::wire::mpp::credential::{Credential, split_authorization};
 use serde_json::Value;
 
 pub(crate) fn all(bench: &mut Bench) {

@@ -4,10 +4,10 @@ use super::bench::Bench;
 use super::setting::{CHANNEL, ESCROW, NOW, PAYER, RECIPIENT, TOKEN, signed};
 use alloy_primitives::{Address, B256};
 use mpp_edge::channel::{Answer, Bought, Channel, Event, Expected, Key, Kind, Order, Policy, Presented, Reuse};
-use mpp_edge::evm::amount::Amount;
 use mpp_edge::evm::escrow::{EscrowFacts, OnChain, SignedVoucher};
 use mpp_edge::evm::reading::Reading;
 use mpp_edge::evm::signature::Signature;
+use mpp_edge::money::Amount;
 use mpp_edge::time::{Timestamp, UnixSeconds};
 use std::time::Duration;
 

@@ -2,19 +2,19 @@
 
 use alloy_primitives::{Address, B256, address, hex};
 use mpp_edge::channel::Reuse;
-use mpp_edge::evm::amount::Amount;
 use mpp_edge::evm::eip712::Domain;
 use mpp_edge::evm::erc3009::Authorization;
 use mpp_edge::evm::escrow::SignedVoucher;
 use mpp_edge::evm::key::PrivateKey;
 use mpp_edge::gateway::offer::{Asked, Circumstances, Offer};
-use mpp_edge::method::Method;
-use mpp_edge::method::charge::challenge_hashes;
-use mpp_edge::method::{charge, session};
-use mpp_edge::protocol::challenge::BindingKeys;
-use mpp_edge::protocol::credential::CredentialField;
-use mpp_edge::protocol::encoding::to_base64url;
+use mpp_edge::money::Amount;
+use mpp_edge::rail::evm::Method;
+use mpp_edge::rail::evm::charge::challenge_hashes;
+use mpp_edge::rail::evm::{charge, session};
 use mpp_edge::time::{Timestamp, UnixSeconds};
+use mpp_edge::wire::encoding::to_base64url;
+use mpp_edge::wire::mpp::challenge::BindingKeys;
+use mpp_edge::wire::mpp::credential::CredentialField;
 use serde_json::{Value, json};
 use std::time::Duration;
 

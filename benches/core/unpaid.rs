@@ -8,12 +8,12 @@ use mpp_edge::gateway::headers::{Names, Withheld};
 use mpp_edge::gateway::offer::{Asked, Circumstances, Offer};
 use mpp_edge::gateway::route::{Methods, Pattern, Route, Router};
 use mpp_edge::gateway::target::Target;
-use mpp_edge::method::Method;
-use mpp_edge::protocol::accept::preferred;
-use mpp_edge::protocol::challenge::BindingKeys;
-use mpp_edge::protocol::credential::{Credential, CredentialField, split_authorization};
-use mpp_edge::protocol::encoding::to_base64url;
-use mpp_edge::protocol::problem::{Problem, ProblemKind};
+use mpp_edge::rail::evm::Method;
+use mpp_edge::wire::encoding::to_base64url;
+use mpp_edge::wire::mpp::accept::preferred;
+use mpp_edge::wire::mpp::challenge::BindingKeys;
+use mpp_edge::wire::mpp::credential::{Credential, CredentialField, split_authorization};
+use mpp_edge::wire::problem::{Problem, ProblemKind};
 use serde_json::json;
 use std::time::Duration;
 

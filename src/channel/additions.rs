@@ -2,8 +2,8 @@
 //! often as he likes, and anybody can name one that did not: so what the chain is asked because of them is bounded, however many
 //! come, and one whose effect is known is asked about once.
 
-use crate::evm::amount::Amount;
 use crate::evm::{B256, U256};
+use crate::money::Amount;
 use crate::time::Timestamp;
 use alloc::vec::Vec;
 use core::time::Duration;

@@ -2,7 +2,7 @@
 //! purchase, however many others are in flight.
 
 use super::{Answer, Bought, Channel, Kind, Refusal};
-use crate::evm::amount::Amount;
+use crate::money::Amount;
 use crate::time::Timestamp;
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;

@@ -1,7 +1,7 @@
 //! Bookings of a fixed price that may still be credited back. They are counted in a few buckets by time, so
 //! that any number of them takes the same room.
 
-use crate::evm::amount::Amount;
+use crate::money::Amount;
 use crate::time::Timestamp;
 use alloc::vec::Vec;
 use core::time::Duration;

@@ -1,7 +1,7 @@
 //! Answers that broke off after some of them had gone out, and were given back. Whose doing that was is judged elsewhere, as well
 //! as it can be; who finds a way to bring it about gets little by it.
 
-use crate::evm::amount::Amount;
+use crate::money::Amount;
 use crate::time::Timestamp;
 use alloc::vec::Vec;
 use core::time::Duration;

@@ -9,12 +9,12 @@ use super::sales::Sales;
 use super::setbacks::{RETRY, Setbacks};
 use super::used::Used;
 use super::{Answer, Channel, Reason, Refusal, Status};
-use crate::evm::amount::Amount;
 use crate::evm::escrow::{EscrowFacts, MIN_GRACE_PERIOD};
 use crate::evm::reading::Reading;
 use crate::evm::{Address, B256};
-use crate::protocol::problem::{Problem, ProblemKind};
+use crate::money::Amount;
 use crate::time::{Timestamp, UnixSeconds};
+use crate::wire::problem::{Problem, ProblemKind};
 use core::time::Duration;
 
 /// A node that lags behind another must not undo what that one has shown. One that lags for longer is right: the other has told

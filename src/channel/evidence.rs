@@ -1,7 +1,7 @@
 //! What a client's transaction proves.
 
 use crate::evm::jsonrpc::{Log, Receipt};
-use crate::protocol::problem::{Problem, ProblemKind};
+use crate::wire::problem::{Problem, ProblemKind};
 
 /// Whether a transaction did what the client says, deep enough in the chain. `receipt` is absent while it is not
 /// mined, `head` is the latest block's number, and `shows` looks for the effect among its logs. Returns what that found.

@@ -2,8 +2,8 @@
 //! refused all the same, and whose deposit then lies in a channel that it cannot use.
 
 use super::{Channel, Event, Order, Policy, Presented, Refusal};
-use crate::evm::amount::Amount;
 use crate::evm::escrow::{OnChain, Opening};
+use crate::money::Amount;
 use crate::time::Timestamp;
 use crate::time::UnixSeconds;
 

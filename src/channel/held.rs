@@ -1,8 +1,8 @@
 //! The vouchers that are kept: those that a settlement or a close would take now, the best one, and as many of the others as
 //! they may need later.
 
-use crate::evm::amount::Amount;
 use crate::evm::escrow::SignedVoucher;
+use crate::money::Amount;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 

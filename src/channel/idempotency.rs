@@ -1,7 +1,7 @@
 //! Requests that a client repeats under their idempotency key are not charged again (`draft-evm-session-00`, Request Idempotency).
 
 use super::{Key, Refusal};
-use crate::evm::amount::Amount;
+use crate::money::Amount;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 

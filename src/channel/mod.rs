@@ -32,7 +32,7 @@ mod setbacks;
 mod settling;
 mod used;
 
-pub use crate::protocol::idempotency::Key;
+pub use crate::wire::idempotency::Key;
 pub use additions::{Addition, Additions};
 pub use attempts::InFlight;
 pub use chain::{Expected, Unfit};
@@ -43,10 +43,10 @@ pub use refusal::Refusal;
 pub use sales::{Drawn, SILENCE};
 pub use settling::{Operation, Payment};
 
-use crate::evm::amount::Amount;
 use crate::evm::escrow::SignedVoucher;
 use crate::evm::reading::Reading;
 use crate::evm::{Address, B256};
+use crate::money::Amount;
 use crate::settlement::Verdict;
 use crate::time::Timestamp;
 use alloc::vec::Vec;

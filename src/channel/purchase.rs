@@ -2,8 +2,8 @@
 
 use super::{Answer, Channel, Key, Policy, Refusal, Status};
 use crate::evm::Address;
-use crate::evm::amount::Amount;
 use crate::evm::escrow::SignedVoucher;
+use crate::money::Amount;
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 

@@ -1,6 +1,6 @@
 //! Why a channel does not do what was asked for.
 
-use crate::protocol::problem::{Problem, ProblemKind};
+use crate::wire::problem::{Problem, ProblemKind};
 
 /// See the module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! Metered sales under way: units are reserved, reported as delivered, and what is left at the end goes back.
 
 use super::{Answer, Channel, Kind, Order, Refusal, Reuse};
-use crate::evm::amount::Amount;
+use crate::money::Amount;
 use crate::time::Timestamp;
 use alloc::vec::Vec;
 use core::time::Duration;

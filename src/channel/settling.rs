@@ -2,8 +2,8 @@
 
 use super::setbacks::RETRY;
 use super::{Answer, Channel, Effect, Policy, Reason, Refusal, Status};
-use crate::evm::amount::Amount;
 use crate::evm::escrow::{Payout, SignedVoucher};
+use crate::money::Amount;
 use crate::settlement::{Purpose, Verdict};
 use crate::time::Timestamp;
 use alloc::vec::Vec;

@@ -1,6 +1,6 @@
 //! Which vouchers have bought already, where each buys once.
 
-use crate::evm::amount::Amount;
+use crate::money::Amount;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 

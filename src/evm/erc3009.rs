@@ -1,10 +1,10 @@
 //! ERC-3009: transfers by signed authorization.
 
-use super::amount::Amount;
 use super::eip712::Domain;
 use super::jsonrpc::{Log, LogFilter};
 use super::signature::Signature;
 use super::{Address, B256, U256};
+use crate::money::Amount;
 use crate::time::UnixSeconds;
 use alloc::vec::Vec;
 use alloy_sol_types::{SolCall, SolEvent, SolStruct, sol};

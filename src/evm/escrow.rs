@@ -2,13 +2,13 @@
 //! `AbstractStreamChannel` has the same shape). A payer deposits tokens for one payee and signs vouchers,
 //! each for the total spent so far; the payee turns the best one into tokens.
 
-use super::amount::Amount;
 use super::eip712::Domain;
 use super::erc3009::SignedAuthorization;
 use super::jsonrpc::{Log, LogFilter};
 use super::signature::Signature;
 use super::transaction::Call;
 use super::{Address, B256, ChainId, U256, keccak256};
+use crate::money::Amount;
 use crate::time::UnixSeconds;
 use alloc::vec::Vec;
 use alloy_primitives::Bytes;

@@ -1,7 +1,6 @@
 //! What Ethereum defines. Addresses, hashes and 256-bit words are [`alloy_primitives`]' types;
 //! money is [`amount::Amount`].
 
-pub mod amount;
 pub mod eip712;
 pub mod erc3009;
 pub mod escrow;

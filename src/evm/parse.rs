@@ -57,7 +57,7 @@ pub fn bytes(text: &str) -> Result<Vec<u8>, InvalidHex> {
 /// The payer named by a `did:pkh:eip155:<chainId>:<address>`.
 pub fn did_pkh(text: &str) -> Option<(super::ChainId, Address)> {
     let (chain, account) = text.strip_prefix("did:pkh:eip155:")?.split_once(':')?;
-    let chain = super::amount::decimal_u64(chain)?;
+    let chain = crate::money::decimal_u64(chain)?;
     Some((chain, address(account).ok()?))
 }
 

@@ -110,7 +110,7 @@ impl Reading {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evm::amount::Amount;
+    use crate::money::Amount;
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;
 

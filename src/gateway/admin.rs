@@ -1,10 +1,10 @@
 //! Who asks for a channel: the operator, by token, or somebody who can sign for it.
 
-use crate::evm::amount::decimal_u64;
 use crate::evm::signature::{Signature, personal_digest};
 use crate::evm::{Address, B256};
-use crate::protocol::credential::split_outside_quotes;
+use crate::money::decimal_u64;
 use crate::time::{Timestamp, UnixSeconds};
+use crate::wire::mpp::credential::split_outside_quotes;
 use alloc::format;
 use alloc::string::String;
 use core::time::Duration;

@@ -3,11 +3,11 @@
 use super::path::{InvalidPath, Readings};
 use super::route::{Pattern, Router};
 use crate::channel::{Policy, Reuse};
-use crate::evm::amount::Amount;
 use crate::evm::key::PrivateKey;
 use crate::evm::{Address, ChainId};
-use crate::method::Method;
-use crate::protocol::challenge::BindingKeys;
+use crate::money::Amount;
+use crate::rail::evm::Method;
+use crate::wire::mpp::challenge::BindingKeys;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;

@@ -72,12 +72,12 @@ fn is_token(text: &str) -> bool {
 mod tests {
     use super::*;
     use crate::evm::Address;
-    use crate::evm::amount::Amount;
     use crate::gateway::config::{Meter, Settle};
     use crate::gateway::offer::Offer;
     use crate::gateway::route::{Methods, Pattern, Route};
-    use crate::method::{Method, charge, session};
-    use crate::protocol::credential::CredentialField;
+    use crate::money::Amount;
+    use crate::rail::evm::{Method, charge, session};
+    use crate::wire::mpp::credential::CredentialField;
     use alloc::vec;
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;

@@ -2,8 +2,8 @@
 
 use super::validate::Rule;
 use crate::channel::Unfit;
-use crate::method::Method;
-use crate::protocol::problem::FieldError;
+use crate::rail::evm::Method;
+use crate::wire::problem::FieldError;
 use alloc::borrow::ToOwned;
 
 /// The wrong field when the method's escrow is not one that can be relied on; `None` when it is no escrow at all.

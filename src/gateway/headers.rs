@@ -1,7 +1,7 @@
 //! Header hygiene between client and origin.
 
-use crate::protocol::credential::split_outside_quotes;
-use crate::protocol::problem::{Problem, ProblemKind};
+use crate::wire::mpp::credential::split_outside_quotes;
+use crate::wire::problem::{Problem, ProblemKind};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;

@@ -5,7 +5,6 @@ pub mod config;
 pub mod cors;
 mod escrow;
 pub mod headers;
-mod network;
 pub mod offer;
 pub mod path;
 pub mod probe;

@@ -4,14 +4,14 @@
 
 use crate::channel::Reuse;
 use crate::evm::eip712::Domain;
-use crate::method::charge::RESUMABLE;
-use crate::method::{Intent, Method, session};
-use crate::protocol::challenge::{BindingKeys, Challenge, Terms};
-use crate::protocol::credential::{Credential, CredentialField};
-use crate::protocol::digest::{BodyDigest, sha256_base64url};
-use crate::protocol::encoding::{from_base64, to_base64url};
-use crate::protocol::problem::{Problem, ProblemKind};
+use crate::rail::evm::charge::RESUMABLE;
+use crate::rail::evm::{Intent, Method, session};
 use crate::time::Timestamp;
+use crate::wire::encoding::{from_base64, to_base64url};
+use crate::wire::mpp::challenge::{BindingKeys, Challenge, Terms};
+use crate::wire::mpp::credential::{Credential, CredentialField};
+use crate::wire::mpp::digest::{BodyDigest, sha256_base64url};
+use crate::wire::problem::{Problem, ProblemKind};
 use alloc::borrow::Cow;
 use alloc::format;
 use alloc::string::{String, ToString};

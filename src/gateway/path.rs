@@ -2,7 +2,7 @@
 //! case, or collapses slashes, so a price must hold for every reading, and none may leave the part of
 //! the origin that is sold.
 
-use crate::protocol::problem::{Problem, ProblemKind};
+use crate::wire::problem::{Problem, ProblemKind};
 use alloc::string::String;
 use alloc::vec::Vec;
 

@@ -3,8 +3,8 @@
 //! a second code, which no origin can make of the first: one that echoes headers is no gateway.
 
 use super::offer::Entropy;
-use crate::protocol::challenge::BindingKeys;
-use crate::protocol::encoding::to_base64url;
+use crate::wire::encoding::to_base64url;
+use crate::wire::mpp::challenge::BindingKeys;
 use alloc::format;
 use alloc::string::String;
 

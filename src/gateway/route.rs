@@ -3,9 +3,9 @@
 use super::config::{Meter, Settle};
 use super::offer::{Offer, SessionOffer};
 use super::path::{self, Readings};
-use crate::evm::amount::Amount;
-use crate::method::charge::Terms;
-use crate::protocol::credential::CredentialField;
+use crate::money::Amount;
+use crate::rail::evm::charge::Terms;
+use crate::wire::mpp::credential::CredentialField;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;

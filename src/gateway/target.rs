@@ -1,6 +1,6 @@
 //! The URL of a request, taken apart without changing a byte of it.
 
-use crate::protocol::digest::sha256_base64url;
+use crate::wire::mpp::digest::sha256_base64url;
 use alloc::borrow::Cow;
 use alloc::format;
 use alloc::string::{String, ToString};

@@ -7,7 +7,7 @@ use crate::evm::erc3009;
 use crate::evm::jsonrpc::{Answer, NodeError, Request, decode};
 use crate::evm::transaction::Call;
 use crate::evm::{Address, B256, ChainId, U256};
-use crate::protocol::problem::FieldError;
+use crate::wire::problem::FieldError;
 use alloc::borrow::ToOwned;
 use alloc::string::String;
 use alloy_primitives::Bytes;

@@ -14,7 +14,7 @@ pub use purpose::{Purpose, SearchPlan, Transfer};
 pub use watched::Watched;
 
 use crate::evm::B256;
-use crate::protocol::problem::{Problem, ProblemKind};
+use crate::wire::problem::{Problem, ProblemKind};
 use serde::{Deserialize, Serialize};
 
 /// How an operation ended.

@@ -90,7 +90,7 @@ impl Watched {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evm::amount::Amount;
+    use crate::money::Amount;
     use crate::time::UnixSeconds;
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;

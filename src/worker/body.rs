@@ -3,8 +3,8 @@
 
 use super::glue::{self, Bounds};
 use crate::gateway::config::Limits;
-use crate::protocol::digest::BodyDigest;
-use crate::protocol::problem::{Problem, ProblemKind};
+use crate::wire::mpp::digest::BodyDigest;
+use crate::wire::problem::{Problem, ProblemKind};
 use js_sys::Uint8Array;
 use std::cell::Cell;
 use std::num::NonZeroU32;

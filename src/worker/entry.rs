@@ -14,11 +14,11 @@ use crate::gateway::path::Readings;
 use crate::gateway::probe;
 use crate::gateway::route::{Route, is_priced};
 use crate::gateway::target::Target;
-use crate::method::Intent;
-use crate::protocol::credential::{
+use crate::rail::evm::Intent;
+use crate::wire::mpp::credential::{
     AuthorizationHeader, Credential, CredentialField, InvalidCredential, split_authorization, without_payment,
 };
-use crate::protocol::problem::{Problem, ProblemKind};
+use crate::wire::problem::{Problem, ProblemKind};
 use std::borrow::Cow;
 use std::time::Duration;
 use web_sys::{Request, Response, Url};
@@ -170,7 +170,7 @@ async fn priced(isolate: &Isolate, env: &Env, context: &Context, incoming: &Inco
     };
     let outcome = match presented(incoming, route.field, gateway.limits.credential_bytes) {
         Ok((Some(credential), others)) => {
-            let purchase = paid::Purchase { isolate, env, context, incoming, route, asked: &asked, others: others.as_deref() };
+            let purchase = paid::PaidRequest { isolate, env, context, incoming, route, asked: &asked, others: others.as_deref() };
             purchase.complete(&credential).await
         }
         Ok((None, _)) => Err(Rejection {

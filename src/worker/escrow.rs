@@ -13,10 +13,10 @@ use crate::evm::reading::{Heights, Reading, Views, channel_questions, read_head}
 use crate::evm::transaction::Call;
 use crate::evm::{Address, B256, U256};
 use crate::gateway::escrow_misfit;
-use crate::method::Method;
-use crate::method::session::domain;
-use crate::protocol::problem::{Problem, ProblemKind};
+use crate::rail::evm::Method;
+use crate::rail::evm::session::domain;
 use crate::settlement::{Failure, Flaw, Purpose, Verdict};
+use crate::wire::problem::{Problem, ProblemKind};
 use alloy_primitives::Bytes;
 use std::cell::Cell;
 use worker::{Env, console_warn};

@@ -13,7 +13,7 @@ use crate::gateway::probe::{self, Probe};
 use crate::gateway::shared::Bounds;
 use crate::gateway::target::Target;
 use crate::gateway::token::flag;
-use crate::protocol::problem::{FieldError, Problem};
+use crate::wire::problem::{FieldError, Problem};
 use futures_util::future::join;
 use serde::Serialize;
 use std::borrow::Cow;

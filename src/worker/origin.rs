@@ -11,8 +11,8 @@ use crate::gateway::headers::{
     with_names, without_payment_challenges,
 };
 use crate::gateway::target::Target;
-use crate::protocol::digest::BodyDigest;
-use crate::protocol::problem::{Problem, ProblemKind};
+use crate::wire::mpp::digest::BodyDigest;
+use crate::wire::problem::{Problem, ProblemKind};
 use js_sys::Object;
 use std::cell::OnceCell;
 use std::time::Duration;

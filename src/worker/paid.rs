@@ -12,20 +12,20 @@ use crate::evm::erc3009::SignedAuthorization;
 use crate::gateway::config::Settle;
 use crate::gateway::offer::{Accepted, Asked, Offer};
 use crate::gateway::route::Route;
-use crate::method::charge::{Charge, Unverified};
-use crate::payment::{Charging, Disposition, LeaseId, Undelivered};
+use crate::purchase::{Charging, Disposition, LeaseId, Undelivered};
+use crate::rail::evm::charge::{Charge, Unverified};
 
-use crate::protocol::credential::Credential;
-use crate::protocol::digest::BodyDigest;
-use crate::protocol::idempotency::{Key, MAX_BYTES};
-use crate::protocol::problem::{Problem, ProblemKind};
-use crate::protocol::receipt::Receipt;
+use crate::wire::idempotency::{Key, MAX_BYTES};
+use crate::wire::mpp::credential::Credential;
+use crate::wire::mpp::digest::BodyDigest;
+use crate::wire::mpp::receipt::Receipt;
+use crate::wire::problem::{Problem, ProblemKind};
 use js_sys::Object;
 use web_sys::Response;
 use worker::{Context, Env, console_warn};
 
 /// A priced request that came with a credential.
-pub(super) struct Purchase<'a> {
+pub(super) struct PaidRequest<'a> {
     pub(super) isolate: &'a Isolate,
     pub(super) env: &'a Env,
     pub(super) context: &'a Context,
@@ -38,14 +38,14 @@ pub(super) struct Purchase<'a> {
 
 /// A purchase whose proof is right: what is left is to move the money and the goods.
 pub(super) struct Sale<'a> {
-    pub(super) request: &'a Purchase<'a>,
+    pub(super) request: &'a PaidRequest<'a>,
     pub(super) charge: Charge,
     /// The request's idempotency key.
     pub(super) key: Option<Key>,
     offer: &'a Offer,
 }
 
-impl Purchase<'_> {
+impl PaidRequest<'_> {
     /// Everything that can be checked without state or network comes first, then the payer's object
     /// decides.
     pub(super) async fn complete(&self, credential: &Credential) -> Result<Response, Rejection> {
@@ -226,7 +226,7 @@ impl Sale<'_> {
 
     /// Lets the body flow. When the origin breaks off, the payer may fetch again.
     fn watch(&self, pipe: WatchedPipe, lease: LeaseId) {
-        let Purchase { env, context, incoming, .. } = *self.request;
+        let PaidRequest { env, context, incoming, .. } = *self.request;
         let (env, payer, nonce) = (env.clone(), self.charge.signed.authorization.from, self.nonce());
         pipe.start(context, incoming, move |ending| async move {
             let loaded = load(&env);
@@ -257,7 +257,7 @@ impl Sale<'_> {
     }
 }
 
-impl Purchase<'_> {
+impl PaidRequest<'_> {
     /// The origin's response as a payer gets it, with `more` headers: not for shared caches, whatever its status.
     pub(super) fn pass_on(&self, response: &Response, body: Option<&Object>, more: &[(&str, &str)]) -> worker::Result<Response> {
         let mut outgoing = Outgoing::new(response, self.incoming, &self.isolate.gateway.origin)?;

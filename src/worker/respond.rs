@@ -7,10 +7,10 @@ use crate::gateway::cors::{EXPOSED_HEADERS, Preflight};
 use crate::gateway::offer::{Asked, Circumstances, Entropy};
 use crate::gateway::probe;
 use crate::gateway::route::Route;
-use crate::method::Method;
-use crate::method::session::Snapshot;
-use crate::protocol::accept::preferred;
-use crate::protocol::problem::{FieldError, Problem, ProblemKind};
+use crate::rail::evm::Method;
+use crate::rail::evm::session::Snapshot;
+use crate::wire::mpp::accept::preferred;
+use crate::wire::problem::{FieldError, Problem, ProblemKind};
 use std::fmt;
 use web_sys::Response;
 use worker::{Result, console_error};
@@ -122,7 +122,7 @@ pub(super) fn misconfigured(errors: &[FieldError]) -> Problem {
 
 /// Logs what failed under a reference and gives the problem that shows only the reference.
 pub(super) fn internal(what: &str, error: impl fmt::Debug) -> Problem {
-    let reference = entropy().map(crate::protocol::encoding::to_base64url).unwrap_or_default();
+    let reference = entropy().map(crate::wire::encoding::to_base64url).unwrap_or_default();
     console_error!("{reference}: {what}: {error:?}");
     Problem::new(ProblemKind::Internal, format!("the gateway failed; its log has more under {reference}"))
 }

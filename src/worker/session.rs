@@ -5,21 +5,21 @@ use super::glue::Changes;
 use super::holding::{Holding, Left, hold};
 use super::objects::{ChannelMessage, ChannelReply, Claim, Done};
 use super::origin::{self, PaidBy};
-use super::paid::{Purchase, discard};
+use super::paid::{PaidRequest, discard};
 use super::remote::RemoteChannel;
 use super::respond::{Rejection, failed, internal};
 use super::stream::Metering;
 use super::watch::{Body, Ending};
 use crate::channel::{Bought, Key, Kind, Order};
-use crate::evm::amount::Amount;
 use crate::gateway::config::{Meter, Settle};
 use crate::gateway::offer::{Accepted, Offer, SessionOffer};
-use crate::method::Intent;
-use crate::method::session::{Action, Unverified};
-use crate::payment::Disposition;
-use crate::protocol::credential::Credential;
-use crate::protocol::problem::{Problem, ProblemKind};
-use crate::protocol::receipt::{Receipt, SessionReceipt};
+use crate::money::Amount;
+use crate::purchase::Disposition;
+use crate::rail::evm::Intent;
+use crate::rail::evm::session::{Action, Unverified};
+use crate::wire::mpp::credential::Credential;
+use crate::wire::mpp::receipt::{Receipt, SessionReceipt};
+use crate::wire::problem::{Problem, ProblemKind};
 use futures_channel::oneshot;
 use web_sys::Response;
 
@@ -31,7 +31,7 @@ pub(super) const FIRST_BYTES: u64 = 64 * 1024;
 
 /// A visit whose proof is right.
 pub(super) struct Visit<'a> {
-    pub(super) request: &'a Purchase<'a>,
+    pub(super) request: &'a PaidRequest<'a>,
     pub(super) offer: &'a Offer,
     pub(super) session: &'a SessionOffer,
     pub(super) challenge_id: &'a str,
@@ -64,7 +64,7 @@ impl GivingBack {
     }
 }
 
-impl Purchase<'_> {
+impl PaidRequest<'_> {
     /// Everything that can be checked without state or network comes first, then the channel's object decides.
     pub(super) async fn visit(
         &self,
@@ -139,7 +139,7 @@ impl Visit<'_> {
 
     /// Presents the claim to the channel's object.
     async fn present(&self) -> Result<(ChannelReply, Option<Holding>), Problem> {
-        let Purchase { context, incoming, .. } = *self.request;
+        let PaidRequest { context, incoming, .. } = *self.request;
         let claim = self.remote().claim(self.claim.clone());
         if self.claim.order.is_none() {
             return Ok((claim.await?, None));
@@ -219,7 +219,7 @@ impl Visit<'_> {
         let prepared = self.prepare(done, bought, response, readable.as_ref()).map_err(failed("paid response"))?;
         if let Some(pipe) = body.and_then(Body::pipe) {
             let credit = self.giving_back().of(bought, true);
-            let Purchase { context, incoming, .. } = *self.request;
+            let PaidRequest { context, incoming, .. } = *self.request;
             let remote = self.remote();
             pipe.start(context, incoming, move |ending| async move {
                 if let (Ending::Undelivered, Some(credit)) = (ending, credit) {

@@ -6,7 +6,7 @@ use super::respond::{json, misconfigured, problem};
 use super::{admin, health};
 use crate::gateway::Broken;
 use crate::gateway::route::{Methods, OWN_PREFIX, Route};
-use crate::protocol::problem::{Problem, ProblemKind};
+use crate::wire::problem::{Problem, ProblemKind};
 use serde::Serialize;
 use web_sys::Response;
 use worker::{Context, Env, Result};

@@ -3,15 +3,15 @@
 
 use super::clock::{now, sleep, within};
 use super::objects::{ChannelMessage, ChannelReply, Done};
-use super::paid::Purchase;
+use super::paid::PaidRequest;
 use super::remote::{AGAIN, RemoteChannel};
 use super::session::{FIRST_BYTES, FIRST_EVENTS, ReceiptTerms, Visit};
 use super::watch::{Ending, Upload, WatchedPipe, broken, hung_up, length};
 use crate::channel::{Bought, Drawn, Meter as Count};
-use crate::evm::amount::{Amount, decimal_u64};
 use crate::gateway::config::Meter;
-use crate::method::session::NeedVoucher;
-use crate::protocol::sse::{Block, Splitter, event};
+use crate::money::{Amount, decimal_u64};
+use crate::rail::evm::session::NeedVoucher;
+use crate::wire::sse::{Block, Splitter, event};
 use futures_channel::oneshot;
 use futures_util::future::{Either, select};
 use js_sys::{Reflect, Uint8Array};
@@ -89,7 +89,7 @@ impl Metering {
                     // Events of ours come in between.
                     prepared.headers().delete("content-length")?;
                 }
-                let Purchase { context, incoming, isolate, .. } = *visit.request;
+                let PaidRequest { context, incoming, isolate, .. } = *visit.request;
                 let flow = Flow {
                     channel: visit.remote(),
                     sale: bought.booking,
@@ -121,7 +121,7 @@ fn deliver_fixed(visit: &Visit<'_>, done: &mut Done, bought: Bought, units: u64,
     let pipe = WatchedPipe::new(response)?;
     let charged = Bought { units, ..bought };
     let prepared = visit.prepare(done, charged, response, pipe.as_ref().map(WatchedPipe::readable).as_deref())?;
-    let Purchase { context, incoming, .. } = *visit.request;
+    let PaidRequest { context, incoming, .. } = *visit.request;
     let channel = visit.remote();
     let end = move |delivered, begun| ChannelMessage::End { sale: bought.booking, delivered, begun, price };
     let Some(pipe) = pipe else {

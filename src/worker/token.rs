@@ -6,8 +6,8 @@ use super::config::Isolate;
 use super::respond::misconfigured;
 use crate::evm::eip712::Domain;
 use crate::gateway::token::Unconfirmed;
-use crate::protocol::problem::Problem;
 use crate::time::Timestamp;
+use crate::wire::problem::Problem;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::time::Duration;
 

@@ -4,8 +4,8 @@
 use super::clock::sleep;
 use super::glue::{Flow, beginning};
 use super::origin::Incoming;
-use crate::payment::Broken;
-use crate::protocol::problem::{Problem, ProblemKind};
+use crate::purchase::Broken;
+use crate::wire::problem::{Problem, ProblemKind};
 use js_sys::{BigInt, Object, Promise, Uint8Array};
 use std::future::Future;
 use std::time::Duration;

@@ -6,10 +6,10 @@ use alloy_primitives::{Address, B256};
 use mpp_edge::channel::{
     Answer, Bought, Channel, Drawn, Effect, Event, Expected, Key, Kind, Operation, Order, Policy, Presented, Refusal, Reuse, Status,
 };
-use mpp_edge::evm::amount::Amount;
 use mpp_edge::evm::escrow::{EscrowFacts, OnChain, SignedVoucher};
 use mpp_edge::evm::reading::Reading;
 use mpp_edge::evm::signature::Signature;
+use mpp_edge::money::Amount;
 use mpp_edge::settlement::{Failure, Verdict};
 use mpp_edge::time::{Timestamp, UnixSeconds};
 use std::collections::BTreeMap;

@@ -3,10 +3,10 @@
 use super::fixture::*;
 use mpp_edge::channel::{Event, Order, Presented, Refusal};
 use mpp_edge::evm::Address;
-use mpp_edge::evm::amount::Amount;
 use mpp_edge::evm::erc3009::{Authorization, SignedAuthorization};
 use mpp_edge::evm::escrow::{OnChain, Opening, ToppingUp};
-use mpp_edge::method::session::Funding;
+use mpp_edge::money::Amount;
+use mpp_edge::rail::evm::session::Funding;
 use mpp_edge::time::UnixSeconds;
 
 fn foresees(ledger: &Ledger, addition: u128, presented: Option<Presented>, order: Option<Order>) -> Result<(), Refusal> {

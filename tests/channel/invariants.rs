@@ -1,7 +1,7 @@
 //! What must hold after every step, whoever drives the ledger: see the module `mpp_edge::channel`.
 
 use mpp_edge::channel::{Answer, Channel, Effect, Event, Outcome, Payment, Policy, Reason, Reuse, Status};
-use mpp_edge::evm::amount::Amount;
+use mpp_edge::money::Amount;
 use mpp_edge::time::Timestamp;
 
 /// The counters, as everybody can read them.

@@ -1,7 +1,7 @@
 //! What the ledger should say of sales, computed the long way: it forgets nothing, and has no buckets.
 
 use mpp_edge::channel::{Answer, Bought, Drawn, Event, Kind, Order, Policy, Refusal, Reuse, SILENCE};
-use mpp_edge::evm::amount::Amount;
+use mpp_edge::money::Amount;
 use mpp_edge::time::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 

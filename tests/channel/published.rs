@@ -2,7 +2,7 @@
 
 use super::fixture::*;
 use mpp_edge::channel::{Answer, Effect, Event, Order, Payment, Policy, Presented, Reason, Refusal, Reuse, Status};
-use mpp_edge::evm::amount::Amount;
+use mpp_edge::money::Amount;
 use proptest::prelude::*;
 use std::time::Duration;
 

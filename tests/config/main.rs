@@ -9,9 +9,9 @@ use mpp_edge::gateway::config::{Gateway, Origin, Settle};
 use mpp_edge::gateway::path::Readings;
 use mpp_edge::gateway::route::is_priced;
 use mpp_edge::gateway::{Broken, Secrets, validate};
-use mpp_edge::method::Method;
-use mpp_edge::protocol::credential::CredentialField;
-use mpp_edge::protocol::problem::FieldError;
+use mpp_edge::rail::evm::Method;
+use mpp_edge::wire::mpp::credential::CredentialField;
+use mpp_edge::wire::problem::FieldError;
 use serde_json::{Value, json};
 use std::time::Duration;
 #[cfg(target_arch = "wasm32")]

@@ -3,11 +3,11 @@
 use super::{RECIPIENT, TOKEN, breaks, breaks_first, errors, good, judge, minimal, secrets, with};
 use alloy_primitives::{Address, address};
 use mpp_edge::channel::{Policy, Reuse};
-use mpp_edge::evm::amount::Amount;
 use mpp_edge::gateway::config::{Gateway, Meter, Session};
 use mpp_edge::gateway::offer::SessionOffer;
 use mpp_edge::gateway::{Secrets, escrow_misfit};
-use mpp_edge::method::{Intent, Method};
+use mpp_edge::money::Amount;
+use mpp_edge::rail::evm::{Intent, Method};
 use serde_json::{Value, json};
 use std::time::Duration;
 #[cfg(target_arch = "wasm32")]

@@ -4,20 +4,20 @@ use super::{NOW, SIGNER, TRANSACTION, channel, escrow};
 use alloy_primitives::{B256, U256, b256};
 use mpp_edge::channel::{Balance, check_transaction};
 use mpp_edge::evm::Address;
-use mpp_edge::evm::amount::Amount;
 use mpp_edge::evm::erc3009::Authorization;
 use mpp_edge::evm::escrow::{opened, topped_up};
 use mpp_edge::evm::jsonrpc::{Log, Receipt as Mined};
-use mpp_edge::method::Method;
-use mpp_edge::method::session::Snapshot;
-use mpp_edge::protocol::encoding::from_base64;
-use mpp_edge::protocol::problem::ProblemKind::{
+use mpp_edge::money::Amount;
+use mpp_edge::rail::evm::Method;
+use mpp_edge::rail::evm::session::Snapshot;
+use mpp_edge::time::{Timestamp, UnixSeconds};
+use mpp_edge::wire::encoding::from_base64;
+use mpp_edge::wire::mpp::receipt::{Receipt, SessionReceipt};
+use mpp_edge::wire::problem::ProblemKind::{
     self, AmountExceedsDeposit, ChannelFinalized, ChannelNotFound, DeltaTooSmall, InsufficientBalance, InvalidSignature, PaymentExpired,
     PaymentInsufficient, SignerMismatch, TransactionReverted, Unavailable, VerificationFailed,
 };
-use mpp_edge::protocol::problem::{FieldError, Problem};
-use mpp_edge::protocol::receipt::{Receipt, SessionReceipt};
-use mpp_edge::time::{Timestamp, UnixSeconds};
+use mpp_edge::wire::problem::{FieldError, Problem};
 use serde_json::{Value, json};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;

@@ -7,16 +7,16 @@ use super::{
 };
 use alloy_primitives::Address;
 use mpp_edge::channel::{Answer, Channel, Event, Expected, Policy, Refusal, Unfit};
-use mpp_edge::evm::amount::Amount;
 use mpp_edge::evm::escrow::{EscrowFacts, OnChain};
 use mpp_edge::evm::reading::Reading;
-use mpp_edge::method::Method;
-use mpp_edge::method::session::{Action, Proof, domain};
-use mpp_edge::protocol::problem::ProblemKind::{
+use mpp_edge::money::Amount;
+use mpp_edge::rail::evm::Method;
+use mpp_edge::rail::evm::session::{Action, Proof, domain};
+use mpp_edge::time::UnixSeconds;
+use mpp_edge::wire::problem::ProblemKind::{
     AmountExceedsDeposit, ChannelFinalized, ChannelNotFound, DeltaTooSmall, InsufficientBalance, SignerMismatch, VerificationFailed,
 };
-use mpp_edge::protocol::problem::{Problem, ProblemKind};
-use mpp_edge::time::UnixSeconds;
+use mpp_edge::wire::problem::{Problem, ProblemKind};
 use serde_json::{Value, json};
 use std::time::Duration;
 #[cfg(target_arch = "wasm32")]

@@ -14,20 +14,20 @@ mod signatures;
 
 use alloy_primitives::{Address, B256, address, hex};
 use mpp_edge::channel::Reuse;
-use mpp_edge::evm::amount::Amount;
 use mpp_edge::evm::eip712::Domain;
 use mpp_edge::evm::erc3009::{Authorization, SignedAuthorization};
 use mpp_edge::evm::escrow::{Opening, SignedVoucher, ToppingUp, channel_id};
 use mpp_edge::evm::key::PrivateKey;
 use mpp_edge::evm::signature::Signature;
 use mpp_edge::gateway::offer::{Asked, Circumstances, Offer};
-use mpp_edge::method::Method;
-use mpp_edge::method::session::{Action, Proof, Terms, Unverified, domain};
-use mpp_edge::protocol::challenge::BindingKeys;
-use mpp_edge::protocol::credential::{Credential, CredentialField};
-use mpp_edge::protocol::encoding::to_base64url;
-use mpp_edge::protocol::problem::{Problem, ProblemKind};
+use mpp_edge::money::Amount;
+use mpp_edge::rail::evm::Method;
+use mpp_edge::rail::evm::session::{Action, Proof, Terms, Unverified, domain};
 use mpp_edge::time::{Timestamp, UnixSeconds};
+use mpp_edge::wire::encoding::to_base64url;
+use mpp_edge::wire::mpp::challenge::BindingKeys;
+use mpp_edge::wire::mpp::credential::{Credential, CredentialField};
+use mpp_edge::wire::problem::{Problem, ProblemKind};
 use serde_json::{Value, json};
 use std::time::Duration;
 

@@ -2,15 +2,15 @@
 
 use super::{ASKED, CHAIN_ID, LIFETIME, NOW, ROUTE, STRANGER, Voucher, channel, echoed, keys, offer, parse, terms};
 use mpp_edge::channel::{Balance, Reuse};
-use mpp_edge::evm::amount::Amount;
 use mpp_edge::gateway::offer::{Asked, Circumstances, Offer};
-use mpp_edge::method::session::{Snapshot, Terms, domain};
-use mpp_edge::method::{Intent, Method, charge};
-use mpp_edge::protocol::challenge::BindingKeys;
-use mpp_edge::protocol::digest::BodyDigest;
-use mpp_edge::protocol::encoding::from_base64;
-use mpp_edge::protocol::problem::ProblemKind::{self, InvalidChallenge, PaymentExpired};
+use mpp_edge::money::Amount;
+use mpp_edge::rail::evm::session::{Snapshot, Terms, domain};
+use mpp_edge::rail::evm::{Intent, Method, charge};
 use mpp_edge::time::Timestamp;
+use mpp_edge::wire::encoding::from_base64;
+use mpp_edge::wire::mpp::challenge::BindingKeys;
+use mpp_edge::wire::mpp::digest::BodyDigest;
+use mpp_edge::wire::problem::ProblemKind::{self, InvalidChallenge, PaymentExpired};
 use serde_json::{Value, json};
 use std::time::Duration;
 #[cfg(target_arch = "wasm32")]

@@ -6,10 +6,10 @@ use super::{
 };
 use alloy_primitives::{Address, B256};
 use mpp_edge::channel::Presented;
-use mpp_edge::evm::amount::Amount;
-use mpp_edge::method::Method;
-use mpp_edge::method::session::{Action, Funding, Proof};
-use mpp_edge::protocol::problem::ProblemKind::{InvalidSignature, MalformedCredential, MethodUnsupported, VerificationFailed};
+use mpp_edge::money::Amount;
+use mpp_edge::rail::evm::Method;
+use mpp_edge::rail::evm::session::{Action, Funding, Proof};
+use mpp_edge::wire::problem::ProblemKind::{InvalidSignature, MalformedCredential, MethodUnsupported, VerificationFailed};
 use serde_json::{Value, json};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
@@ -72,7 +72,7 @@ fn members(method: Method, form: Form) -> Vec<(String, Kind)> {
 }
 
 /// Texts that are none of the kind, and the problem they get.
-fn wrong(kind: Kind) -> (Vec<String>, mpp_edge::protocol::problem::ProblemKind) {
+fn wrong(kind: Kind) -> (Vec<String>, mpp_edge::wire::problem::ProblemKind) {
     let own = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
     match kind {
         Kind::Hash => {

@@ -2,9 +2,9 @@
 
 use super::{DEPOSIT, channel, terms};
 use mpp_edge::channel::Balance;
-use mpp_edge::evm::amount::Amount;
-use mpp_edge::method::Method;
-use mpp_edge::method::session::{NeedVoucher, Snapshot, Terms};
+use mpp_edge::money::Amount;
+use mpp_edge::rail::evm::Method;
+use mpp_edge::rail::evm::session::{NeedVoucher, Snapshot, Terms};
 use serde_json::{Value, json};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;

@@ -6,15 +6,15 @@ use super::{
     sign, terms, text, token_domain, topping_up, voucher, voucher_domain, with,
 };
 use alloy_primitives::{Address, B256, U256, hex, keccak256};
-use mpp_edge::evm::amount::Amount;
 use mpp_edge::evm::eip712::Domain;
 use mpp_edge::evm::erc3009::Authorization;
 use mpp_edge::evm::escrow::{Opening, ToppingUp, channel_id};
 use mpp_edge::evm::signature::Signature;
-use mpp_edge::method::Method;
-use mpp_edge::method::session::{Unverified, domain};
-use mpp_edge::protocol::problem::ProblemKind::{InvalidSignature, MalformedCredential, SignerMismatch, VerificationFailed};
+use mpp_edge::money::Amount;
+use mpp_edge::rail::evm::Method;
+use mpp_edge::rail::evm::session::{Unverified, domain};
 use mpp_edge::time::UnixSeconds;
+use mpp_edge::wire::problem::ProblemKind::{InvalidSignature, MalformedCredential, SignerMismatch, VerificationFailed};
 use serde_json::{Value, json};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;

@@ -5,12 +5,12 @@ use super::{ADDITION, CHAIN_ID, CLOSE, DEPOSIT, KEY, OPEN, PURPOSES, SETTLE, STA
 use alloy_primitives::{Address, B256, U256, keccak256};
 use alloy_sol_types::SolValue;
 use mpp_edge::binary::{VERSION, encode};
-use mpp_edge::evm::amount::Amount;
 use mpp_edge::evm::erc3009::Authorization;
 use mpp_edge::evm::escrow::{Opening, Payout, ToppingUp};
 use mpp_edge::evm::jsonrpc::Log;
 use mpp_edge::evm::reading::Reading;
 use mpp_edge::evm::transaction::GasPrice;
+use mpp_edge::money::Amount;
 use mpp_edge::settlement::{AccountView, Ending, Failure, Outbox, Purpose, Search, Transfer, Verdict, Watched};
 use mpp_edge::time::{Timestamp, UnixSeconds};
 use serde_json::json;

@@ -8,11 +8,11 @@ mod session;
 pub use secrets::Secrets;
 
 use super::config::{Gateway, Limits, Origin, RawGateway, RawLimits, RawOrigin, RawSurface, RawSurfaceRoute, RawToken, Surface, Token};
-use super::network::{PRESETS, Preset};
 use super::route::Pattern;
 use crate::evm::{Address, ChainId, parse};
 use crate::json::{describe, field_of};
-use crate::protocol::problem::FieldError;
+use crate::rail::evm::{PRESETS, Preset};
+use crate::wire::problem::FieldError;
 use alloc::borrow::ToOwned;
 use alloc::format;
 use alloc::string::{String, ToString};

@@ -2,14 +2,14 @@
 
 use super::{Findings, Rule};
 use crate::channel::Reuse;
-use crate::evm::amount::Amount;
 use crate::evm::{Address, ChainId};
 use crate::gateway::config::{Meter, RawRoute, Session, Token};
-use crate::gateway::network::is_abstract;
 use crate::gateway::offer::Offer;
 use crate::gateway::route::{Methods, Pattern, Route, Router};
-use crate::method::{Intent, Method, charge, session};
-use crate::protocol::credential::CredentialField;
+use crate::money::Amount;
+use crate::rail::evm::is_abstract;
+use crate::rail::evm::{Intent, Method, charge, session};
+use crate::wire::mpp::credential::CredentialField;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;

@@ -2,7 +2,7 @@
 
 use super::{Findings, Rule};
 use crate::evm::key::PrivateKey;
-use crate::protocol::challenge::{BindingKeys, MIN_SECRET_BYTES};
+use crate::wire::mpp::challenge::{BindingKeys, MIN_SECRET_BYTES};
 use alloc::format;
 use alloc::string::String;
 use core::fmt;

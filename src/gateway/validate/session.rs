@@ -2,8 +2,8 @@
 
 use super::{Findings, Rule, bounded};
 use crate::channel::Policy;
-use crate::evm::amount::Amount;
 use crate::gateway::config::{Limits, RawSession, Session};
+use crate::money::Amount;
 use alloc::format;
 use alloc::string::String;
 use core::time::Duration;

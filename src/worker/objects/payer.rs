@@ -3,16 +3,17 @@
 use super::export::Object;
 use super::table::{Table, set_alarm};
 use super::{Errand, PayerMessage, PayerReply, SettleMessage, SettleReply, unconfigured};
-use crate::evm::amount::Amount;
 use crate::evm::jsonrpc::{Answer, Request as RpcRequest, decode, has_code};
 use crate::evm::transaction::Call;
 use crate::evm::{B256, U256, erc3009};
-use crate::method::charge::Charge;
-use crate::payment::{LeaseId, Lost, Next, Payment, Record, Reopened, Simulated, Simulation, Stage, Unfit};
-use crate::protocol::idempotency::Key;
-use crate::protocol::problem::{Problem, ProblemKind};
+use crate::money::Amount;
+use crate::purchase::{LeaseId, Lost, Next, Purchase, Record, Reopened, Stage};
+use crate::rail::evm::charge::Charge;
+use crate::rail::evm::simulation::{Simulated, Simulation, Unfit};
 use crate::settlement::{Tried, Verdict};
 use crate::time::Timestamp;
+use crate::wire::idempotency::Key;
+use crate::wire::problem::{Problem, ProblemKind};
 use crate::worker::clock::{now, within};
 use crate::worker::config::{Isolate, load};
 use alloy_primitives::Bytes;
@@ -35,9 +36,9 @@ const ROUND: Duration = Duration::from_secs(30);
 pub(super) struct Payer {
     state: State,
     env: Env,
-    payments: OnceCell<Table>,
-    /// The payment that was read or written last, as it is stored: a charge is looked at time and again.
-    latest: RefCell<Option<Payment>>,
+    purchases: OnceCell<Table>,
+    /// The purchase that was read or written last, as it is stored: a charge is looked at time and again.
+    latest: RefCell<Option<Purchase>>,
     /// Nonces that a call of this object is simulating or settling right now, with what is reserved for each. One that waits for a
     /// place among the payer's charges has none.
     at_work: RefCell<BTreeMap<B256, Option<Amount>>>,
@@ -70,7 +71,14 @@ impl Object for Payer {
     type Reply = PayerReply;
 
     fn new(state: State, env: Env) -> Self {
-        Self { state, env, payments: OnceCell::new(), latest: RefCell::default(), at_work: RefCell::default(), waiting: RefCell::default() }
+        Self {
+            state,
+            env,
+            purchases: OnceCell::new(),
+            latest: RefCell::default(),
+            at_work: RefCell::default(),
+            waiting: RefCell::default(),
+        }
     }
 
     async fn answer(&self, message: PayerMessage) -> Result<PayerReply> {
@@ -83,15 +91,15 @@ impl Object for Payer {
             true
         });
         self.latest.replace(None);
-        let (payments, records, reopened) = (self.payments()?, self.records()?, self.reopened()?);
-        let next = [payments.prune(now())?, records.prune(now())?, reopened.prune(now())?].into_iter().flatten().min();
+        let (purchases, records, reopened) = (self.purchases()?, self.records()?, self.reopened()?);
+        let next = [purchases.prune(now())?, records.prune(now())?, reopened.prune(now())?].into_iter().flatten().min();
         if open {
             self.wake_within(ROUND).await?;
         } else if let Some(next) = next {
             self.wake_within(next.since(now()).max(ROUND)).await?;
         } else if self.at_work.borrow().is_empty() && self.last_channel()?.is_empty()? {
             // Nothing is left, and nobody is about to write: the storage goes before anything else happens.
-            payments.vanish();
+            purchases.vanish();
             self.state.storage().delete_all().await?;
         }
         Ok(())
@@ -102,12 +110,12 @@ impl Object for Payer {
 type Step<T> = std::result::Result<T, Problem>;
 
 impl Payer {
-    fn payments(&self) -> Result<&Table> {
-        if let Some(table) = self.payments.get() {
+    fn purchases(&self) -> Result<&Table> {
+        if let Some(table) = self.purchases.get() {
             return Ok(table);
         }
         let table = Table::open(&self.state, "payments")?;
-        Ok(self.payments.get_or_init(|| table))
+        Ok(self.purchases.get_or_init(|| table))
     }
 
     async fn handle(&self, message: PayerMessage) -> Result<PayerReply> {
@@ -117,11 +125,11 @@ impl Payer {
             PayerMessage::Claim { charge, key, reserve } => self.claim(isolate, *charge, key, reserve).await,
             PayerMessage::Settle { nonce, lease } => self.settle_reserved(isolate, nonce, lease).await,
             PayerMessage::Deliver { nonce, lease } => {
-                self.change(&nonce, |payment| payment.deliver(lease, now()).map_or_else(lost, |_| PayerReply::Noted))
+                self.change(&nonce, |purchase| purchase.deliver(lease, now()).map_or_else(lost, |_| PayerReply::Noted))
             }
             PayerMessage::Reopen { nonce, lease } => self.reopen(&nonce, lease),
             PayerMessage::Release { nonce, lease, how } => {
-                self.keep_or_forget(&nonce, |payment| payment.release(lease, how, now()))?;
+                self.keep_or_forget(&nonce, |purchase| purchase.release(lease, how, now()))?;
                 Ok(PayerReply::Noted)
             }
             PayerMessage::Opened { method, channel_id } => {
@@ -144,7 +152,7 @@ impl Payer {
         if !reopened.allows(now) {
             return Ok(lost(Lost));
         }
-        if self.change(nonce, |payment| payment.reopen(lease, now))?.is_err() {
+        if self.change(nonce, |purchase| purchase.reopen(lease, now))?.is_err() {
             return Ok(lost(Lost));
         }
         reopened.note(now);
@@ -166,46 +174,46 @@ impl Payer {
         Ok(self.records()?.get(&B256::ZERO)?.unwrap_or_default())
     }
 
-    /// Reads, changes and writes one payment, without an await between.
-    fn change<T>(&self, nonce: &B256, change: impl FnOnce(&mut Payment) -> T) -> Result<T> {
-        let mut payment = self.read(nonce)?.ok_or("a payment in progress is gone")?;
-        let result = change(&mut payment);
-        self.save(payment)?;
+    /// Reads, changes and writes one purchase, without an await between.
+    fn change<T>(&self, nonce: &B256, change: impl FnOnce(&mut Purchase) -> T) -> Result<T> {
+        let mut purchase = self.read(nonce)?.ok_or("a purchase in progress is gone")?;
+        let result = change(&mut purchase);
+        self.save(purchase)?;
         Ok(result)
     }
 
-    fn read(&self, nonce: &B256) -> Result<Option<Payment>> {
-        let is_it = |payment: &&Payment| payment.charge().signed.authorization.nonce == *nonce;
-        if let Some(payment) = self.latest.borrow().as_ref().filter(is_it) {
-            return Ok(Some(payment.clone()));
+    fn read(&self, nonce: &B256) -> Result<Option<Purchase>> {
+        let is_it = |purchase: &&Purchase| purchase.charge().signed.authorization.nonce == *nonce;
+        if let Some(purchase) = self.latest.borrow().as_ref().filter(is_it) {
+            return Ok(Some(purchase.clone()));
         }
-        let payment = self.payments()?.get::<Payment>(nonce)?;
-        self.latest.replace(payment.clone());
-        Ok(payment)
+        let purchase = self.purchases()?.get::<Purchase>(nonce)?;
+        self.latest.replace(purchase.clone());
+        Ok(purchase)
     }
 
-    fn save(&self, payment: Payment) -> Result<()> {
+    fn save(&self, purchase: Purchase) -> Result<()> {
         // Should writing fail, nothing is known.
         self.latest.replace(None);
-        let nonce = payment.charge().signed.authorization.nonce;
-        self.payments()?.put(&nonce, &payment, payment.is_open(), Some(payment.forget_at()))?;
-        if !payment.is_open() {
+        let nonce = purchase.charge().signed.authorization.nonce;
+        self.purchases()?.put(&nonce, &purchase, purchase.is_open(), Some(purchase.forget_at()))?;
+        if !purchase.is_open() {
             self.make_room();
         }
-        self.latest.replace(Some(payment));
+        self.latest.replace(Some(purchase));
         Ok(())
     }
 
     fn remove(&self, nonce: &B256) -> Result<()> {
         self.latest.replace(None);
-        self.payments()?.remove(nonce)
+        self.purchases()?.remove(nonce)
     }
 
-    /// Changes one payment into what is to be remembered of it.
-    fn keep_or_forget(&self, nonce: &B256, change: impl FnOnce(Payment) -> Option<Payment>) -> Result<()> {
-        let Some(payment) = self.read(nonce)? else { return Ok(()) };
-        match change(payment) {
-            Some(payment) => self.save(payment),
+    /// Changes one purchase into what is to be remembered of it.
+    fn keep_or_forget(&self, nonce: &B256, change: impl FnOnce(Purchase) -> Option<Purchase>) -> Result<()> {
+        let Some(purchase) = self.read(nonce)? else { return Ok(()) };
+        match change(purchase) {
+            Some(purchase) => self.save(purchase),
             None => self.remove(nonce),
         }
     }
@@ -216,16 +224,16 @@ impl Payer {
         let known = self.read(&nonce)?;
         // What is stored was presented and found to be good: whoever has used the authorization since then had it from the payer.
         let counts_if_used = known.is_some() || charge.is_bound;
-        let (payment, next) = match Payment::present(known, charge, key, now(), at_work) {
+        let (purchase, next) = match Purchase::present(known, charge, key, now(), at_work) {
             Ok(presented) => presented,
             Err(refusal) => return Ok(PayerReply::Refused(refusal.into_problem().into())),
         };
-        let value = payment.charge().signed.authorization.value;
+        let value = purchase.charge().signed.authorization.value;
         if next == Next::Simulate {
             let _at_work = AtWork::on(self, nonce, None);
-            return self.begin(isolate, payment, reserve, counts_if_used).await;
+            return self.begin(isolate, purchase, reserve, counts_if_used).await;
         }
-        self.save(payment.clone())?;
+        self.save(purchase.clone())?;
         let _at_work = AtWork::on(self, nonce, Some(value));
         self.wake_within(ROUND).await?;
         match next {
@@ -233,42 +241,42 @@ impl Payer {
             Next::Deliver => self.hand_over(isolate, &nonce),
             Next::Replay { transaction } => Ok(PayerReply::Replayed { transaction }),
             // It was said to be used, which may have been a mistake: nothing was sent yet.
-            Next::Settle { gas_limit: None } if !payment.charge().is_too_late(now()) => {
-                match self.simulate(isolate, &payment, true).await? {
+            Next::Settle { gas_limit: None } if !purchase.charge().is_too_late(now()) => {
+                match self.simulate(isolate, &purchase, true).await? {
                     Err(flaw) => Ok(PayerReply::Refused(flaw.into_problem().into())),
-                    Ok(simulated) => self.settle(isolate, &payment, simulated.gas_limit()).await,
+                    Ok(simulated) => self.settle(isolate, &purchase, simulated.gas_limit()).await,
                 }
             }
-            Next::Settle { gas_limit } => self.settle(isolate, &payment, gas_limit).await,
+            Next::Settle { gas_limit } => self.settle(isolate, &purchase, gas_limit).await,
         }
     }
 
     /// Begins a charge for which nothing was sent. Nothing is stored of one that proves to be no good.
-    async fn begin(&self, isolate: &Isolate, payment: Payment, reserve: bool, counts_if_used: bool) -> Result<PayerReply> {
-        let nonce = payment.charge().signed.authorization.nonce;
-        if let Err(problem) = self.take_place(isolate, payment.charge()).await? {
+    async fn begin(&self, isolate: &Isolate, purchase: Purchase, reserve: bool, counts_if_used: bool) -> Result<PayerReply> {
+        let nonce = purchase.charge().signed.authorization.nonce;
+        if let Err(problem) = self.take_place(isolate, purchase.charge()).await? {
             return Ok(PayerReply::Refused(problem.into()));
         }
-        let simulated = match self.simulate(isolate, &payment, counts_if_used).await? {
+        let simulated = match self.simulate(isolate, &purchase, counts_if_used).await? {
             Ok(simulated) => simulated,
             Err(flaw) => {
                 if flaw.is_good() {
                     self.wake_within(ROUND).await?;
-                    self.save(payment)?;
+                    self.save(purchase)?;
                 } else if flaw.is_final() {
-                    self.keep_or_forget(&nonce, Payment::forgo)?;
+                    self.keep_or_forget(&nonce, Purchase::forgo)?;
                 }
                 return Ok(PayerReply::Refused(flaw.into_problem().into()));
             }
         };
         self.wake_within(ROUND).await?;
-        self.save(payment.clone())?;
+        self.save(purchase.clone())?;
         if reserve && let Simulated::Viable { .. } = simulated {
             let duration = lease_duration(isolate);
             return self
-                .change(&nonce, |payment| payment.reserve(now(), duration).map_or_else(lost, |lease| PayerReply::Reserved { lease }));
+                .change(&nonce, |purchase| purchase.reserve(now(), duration).map_or_else(lost, |lease| PayerReply::Reserved { lease }));
         }
-        self.settle(isolate, &payment, simulated.gas_limit()).await
+        self.settle(isolate, &purchase, simulated.gas_limit()).await
     }
 
     /// Waits for a place among the payer's charges that are on their way, as long as clients wait for a settlement.
@@ -303,43 +311,43 @@ impl Payer {
         }
     }
 
-    /// Gives the settled payment to the request that presented it.
+    /// Gives the settled purchase to the request that presented it.
     fn hand_over(&self, isolate: &Isolate, nonce: &B256) -> Result<PayerReply> {
         let duration = lease_duration(isolate);
         let paid = |(lease, transaction)| PayerReply::Paid { lease, transaction };
-        self.change(nonce, |payment| payment.hand_over(now(), duration).map_or_else(lost, paid))
+        self.change(nonce, |purchase| purchase.hand_over(now(), duration).map_or_else(lost, paid))
     }
 
     /// Has the charge settled, and hands it over when it is.
-    async fn settle(&self, isolate: &Isolate, payment: &Payment, gas_limit: Option<u64>) -> Result<PayerReply> {
-        let nonce = payment.charge().signed.authorization.nonce;
-        Ok(match self.await_verdict(isolate, payment, gas_limit).await? {
+    async fn settle(&self, isolate: &Isolate, purchase: &Purchase, gas_limit: Option<u64>) -> Result<PayerReply> {
+        let nonce = purchase.charge().signed.authorization.nonce;
+        Ok(match self.await_verdict(isolate, purchase, gas_limit).await? {
             Ok(Verdict::Settled { .. }) => self.hand_over(isolate, &nonce)?,
             Ok(Verdict::Failed(failure)) => PayerReply::Refused(failure.problem().into()),
             Err(problem) => PayerReply::Refused(problem.into()),
         })
     }
 
-    /// The origin has answered: settles the reserved payment for the request that holds it.
+    /// The origin has answered: settles the reserved purchase for the request that holds it.
     async fn settle_reserved(&self, isolate: &Isolate, nonce: B256, lease: LeaseId) -> Result<PayerReply> {
-        let resumed = self.change(&nonce, |payment| payment.resume(lease).map(|()| payment.clone()))?;
-        let payment = match resumed {
-            Ok(payment) => payment,
+        let resumed = self.change(&nonce, |purchase| purchase.resume(lease).map(|()| purchase.clone()))?;
+        let purchase = match resumed {
+            Ok(purchase) => purchase,
             Err(gone) => return Ok(lost(gone)),
         };
-        let _at_work = AtWork::on(self, nonce, Some(payment.charge().signed.authorization.value));
+        let _at_work = AtWork::on(self, nonce, Some(purchase.charge().signed.authorization.value));
         // The first simulation is as old as the origin was slow.
-        let gas_limit = match self.simulate(isolate, &payment, true).await? {
+        let gas_limit = match self.simulate(isolate, &purchase, true).await? {
             Ok(simulated) => simulated.gas_limit(),
             Err(flaw) => {
-                self.keep_or_forget(&nonce, Payment::forgo)?;
+                self.keep_or_forget(&nonce, Purchase::forgo)?;
                 return Ok(PayerReply::Refused(flaw.into_problem().into()));
             }
         };
-        Ok(match self.await_verdict(isolate, &payment, gas_limit).await? {
+        Ok(match self.await_verdict(isolate, &purchase, gas_limit).await? {
             Ok(Verdict::Settled { .. }) => {
                 let paid = |transaction| PayerReply::Paid { lease, transaction };
-                self.change(&nonce, |payment| payment.hand_back(lease, now(), LEASE_MARGIN).map_or_else(lost, paid))?
+                self.change(&nonce, |purchase| purchase.hand_back(lease, now(), LEASE_MARGIN).map_or_else(lost, paid))?
             }
             Ok(Verdict::Failed(failure)) => PayerReply::Refused(failure.problem().into()),
             Err(problem) => PayerReply::Refused(problem.into()),
@@ -348,12 +356,12 @@ impl Payer {
 
     /// Hands the charge to the settlement account and waits for the verdict. Without a `gas_limit` nothing
     /// new is sent.
-    async fn await_verdict(&self, isolate: &Isolate, payment: &Payment, gas_limit: Option<u64>) -> Result<Step<Verdict>> {
-        let nonce = payment.charge().signed.authorization.nonce;
+    async fn await_verdict(&self, isolate: &Isolate, purchase: &Purchase, gas_limit: Option<u64>) -> Result<Step<Verdict>> {
+        let nonce = purchase.charge().signed.authorization.nonce;
         // From here on it may be on chain: remembered until the verdict is known.
-        self.change(&nonce, |payment| payment.submit(gas_limit))?;
+        self.change(&nonce, |purchase| purchase.submit(gas_limit))?;
         let errand = gas_limit.map_or(Errand::Search, |gas_limit| Errand::Send { gas_limit });
-        let verdict = match isolate.ask_account(&self.env, &SettleMessage { purpose: payment.purpose(), errand }).await {
+        let verdict = match isolate.ask_account(&self.env, &SettleMessage { purpose: purchase.purpose(), errand }).await {
             Ok(SettleReply::Ended(verdict)) => verdict,
             Ok(SettleReply::Pending) => {
                 self.wake_within(SOON).await?;
@@ -369,9 +377,9 @@ impl Payer {
                 return Ok(Err(problem));
             }
         };
-        let submitted = self.change(&nonce, |payment| {
-            let stage = payment.stage();
-            payment.conclude(verdict);
+        let submitted = self.change(&nonce, |purchase| {
+            let stage = purchase.stage();
+            purchase.conclude(verdict);
             stage
         })?;
         self.note(submitted, verdict)?;
@@ -389,12 +397,17 @@ impl Payer {
     }
 
     /// Asks the chain whether the transfer would succeed.
-    async fn simulate(&self, isolate: &Isolate, payment: &Payment, counts_if_used: bool) -> Result<std::result::Result<Simulated, Unfit>> {
-        let charge = payment.charge();
+    async fn simulate(
+        &self,
+        isolate: &Isolate,
+        purchase: &Purchase,
+        counts_if_used: bool,
+    ) -> Result<std::result::Result<Simulated, Unfit>> {
+        let charge = purchase.charge();
         let authorization = &charge.signed.authorization;
         let sender = isolate.gateway.settlement_key.address();
         let to_token = |data: Vec<u8>| Call { to: charge.token, data: data.into() };
-        let purpose = payment.purpose();
+        let purpose = purchase.purpose();
         let gas_cap = purpose.gas_cap(isolate.gateway.chain_id);
         let more = Vec::from([
             RpcRequest::call(&to_token(authorization.state_call())),
@@ -416,9 +429,9 @@ impl Payer {
         let at_work = self.at_work.borrow();
         let reserved = |nonce: &B256| at_work.get(nonce).copied().flatten();
         let mut others: BTreeMap<B256, Amount> = at_work.keys().filter_map(|nonce| Some((*nonce, reserved(nonce)?))).collect();
-        for payment in self.payments()?.open_values::<Payment>()? {
-            let nonce = payment.charge().signed.authorization.nonce;
-            let amount = payment.reserves(now, reserved(&nonce).is_some());
+        for purchase in self.purchases()?.open_values::<Purchase>()? {
+            let nonce = purchase.charge().signed.authorization.nonce;
+            let amount = purchase.reserves(now, reserved(&nonce).is_some());
             if amount > Amount::ZERO {
                 others.insert(nonce, amount);
             }
@@ -438,37 +451,37 @@ impl Payer {
         set_alarm(&self.state, at).await
     }
 
-    /// Asks for the verdicts on payments whose client did not wait for it: until then they would count against
+    /// Asks for the verdicts on purchases whose client did not wait for it: until then they would count against
     /// what the payer can still pay. Returns whether any is still open.
     async fn conclude_abandoned(&self) -> Result<bool> {
         let loaded = load(&self.env);
         let isolate = loaded.as_ref().as_ref().map_err(|_| unconfigured())?;
         let mut open = false;
-        for payment in self.payments()?.open_values::<Payment>()? {
-            let Stage::Submitted { .. } = payment.stage() else { continue };
-            let message = SettleMessage { purpose: payment.purpose(), errand: Errand::Inquire };
+        for purchase in self.purchases()?.open_values::<Purchase>()? {
+            let Stage::Submitted { .. } = purchase.stage() else { continue };
+            let message = SettleMessage { purpose: purchase.purpose(), errand: Errand::Inquire };
             let answer = isolate.ask_account(&self.env, &message).await;
-            open |= !self.take_note(&payment.charge().signed.authorization.nonce, answer)?;
+            open |= !self.take_note(&purchase.charge().signed.authorization.nonce, answer)?;
         }
         Ok(open)
     }
 
-    /// Takes note of what the account said about an abandoned payment, unless somebody works on it or it is
+    /// Takes note of what the account said about an abandoned purchase, unless somebody works on it or it is
     /// concluded already. Returns whether it is settled one way or the other.
     fn take_note(&self, nonce: &B256, answer: Step<SettleReply>) -> Result<bool> {
-        let Some(mut payment) = self.read(nonce)? else { return Ok(true) };
-        if self.at_work.borrow().contains_key(nonce) || !matches!(payment.stage(), Stage::Submitted { .. }) {
+        let Some(mut purchase) = self.read(nonce)? else { return Ok(true) };
+        if self.at_work.borrow().contains_key(nonce) || !matches!(purchase.stage(), Stage::Submitted { .. }) {
             return Ok(true);
         }
         match answer {
             Ok(SettleReply::Ended(verdict)) => {
-                self.note(payment.stage(), verdict)?;
-                payment.conclude(verdict);
+                self.note(purchase.stage(), verdict)?;
+                purchase.conclude(verdict);
             }
-            Ok(SettleReply::NotTaken) => payment.withdraw(),
+            Ok(SettleReply::NotTaken) => purchase.withdraw(),
             Ok(SettleReply::Pending) | Err(_) => return Ok(false),
         }
-        self.save(payment)?;
+        self.save(purchase)?;
         Ok(true)
     }
 }

@@ -3,7 +3,7 @@
 use super::chain::Call;
 use super::world::{Checked, Serving, World, small};
 use mpp_edge::channel::{Reason, Status};
-use mpp_edge::evm::amount::Amount;
+use mpp_edge::money::Amount;
 use std::time::Duration;
 
 impl World {

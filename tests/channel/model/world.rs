@@ -6,8 +6,8 @@ use crate::invariants::{self, Counters};
 use mpp_edge::channel::{
     Answer, Channel, Drawn, Effect, Event, Kind, Operation, Order, Payment, Policy, Presented, Refusal, Reuse, SILENCE, Status,
 };
-use mpp_edge::evm::amount::Amount;
 use mpp_edge::evm::escrow::OnChain;
+use mpp_edge::money::Amount;
 use mpp_edge::time::{Timestamp, UnixSeconds};
 use std::cell::RefCell;
 use std::collections::BTreeSet;

@@ -3,8 +3,8 @@
 use super::{Channel, Step};
 use crate::channel::{Addition, Additions, Channel as Ledger};
 use crate::evm::U256;
-use crate::evm::amount::Amount;
-use crate::protocol::problem::Problem;
+use crate::money::Amount;
+use crate::wire::problem::Problem;
 use crate::worker::clock::{now, sleep};
 use crate::worker::config::Isolate;
 use crate::worker::escrow;

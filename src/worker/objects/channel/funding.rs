@@ -3,9 +3,9 @@
 use super::{Channel, Step};
 use crate::channel::{Channel as Ledger, Refusal};
 use crate::evm::B256;
-use crate::evm::amount::Amount;
 use crate::evm::reading::Reading;
-use crate::method::session::{Funding, Proof};
+use crate::money::Amount;
+use crate::rail::evm::session::{Funding, Proof};
 use crate::settlement::Purpose;
 use crate::worker::clock::now;
 use crate::worker::config::Isolate;

@@ -2,9 +2,9 @@
 
 use super::{Channel, Step};
 use crate::channel::{Answer, Channel as Ledger, Event, Operation, Outcome, Refusal, Status};
-use crate::protocol::problem::Problem;
 use crate::settlement::{Failure, Verdict};
 use crate::time::Timestamp;
+use crate::wire::problem::Problem;
 use crate::worker::clock::now;
 use crate::worker::config::Isolate;
 use crate::worker::escrow::{self, Brought};

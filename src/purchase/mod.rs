@@ -1,13 +1,13 @@
 //! The life of one charge as a state machine: claimed → submitted → settled → delivered, or, where the
 //! origin is called first, claimed → reserved → submitted → settled → delivered.
 //!
-//! The payer's object keeps one [`Payment`] per authorization nonce. While the object itself works on it
+//! The payer's object keeps one [`Purchase`] per authorization nonce. While the object itself works on it
 //! (simulating, settling), copies of the same credential find it busy. Where a request outside works on
 //! it (calling the origin), that request holds a lease: copies find it busy until it is given back or,
 //! when the request died, runs out. Whoever delivers must still hold it, so there is one settlement and
 //! one delivery.
 //!
-//! Each lease may call the origin, and so counts against the few calls that a payment is good for ([`MAX_CALLS`]): what was paid for
+//! Each lease may call the origin, and so counts against the few calls that a purchase is good for ([`MAX_CALLS`]): what was paid for
 //! once is not worked for any number of times, whoever leaves, breaks off, or asks again under its idempotency key.
 
 mod broken;
@@ -16,7 +16,6 @@ mod delivery;
 mod pace;
 mod refusal;
 mod reopened;
-mod simulation;
 
 pub use broken::Broken;
 pub use calls::{FREE_FAILURES, MAX_CALLS, REST, Undelivered};
@@ -24,14 +23,13 @@ pub use delivery::{Charging, Disposition};
 pub use pace::{MOST_AT_ONCE, Record};
 pub use refusal::{Lost, Refusal};
 pub use reopened::{MAX_REOPENED, Reopened};
-pub use simulation::{Simulated, Simulation, Unfit};
 
 use crate::evm::B256;
-use crate::evm::amount::Amount;
-use crate::method::charge::Charge;
-use crate::protocol::idempotency::Key;
+use crate::money::Amount;
+use crate::rail::evm::charge::Charge;
 use crate::settlement::{Failure, Purpose, Transfer, Verdict};
 use crate::time::Timestamp;
+use crate::wire::idempotency::Key;
 use calls::Calls;
 use core::time::Duration;
 use serde::{Deserialize, Serialize};
@@ -39,11 +37,11 @@ use serde::{Deserialize, Serialize};
 /// A delivery that the origin broke off is reopened only so long after the first one.
 pub const REOPENABLE: Duration = Duration::from_secs(60 * 60);
 
-/// Names one holding of a payment by one request. Each is larger than those before it, also of payments
+/// Names one holding of a purchase by one request. Each is larger than those before it, also of purchases
 /// with the same nonce that were forgotten since: it begins at the time in milliseconds.
 pub type LeaseId = u64;
 
-/// How far a payment has come.
+/// How far a purchase has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Stage {
@@ -73,7 +71,7 @@ pub enum Stage {
 /// One charge and how far it has come.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Payment {
+pub struct Purchase {
     charge: Charge,
     /// When it was presented first.
     presented: Timestamp,
@@ -109,14 +107,14 @@ pub enum Next {
     },
 }
 
-impl Payment {
+impl Purchase {
     /// A charge is presented, with the request's idempotency key. `stored` is what is known under its nonce; `at_work` says
     /// whether this very object is simulating or settling it at the moment. (After a restart it is not, whatever was stored.)
     ///
     /// # Errors
     /// [`Refusal`] when nothing is to be done for it now; the stored state stays as it is.
     pub fn present(stored: Option<Self>, charge: Charge, key: Option<Key>, now: Timestamp, at_work: bool) -> Result<(Self, Next), Refusal> {
-        let mut payment = match stored {
+        let mut purchase = match stored {
             None => Self {
                 charge,
                 presented: now,
@@ -127,34 +125,34 @@ impl Payment {
                 delivered_at: None,
                 key,
             },
-            Some(payment) if !payment.is_for(&charge) => return Err(Refusal::OtherChallenge),
-            Some(payment) => payment,
+            Some(purchase) if !purchase.is_for(&charge) => return Err(Refusal::OtherChallenge),
+            Some(purchase) => purchase,
         };
-        if let (Some(known), Some(key)) = (&payment.key, &key)
+        if let (Some(known), Some(key)) = (&purchase.key, &key)
             && known.is_taken_by(key)
         {
             return Err(Refusal::KeyOfAnother);
         }
-        let next = match payment.stage {
-            Stage::Delivered { transaction } => return payment.replay(key, transaction),
+        let next = match purchase.stage {
+            Stage::Delivered { transaction } => return purchase.replay(key, transaction),
             Stage::Failed(failure) => return Err(Refusal::Failed(failure)),
-            _ if at_work || payment.is_leased(now) => return Err(Refusal::Busy),
+            _ if at_work || purchase.is_leased(now) => return Err(Refusal::Busy),
             Stage::Claimed | Stage::Reserved => {
-                if let Some(problem) = payment.charge.untimely(now) {
+                if let Some(problem) = purchase.charge.untimely(now) {
                     return Err(Refusal::Untimely(problem));
                 }
-                payment.stage = Stage::Claimed;
+                purchase.stage = Stage::Claimed;
                 Next::Simulate
             }
             // Too late for a transaction, but one may have been sent in time.
-            Stage::Submitted { .. } if payment.charge.is_too_late(now) => Next::Settle { gas_limit: None },
+            Stage::Submitted { .. } if purchase.charge.is_too_late(now) => Next::Settle { gas_limit: None },
             Stage::Submitted { gas_limit } => Next::Settle { gas_limit },
             Stage::Settled { .. } => Next::Deliver,
         };
-        payment.calls.check(now)?;
+        purchase.calls.check(now)?;
         // What will be delivered is what is asked for now.
-        payment.key = key;
-        Ok((payment, next))
+        purchase.key = key;
+        Ok((purchase, next))
     }
 
     /// It was delivered. Who repeats the request under its key gets the origin asked again.
@@ -176,10 +174,10 @@ impl Payment {
     }
 
     /// The simulation went well, and the origin is to be called first by the request that presented the
-    /// charge: it holds the payment for at most `duration`.
+    /// charge: it holds the purchase for at most `duration`.
     ///
     /// # Errors
-    /// [`Lost`] when the payment is not [`Stage::Claimed`].
+    /// [`Lost`] when the purchase is not [`Stage::Claimed`].
     pub fn reserve(&mut self, now: Timestamp, duration: Duration) -> Result<LeaseId, Lost> {
         match self.stage {
             Stage::Claimed => {
@@ -193,7 +191,7 @@ impl Payment {
     /// The money is there: the request that presented the charge may deliver, for at most `duration`.
     ///
     /// # Errors
-    /// [`Lost`] when the payment is not [`Stage::Settled`].
+    /// [`Lost`] when the purchase is not [`Stage::Settled`].
     pub fn hand_over(&mut self, now: Timestamp, duration: Duration) -> Result<(LeaseId, B256), Lost> {
         match self.stage {
             Stage::Settled { transaction } => Ok((self.lease(now, duration), transaction)),
@@ -201,10 +199,10 @@ impl Payment {
         }
     }
 
-    /// The money for a [`Payment::resume`]d payment is there: the same lease holds it on.
+    /// The money for a [`Purchase::resume`]d purchase is there: the same lease holds it on.
     ///
     /// # Errors
-    /// [`Lost`] when it was given back meanwhile, or the payment is not [`Stage::Settled`].
+    /// [`Lost`] when it was given back meanwhile, or the purchase is not [`Stage::Settled`].
     pub fn hand_back(&mut self, lease: LeaseId, now: Timestamp, duration: Duration) -> Result<B256, Lost> {
         match self.stage {
             Stage::Settled { transaction } if self.lease == lease => {
@@ -215,7 +213,7 @@ impl Payment {
         }
     }
 
-    /// The same payment, whatever valid signature it came with.
+    /// The same purchase, whatever valid signature it came with.
     fn is_for(&self, charge: &Charge) -> bool {
         self.charge.challenge_id == charge.challenge_id
             && self.charge.token == charge.token
@@ -227,7 +225,7 @@ impl Payment {
     }
 
     /// What has to be brought about for it. An authorization whose nonce is not bound to its challenge may have been read off the
-    /// chain: only a use after it was presented here can be this payment.
+    /// chain: only a use after it was presented here can be this purchase.
     pub fn purpose(&self) -> Purpose {
         let since = (!self.charge.is_bound).then_some(self.presented);
         Purpose::Transfer(Transfer { token: self.charge.token, signed: self.charge.signed, since })
@@ -250,7 +248,7 @@ impl Payment {
         }
     }
 
-    /// The origin has answered a reserved payment, which is to be simulated again and settled.
+    /// The origin has answered a reserved purchase, which is to be simulated again and settled.
     ///
     /// # Errors
     /// [`Lost`] when this lease no longer holds the reservation.
@@ -341,8 +339,8 @@ impl Payment {
         if self.calls.are_none() { None } else { Some(self) }
     }
 
-    /// What the payment will still take from the payer's balance, as far as is known. `at_work` as in
-    /// [`Payment::present`].
+    /// What the purchase will still take from the payer's balance, as far as is known. `at_work` as in
+    /// [`Purchase::present`].
     pub fn reserves(&self, now: Timestamp, at_work: bool) -> Amount {
         let on_its_way = match self.stage {
             Stage::Claimed => at_work,
@@ -358,7 +356,7 @@ impl Payment {
         matches!(self.stage, Stage::Claimed | Stage::Reserved | Stage::Submitted { .. })
     }
 
-    /// When the payment may be forgotten: when its credential can neither buy nor resume anything any more.
+    /// When the purchase may be forgotten: when its credential can neither buy nor resume anything any more.
     pub fn forget_at(&self) -> Timestamp {
         self.charge.resumable_until()
     }

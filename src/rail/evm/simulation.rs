@@ -1,8 +1,8 @@
 //! What a simulated transfer says about a payment, before any gas is spent.
 
-use crate::evm::amount::Amount;
-use crate::protocol::problem::{Problem, ProblemKind};
+use crate::money::Amount;
 use crate::settlement::{Flaw, Tried};
+use crate::wire::problem::{Problem, ProblemKind};
 use alloc::format;
 
 /// What a node said about a transfer, on its latest block.

@@ -1,7 +1,7 @@
 //! Challenges: what a `402` asks for, bound by an HMAC so that the gateway stores nothing
 //! (`draft-httpauth-payment-01`, "Challenge binding").
 
-use super::encoding::{from_base64url_strict, to_base64url};
+use crate::wire::encoding::{from_base64url_strict, to_base64url};
 use alloc::string::String;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;

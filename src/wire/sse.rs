@@ -1,7 +1,7 @@
 //! `text/event-stream` (WHATWG HTML §9.2), cut into blocks so that each event can be counted and held back. What is passed on is
 //! byte for byte what came.
 
-use crate::evm::amount::decimal_u64;
+use crate::money::decimal_u64;
 use alloc::borrow::Cow;
 use alloc::format;
 use alloc::string::String;

@@ -4,22 +4,22 @@ use crate::evm::{Address, ChainId};
 use alloy_primitives::address;
 
 /// What is known of a network.
-pub(super) struct Preset {
-    pub(super) name: &'static str,
-    pub(super) chain_id: ChainId,
-    pub(super) rpc_url: &'static str,
-    pub(super) escrow: Address,
+pub(crate) struct Preset {
+    pub(crate) name: &'static str,
+    pub(crate) chain_id: ChainId,
+    pub(crate) rpc_url: &'static str,
+    pub(crate) escrow: Address,
     /// USDC.e, 6 decimals, ERC-3009.
-    pub(super) token: Address,
-    pub(super) token_decimals: u8,
+    pub(crate) token: Address,
+    pub(crate) token_decimals: u8,
     /// Name and version of the token's EIP-712 domain, where they are known. Always checked against the
     /// token's `DOMAIN_SEPARATOR()`; read from the token where they are not.
-    pub(super) token_domain: Option<(&'static str, &'static str)>,
+    pub(crate) token_domain: Option<(&'static str, &'static str)>,
 }
 
 const ESCROW: Address = address!("0x29635C384f451a72ED2e2a312BCeb8b0bDC0923c");
 
-pub(super) const PRESETS: [Preset; 2] = [
+pub(crate) const PRESETS: [Preset; 2] = [
     Preset {
         name: "abstract",
         chain_id: 2741,
@@ -41,6 +41,6 @@ pub(super) const PRESETS: [Preset; 2] = [
 ];
 
 /// Whether the chain is one of Abstract's, on which the method `abstract` is understood.
-pub(super) fn is_abstract(chain_id: ChainId) -> bool {
+pub(crate) fn is_abstract(chain_id: ChainId) -> bool {
     PRESETS.iter().any(|preset| preset.chain_id == chain_id)
 }

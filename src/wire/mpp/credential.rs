@@ -2,9 +2,9 @@
 //! (`draft-httpauth-payment-01`, "Credentials").
 
 use super::challenge::Terms;
-use super::encoding::{from_base64, to_base64url};
-use super::problem::{Problem, ProblemKind};
 use crate::json::describe;
+use crate::wire::encoding::{from_base64, to_base64url};
+use crate::wire::problem::{Problem, ProblemKind};
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;

@@ -1,5 +1,5 @@
 //! A model of one payment: several requests with copies of one credential, and the payer's object between them, as
-//! `src/worker/paid.rs` and `src/worker/objects/payer.rs` drive [`Payment`]. The object dies and forgets who works for it; requests
+//! `src/worker/paid.rs` and `src/worker/objects/payer.rs` drive [`Purchase`]. The object dies and forgets who works for it; requests
 //! die and never give back what they hold; leases run out; the settlement account is slow to say how it ended; some requests
 //! come with idempotency keys.
 //!
@@ -9,14 +9,14 @@
 
 use alloy_primitives::{Address, B256, keccak256};
 use mpp_edge::binary::{VERSION, decode, encode};
-use mpp_edge::evm::amount::Amount;
 use mpp_edge::evm::erc3009::{Authorization, SignedAuthorization};
 use mpp_edge::evm::key::PrivateKey;
-use mpp_edge::method::charge::Charge;
-use mpp_edge::payment::{LeaseId, Lost, MAX_CALLS, Next, Payment, REOPENABLE, REST, Refusal, Reopened, Stage, Undelivered};
-use mpp_edge::protocol::idempotency::Key;
+use mpp_edge::money::Amount;
+use mpp_edge::purchase::{LeaseId, Lost, MAX_CALLS, Next, Purchase, REOPENABLE, REST, Refusal, Reopened, Stage, Undelivered};
+use mpp_edge::rail::evm::charge::Charge;
 use mpp_edge::settlement::{Failure, Verdict};
 use mpp_edge::time::{Timestamp, UnixSeconds};
+use mpp_edge::wire::idempotency::Key;
 use proptest::prelude::*;
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -156,16 +156,16 @@ impl World {
         }
     }
 
-    fn payment(&self) -> Option<Payment> {
+    fn payment(&self) -> Option<Purchase> {
         self.stored.as_ref().map(|bytes| decode(bytes).unwrap())
     }
 
-    fn save(&mut self, payment: &Payment) {
+    fn save(&mut self, payment: &Purchase) {
         self.stored = Some(encode(payment).unwrap());
     }
 
     /// Reads, changes and writes.
-    fn change<T>(&mut self, change: impl FnOnce(&mut Payment) -> T) -> Option<T> {
+    fn change<T>(&mut self, change: impl FnOnce(&mut Purchase) -> T) -> Option<T> {
         let mut payment = self.payment()?;
         let result = change(&mut payment);
         self.save(&payment);
@@ -177,7 +177,7 @@ impl World {
         if self.now >= CHARGE.expires.saturating_add(RESUMABLE) {
             return Ok(());
         }
-        let (payment, next) = Payment::present(self.payment(), CHARGE.clone(), key, self.now, self.at_work)?;
+        let (payment, next) = Purchase::present(self.payment(), CHARGE.clone(), key, self.now, self.at_work)?;
         self.save(&payment);
         if let Next::Replay { transaction } = next {
             assert_eq!(self.verdict, Some(Verdict::Settled { transaction }), "repeated unpaid");
@@ -229,7 +229,7 @@ impl World {
         match request {
             Request::Simulating { .. } if !well => {
                 self.at_work = false;
-                self.keep_or_forget(Payment::forgo);
+                self.keep_or_forget(Purchase::forgo);
                 Request::Gone
             }
             Request::Simulating { reserve: true, fetched: None, listening } => {
@@ -290,7 +290,7 @@ impl World {
         }
     }
 
-    fn keep_or_forget(&mut self, change: impl FnOnce(Payment) -> Option<Payment>) {
+    fn keep_or_forget(&mut self, change: impl FnOnce(Purchase) -> Option<Purchase>) {
         if let Some(payment) = self.payment() {
             self.stored = None;
             if let Some(payment) = change(payment) {
@@ -444,7 +444,7 @@ fn event() -> impl Strategy<Value = Event> {
 /// Who changes what is stored raises `mpp_edge::binary::VERSION`, and pins the new form here.
 #[test]
 fn the_stored_form_is_that_of_its_version() {
-    let (mut payment, _) = Payment::present(None, CHARGE.clone(), KEYS[1], START, false).unwrap();
+    let (mut payment, _) = Purchase::present(None, CHARGE.clone(), KEYS[1], START, false).unwrap();
     payment.submit(Some(100_000));
     payment.conclude(Verdict::Settled { transaction: TRANSACTION });
     payment.hand_over(START, LEASE).unwrap();
@@ -478,7 +478,7 @@ proptest! {
 /// The lease under which a reserved payment is settled is the one that delivers, and that can take the delivery back.
 #[test]
 fn a_reservation_that_was_delivered_can_be_reopened() {
-    let (mut payment, _) = Payment::present(None, CHARGE.clone(), KEYS[1], START, false).unwrap();
+    let (mut payment, _) = Purchase::present(None, CHARGE.clone(), KEYS[1], START, false).unwrap();
     let lease = payment.reserve(START, LEASE).unwrap();
     payment.resume(lease).unwrap();
     payment.submit(Some(1));

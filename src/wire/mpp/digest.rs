@@ -1,7 +1,7 @@
 //! The `digest` parameter of a challenge: the SHA-256 of the request body it was issued for
 //! (`draft-httpauth-payment-00`, after RFC 9530's `Content-Digest`).
 
-use super::encoding::{from_base64, to_base64};
+use crate::wire::encoding::{from_base64, to_base64};
 use alloc::string::String;
 use core::fmt;
 use sha2::{Digest, Sha256};
@@ -42,7 +42,7 @@ impl fmt::Display for BodyDigest {
 
 /// The SHA-256 of `text` as base64url, for values that are bound by hash because they may be long.
 pub fn sha256_base64url(text: &[u8]) -> String {
-    super::encoding::to_base64url(Sha256::digest(text))
+    crate::wire::encoding::to_base64url(Sha256::digest(text))
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Receipts: what a paid response carries in `Payment-Receipt` (`draft-httpauth-payment-00`).
 
-use super::encoding::to_base64url;
 use crate::time::Timestamp;
+use crate::wire::encoding::to_base64url;
 use alloc::string::String;
 use serde::Serialize;
 

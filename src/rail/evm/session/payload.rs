@@ -2,17 +2,17 @@
 
 use super::Terms;
 use crate::channel::Presented;
-use crate::evm::amount::{Amount, decimal_u64};
 use crate::evm::eip712::Domain;
 use crate::evm::erc3009::{Authorization, SignedAuthorization};
 use crate::evm::escrow::{OnChain, Opening, SignedVoucher, ToppingUp, channel_id};
 use crate::evm::signature::{Signature, personal_digest};
 use crate::evm::{Address, B256, parse};
 use crate::json::describe;
-use crate::method::Method;
-use crate::protocol::credential::Credential;
-use crate::protocol::problem::{Problem, ProblemKind};
+use crate::money::{Amount, decimal_u64};
+use crate::rail::evm::Method;
 use crate::time::UnixSeconds;
+use crate::wire::mpp::credential::Credential;
+use crate::wire::problem::{Problem, ProblemKind};
 use alloc::borrow::Cow;
 use alloc::format;
 use alloc::string::String;

@@ -36,25 +36,25 @@ fn later(seconds: u64) -> Timestamp {
     NOW.saturating_add(Duration::from_secs(seconds))
 }
 
-fn claimed() -> Payment {
-    Payment::present(None, charge("a"), None, NOW, false).unwrap().0
+fn claimed() -> Purchase {
+    Purchase::present(None, charge("a"), None, NOW, false).unwrap().0
 }
 
-fn settled() -> Payment {
+fn settled() -> Purchase {
     let mut payment = claimed();
     payment.submit(Some(1));
     payment.conclude(Verdict::Settled { transaction: TX });
     payment
 }
 
-fn present(payment: &Payment, now: Timestamp) -> Result<Next, Refusal> {
-    Payment::present(Some(payment.clone()), charge("a"), None, now, false).map(|(_, next)| next)
+fn present(payment: &Purchase, now: Timestamp) -> Result<Next, Refusal> {
+    Purchase::present(Some(payment.clone()), charge("a"), None, now, false).map(|(_, next)| next)
 }
 
 #[test]
 fn a_new_charge_is_simulated_and_its_copies_wait() {
     let payment = claimed();
-    assert_eq!(Payment::present(Some(payment.clone()), charge("a"), None, NOW, true).unwrap_err(), Refusal::Busy);
+    assert_eq!(Purchase::present(Some(payment.clone()), charge("a"), None, NOW, true).unwrap_err(), Refusal::Busy);
     // After a restart nobody is at work on it.
     assert_eq!(present(&payment, NOW), Ok(Next::Simulate));
 }
@@ -121,9 +121,9 @@ fn a_delivery_is_reopened_within_an_hour_of_the_first_one() {
 }
 
 /// Calls the origin and leaves, time and again, until nothing is to be done; returns how often it was called.
-fn leave_again_and_again(mut payment: Payment, how: impl Fn(u32) -> Undelivered) -> (u32, Refusal) {
+fn leave_again_and_again(mut payment: Purchase, how: impl Fn(u32) -> Undelivered) -> (u32, Refusal) {
     for calls in 0..1_000 {
-        let (presented, next) = match Payment::present(Some(payment), charge("a"), None, NOW, false) {
+        let (presented, next) = match Purchase::present(Some(payment), charge("a"), None, NOW, false) {
             Ok(presented) => presented,
             Err(refusal) => return (calls, refusal),
         };
@@ -172,11 +172,11 @@ fn key(name: &str, body: &str) -> Option<Key> {
     Some(Key::new("a", name, "POST", "/v1/answers", keccak256(body)))
 }
 
-fn present_with(payment: &Payment, key: Option<Key>) -> Result<(Payment, Next), Refusal> {
-    Payment::present(Some(payment.clone()), charge("a"), key, NOW, false)
+fn present_with(payment: &Purchase, key: Option<Key>) -> Result<(Purchase, Next), Refusal> {
+    Purchase::present(Some(payment.clone()), charge("a"), key, NOW, false)
 }
 
-fn delivered_under(key: Option<Key>) -> (Payment, LeaseId) {
+fn delivered_under(key: Option<Key>) -> (Purchase, LeaseId) {
     let mut payment = present_with(&settled(), key).unwrap().0;
     let (lease, _) = payment.hand_over(NOW, LEASE).unwrap();
     payment.deliver(lease, NOW).unwrap();
@@ -266,15 +266,15 @@ fn a_settled_reservation_stays_with_its_holder_unless_that_is_gone() {
 
 #[test]
 fn only_what_was_begun_in_time_is_finished_late() {
-    assert!(matches!(Payment::present(None, charge("a"), None, later(300), false), Err(Refusal::Untimely(_))));
+    assert!(matches!(Purchase::present(None, charge("a"), None, later(300), false), Err(Refusal::Untimely(_))));
     assert!(matches!(present(&claimed(), later(300)), Err(Refusal::Untimely(_))));
-    assert!(matches!(Payment::present(None, charge("a"), None, later(290), false), Err(Refusal::Untimely(_))));
-    assert!(Payment::present(None, charge("a"), None, later(289), false).is_ok());
+    assert!(matches!(Purchase::present(None, charge("a"), None, later(290), false), Err(Refusal::Untimely(_))));
+    assert!(Purchase::present(None, charge("a"), None, later(289), false).is_ok());
 }
 
 #[test]
 fn one_authorization_belongs_to_one_challenge() {
-    assert_eq!(Payment::present(Some(settled()), charge("b"), None, NOW, false).unwrap_err(), Refusal::OtherChallenge);
+    assert_eq!(Purchase::present(Some(settled()), charge("b"), None, NOW, false).unwrap_err(), Refusal::OtherChallenge);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Money: amounts of a token in base units.
 
-use super::U256;
+use crate::evm::U256;
 use alloc::format;
 use alloc::string::{String, ToString};
 use core::fmt;

@@ -7,12 +7,12 @@ pub use payload::{Action, Funding, Proof, Unverified, fresh_message};
 
 use super::Method;
 use crate::channel::Balance;
-use crate::evm::amount::Amount;
 use crate::evm::eip712::Domain;
 use crate::evm::erc3009::Authorization;
 use crate::evm::{Address, B256, ChainId, U256};
-use crate::protocol::problem::{Problem, ProblemKind};
+use crate::money::Amount;
 use crate::time::Timestamp;
+use crate::wire::problem::{Problem, ProblemKind};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};

@@ -1,7 +1,7 @@
 //! Why a payment is not worked on, and what the client is told.
 
-use crate::protocol::problem::{Problem, ProblemKind};
 use crate::settlement::Failure;
+use crate::wire::problem::{Problem, ProblemKind};
 use core::time::Duration;
 
 /// Why a presented charge is not worked on.

@@ -2,15 +2,15 @@
 //! request (`draft-evm-charge-00`, credential type `authorization`).
 
 use super::Method;
-use crate::evm::amount::{Amount, decimal_u64};
 use crate::evm::eip712::Domain;
 use crate::evm::erc3009::{Authorization, SignedAuthorization};
 use crate::evm::signature::Signature;
 use crate::evm::{Address, B256, ChainId, keccak256, parse};
 use crate::json::describe;
-use crate::protocol::credential::Credential;
-use crate::protocol::problem::{Problem, ProblemKind};
+use crate::money::{Amount, decimal_u64};
 use crate::time::{Timestamp, UnixSeconds};
+use crate::wire::mpp::credential::Credential;
+use crate::wire::problem::{Problem, ProblemKind};
 use alloc::borrow::Cow;
 use alloc::format;
 use alloc::string::String;

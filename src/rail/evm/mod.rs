@@ -1,7 +1,11 @@
 //! Payment methods × intents: what each asks for and what proves it.
 
 pub mod charge;
+mod network;
 pub mod session;
+pub mod simulation;
+
+pub(crate) use network::{PRESETS, Preset, is_abstract};
 
 use core::fmt;
 use serde::{Deserialize, Serialize};

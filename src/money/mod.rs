@@ -1,0 +1,5 @@
+//! Amounts of money: no chain, no HTTP.
+
+mod amount;
+
+pub use amount::*;

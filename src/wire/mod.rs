@@ -1,0 +1,7 @@
+//! Wires: how a payment is asked for and shown. A wire knows no rail.
+
+pub mod encoding;
+pub mod idempotency;
+pub mod mpp;
+pub mod problem;
+pub mod sse;
