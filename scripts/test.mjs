@@ -118,7 +118,7 @@ function sum(output, pattern) {
 }
 
 function nodeTests(folder) {
-  const files = readdirSync(at(folder)).filter((name) => name.endsWith(".test.mjs"));
+  const files = readdirSync(at(folder), { recursive: true }).filter((name) => name.endsWith(".test.mjs"));
   if (files.length === 0) throw new Stop(`there are no tests in ${folder}`);
   const argv = [process.execPath, "--test", "--test-concurrency=2", "--test-reporter=spec"];
   return { argv: [...argv, ...files.sort().map((name) => `${folder}/${name}`)], count: nodeCounts };
