@@ -1,5 +1,5 @@
 //! The one place where a configuration is judged. Every rule has a number, so that a problem can be
-//! looked up in the README and a test can name what it breaks.
+//! looked up in docs/configuration.md and a test can name what it breaks.
 
 mod routes;
 mod secrets;
@@ -104,7 +104,7 @@ pub fn validate(json: Option<&str>, secrets: &Secrets, is_bound: impl Fn(&str) -
 }
 
 fn read(json: Option<&str>, findings: &mut Findings) -> Option<RawGateway> {
-    const REMEDY: &str = "see the configuration table in the README";
+    const REMEDY: &str = "correct it as docs/configuration.md says";
     let Some(json) = json else {
         findings.add(Rule::Shape, "gateway", "is missing", "add a [vars.gateway] table to wrangler.toml");
         return None;
