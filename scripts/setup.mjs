@@ -2,7 +2,7 @@
 // `--ci` adds what only .ci/run needs. Looks first and does only what is missing, so that `npm start` and `npm test` can always begin with it.
 
 import { createHash } from "node:crypto";
-import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, lstatSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { at, atLeast, CI_TOOLS, minimumRust, RUST_TARGETS, TOOLS, toolBin, which } from "./lib/project.mjs";
@@ -46,13 +46,15 @@ async function checkPrerequisites() {
 }
 
 async function npmPackages() {
+  // A git worktree may borrow another checkout's folder, which `npm ci` would empty under its feet.
+  if (lstatSync(at("node_modules"), { throwIfNoEntry: false })?.isSymbolicLink()) return false;
   const stamp = at("node_modules/.setup-stamp");
   const wanted = createHash("sha256")
     .update(readFileSync(at("package.json")))
     .update(readFileSync(at("package-lock.json")))
     .digest("hex");
   if (existsSync(stamp) && readFileSync(stamp, "utf8") === wanted) return false;
-  await step("npm packages (about 900 MB, workerd and anvil among them)", () =>
+  await step("npm packages (about 1 GB, workerd, anvil and the clients of the tests among them)", () =>
     // NODE_ENV=production would leave out everything that is needed here.
     command(["npm", "ci", "--include=dev", "--include=optional", "--no-audit", "--no-fund", "--loglevel=error"]),
   );

@@ -18,7 +18,7 @@ export async function setUpPython() {
   const wanted = readFileSync(REQUIREMENTS, "utf8");
   if (existsSync(PYTHON) && existsSync(STAMP) && readFileSync(STAMP, "utf8") === wanted) return false;
   await checkPython();
-  await step("Python packages (pympp, a client of the end-to-end tests)", async (detail) => {
+  await step("Python packages (pympp and x402, clients of the end-to-end tests)", async (detail) => {
     rmSync(FOLDER, { recursive: true, force: true });
     const run = (...argv) => command(argv, { onLine: detail, env: { PIP_DISABLE_PIP_VERSION_CHECK: "1" }, timeoutSeconds: 600 });
     await run("python3", "-m", "venv", FOLDER).catch((error) => {
@@ -33,7 +33,7 @@ export async function setUpPython() {
 }
 
 async function checkPython() {
-  const remedy = `the end-to-end tests drive a Python client: install Python ${MINIMUM} or newer with venv, on Debian by \`apt-get install python3-venv\``;
+  const remedy = `the end-to-end tests drive Python clients: install Python ${MINIMUM} or newer with venv, on Debian by \`apt-get install python3-venv\``;
   if (!which("python3")) throw new Stop(`there is no python3; ${remedy}.`);
   const { output } = await command(["python3", "--version"], { check: false });
   const [, version] = /Python ([\d.]+)/.exec(output) ?? [];
