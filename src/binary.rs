@@ -59,8 +59,12 @@ impl fmt::Display for Unreadable {
     }
 }
 
+impl core::error::Error for Unreadable {}
+
 impl fmt::Display for Unwritable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("without a binary form")
     }
 }
+
+impl core::error::Error for Unwritable {}

@@ -103,6 +103,14 @@ impl fmt::Display for UnixSeconds {
     }
 }
 
+impl fmt::Display for InvalidTimestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("must be an RFC 3339 date and time with seconds and a zone, not before 1970")
+    }
+}
+
+impl core::error::Error for InvalidTimestamp {}
+
 #[cfg(test)]
 mod tests {
     use super::*;

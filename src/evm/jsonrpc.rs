@@ -157,6 +157,14 @@ pub type Answer = Result<Box<RawValue>, NodeError>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotJsonRpc;
 
+impl fmt::Display for NotJsonRpc {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("is not the JSON-RPC answer to what was asked")
+    }
+}
+
+impl core::error::Error for NotJsonRpc {}
+
 /// Reads the answer to [`body`] of `count` requests, in the order of the requests.
 ///
 /// # Errors
@@ -324,6 +332,8 @@ impl fmt::Display for NodeError {
         }
     }
 }
+
+impl core::error::Error for NodeError {}
 
 /// Reads a result as `T`.
 ///

@@ -16,6 +16,14 @@ pub struct PrivateKey {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InvalidPrivateKey;
 
+impl fmt::Display for InvalidPrivateKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("must be a private key: 0x and 64 hexadecimal digits of a number between 1 and the curve's order")
+    }
+}
+
+impl core::error::Error for InvalidPrivateKey {}
+
 impl PrivateKey {
     /// Reads `0x` and 64 hexadecimal digits of a scalar in [1, n).
     pub fn parse(text: &str) -> Result<Self, InvalidPrivateKey> {

@@ -72,6 +72,8 @@ impl fmt::Display for InvalidHex {
     }
 }
 
+impl core::error::Error for InvalidHex {}
+
 #[cfg(test)]
 mod tests {
     use super::*;

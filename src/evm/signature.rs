@@ -14,6 +14,17 @@ compile_error!(
 
 /// A canonical signature: `r` and `s` in [1, n), `s` in the lower half of the order (EIP-2), `v` 27 or 28.
 /// There is exactly one such encoding for a signer and a digest's `r`, so it can be compared.
+///
+/// ```
+/// use mpp_edge::evm::key::PrivateKey;
+/// use mpp_edge::evm::signature::{Signature, personal_digest};
+///
+/// let key = PrivateKey::parse("0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80").unwrap();
+/// let digest = personal_digest("hello");
+/// let signature = Signature::from_bytes(&key.sign(digest).to_bytes())?;
+/// assert_eq!(signature.recover(digest)?, key.address());
+/// # Ok::<(), mpp_edge::evm::signature::InvalidSignature>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Signature {
     inner: Ecdsa,
@@ -140,6 +151,8 @@ impl fmt::Display for InvalidSignature {
         }
     }
 }
+
+impl core::error::Error for InvalidSignature {}
 
 #[cfg(test)]
 mod tests {

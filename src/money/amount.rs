@@ -8,6 +8,16 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// An amount of a token in base units (for a token of 6 decimals, millionths). On the wire and in
 /// storage it is a decimal string, since JavaScript's and SQLite's numbers cannot hold it.
+///
+/// ```
+/// use mpp_edge::money::Amount;
+///
+/// let price = Amount::parse_human("0.01", 6)?; // as the configuration has it
+/// assert_eq!(price, Amount::parse_base_units("10000")?); // as the wire has it
+/// assert_eq!(price.times(3).to_human(6), "0.03");
+/// assert!(Amount::parse_human("0.0000001", 6).is_err(), "nothing is rounded");
+/// # Ok::<(), mpp_edge::money::InvalidAmount>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Amount(u128);
 
@@ -128,6 +138,8 @@ impl fmt::Display for InvalidAmount {
         }
     }
 }
+
+impl core::error::Error for InvalidAmount {}
 
 impl Serialize for Amount {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

@@ -1,4 +1,53 @@
 //! The outbox: all operations of one account on one chain, its nonces and its prices.
+//!
+//! In which order its methods are called:
+//!
+//! 1. [`Outbox::new`] with the operations that were stored and are not finished.
+//! 2. To take one on: [`Outbox::look`] if [`Outbox::is_stale`], then [`Outbox::submit`]. Store [`Outbox::take_changed`], and only then
+//!    broadcast what `submit` returned. What a node says against it goes into [`Outbox::refused`].
+//! 3. To see what becomes of them, time and again: `look`, then [`Outbox::review`] with the receipts of
+//!    [`Outbox::pending_hashes`]. Store what changed, do what the [`Effect`]s say, and tell what a search found by
+//!    [`Outbox::conclude`]. An operation whose [`verdict`](Operation::verdict) is there has ended.
+//! 4. [`Outbox::drop_finished`], once what changed is stored.
+//!
+//! ```
+//! use mpp_edge::evm::erc3009::{Authorization, SignedAuthorization};
+//! use mpp_edge::evm::jsonrpc::Block;
+//! use mpp_edge::evm::transaction::GasPrice;
+//! use mpp_edge::evm::{Address, B256, key::PrivateKey};
+//! use mpp_edge::money::Amount;
+//! use mpp_edge::settlement::{AccountView, Effect, Outbox, Purpose, Receipts, Transfer};
+//! use mpp_edge::time::{Timestamp, UnixSeconds};
+//!
+//! # let key = PrivateKey::parse("0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80").unwrap();
+//! # let authorization = Authorization {
+//! #     from: Address::repeat_byte(1),
+//! #     to: Address::repeat_byte(2),
+//! #     value: Amount::from_base_units(10_000),
+//! #     valid_after: UnixSeconds::new(0),
+//! #     valid_before: UnixSeconds::new(2_000_000_000),
+//! #     nonce: B256::ZERO,
+//! # };
+//! # let signed = SignedAuthorization { authorization, signature: key.sign(B256::ZERO) };
+//! let purpose = Purpose::Transfer(Transfer { token: Address::repeat_byte(3), signed, since: None });
+//! let block: Block = serde_json::from_str(r#"{"number":"0x9","timestamp":"0x6b49d200"}"#)?;
+//! let view = AccountView { block, latest_count: 7, pending_count: 7, price: GasPrice::Legacy(100) };
+//! let now = Timestamp::from_millis(1_800_000_000_000);
+//!
+//! let mut outbox = Outbox::new(31337, key, 1, []);
+//! outbox.look(view, now);
+//! let raw = outbox.submit(purpose, Some(91_000), now).expect("a transaction, signed with nonce 7");
+//! assert_eq!(outbox.take_changed().len(), 1, "stored before it is sent");
+//! // Here the shell broadcasts `raw`. Asking for the same again is asking once.
+//! assert_eq!(outbox.submit(purpose, Some(91_000), now), None);
+//!
+//! // Five seconds later no receipt is there: it is sent again, as it is.
+//! let later = Timestamp::from_millis(1_800_000_005_000);
+//! outbox.look(view, later);
+//! let effects = outbox.review(&Receipts::default(), later);
+//! assert_eq!(effects, [(purpose.id(), Effect::Broadcast(raw))]);
+//! # Ok::<(), serde_json::Error>(())
+//! ```
 
 use super::Purpose;
 use super::operation::{Attempt, Chain, Operation, Search, Step};

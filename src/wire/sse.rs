@@ -30,6 +30,24 @@ pub struct Block<'c> {
 pub struct TooLong;
 
 /// Cuts a stream into blocks, whatever its chunks.
+///
+/// [`push`](Self::push) takes each chunk as it comes and gives the blocks that it completes; [`finish`](Self::finish) gives what is
+/// left at the end of the stream. After [`TooLong`] there is nothing more to be had.
+///
+/// ```
+/// use mpp_edge::wire::sse::Splitter;
+///
+/// let mut splitter = Splitter::new(1024);
+/// let mut events = 0;
+/// for chunk in [&b": a comment\n\nda"[..], b"ta: 1\n\ndata: 2\n\n", b"data: cut o"] {
+///     for block in splitter.push(chunk) {
+///         events += u32::from(block?.billable);
+///     }
+/// }
+/// assert_eq!(events, 2);
+/// assert_eq!(splitter.finish(), b"data: cut o");
+/// # Ok::<(), mpp_edge::wire::sse::TooLong>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Splitter {
     limit: usize,
@@ -227,6 +245,8 @@ impl fmt::Display for TooLong {
         f.write_str("an event of the stream is longer than the gateway may hold")
     }
 }
+
+impl core::error::Error for TooLong {}
 
 #[cfg(test)]
 mod tests {

@@ -1,8 +1,33 @@
 //! Challenges: what a `402` asks for, bound by an HMAC so that the gateway stores nothing
 //! (`draft-httpauth-payment-01`, "Challenge binding").
+//!
+//! ```
+//! use mpp_edge::wire::mpp::challenge::{BindingKeys, Challenge, Terms};
+//!
+//! let keys = BindingKeys::new(b"at least thirty-two bytes of secret", None)?;
+//! let terms = Terms {
+//!     realm: "api.example.com",
+//!     method: "evm",
+//!     intent: "charge",
+//!     request: "e30", // base64url of the request object; here of {}
+//!     expires: Some("2027-01-15T12:05:00.000Z"),
+//!     digest: None,
+//!     opaque: None,
+//!     header: None,
+//! };
+//! let id = keys.bind(&terms);
+//! let line = Challenge { id: &id, terms, description: Some("One API call") }.to_header();
+//! assert!(line.starts_with("Payment id=\""));
+//!
+//! // What comes back is the gateway's own, or was changed on the way.
+//! assert!(keys.verify(&id, &terms));
+//! assert!(!keys.verify(&id, &Terms { request: "e31", ..terms }));
+//! # Ok::<(), mpp_edge::wire::mpp::challenge::SecretTooShort>(())
+//! ```
 
 use crate::wire::encoding::{from_base64url_strict, to_base64url};
 use alloc::string::String;
+use core::fmt;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
@@ -44,6 +69,14 @@ pub struct Challenge<'a> {
 /// The secret is shorter than [`MIN_SECRET_BYTES`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SecretTooShort;
+
+impl fmt::Display for SecretTooShort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "is shorter than {MIN_SECRET_BYTES} bytes")
+    }
+}
+
+impl core::error::Error for SecretTooShort {}
 
 /// The secret that binds challenges, with its key schedule computed once.
 #[derive(Clone)]

@@ -1,5 +1,22 @@
 //! Credentials: the client's proof, `Authorization: Payment <base64url JSON>`, or the same in `Payment-Authorization`
 //! (`draft-httpauth-payment-01`, "Credentials").
+//!
+//! First the credential is separated from those of other schemes, then it is read. Nothing in it is verified by that: what its
+//! challenge is good for is said by [`Asked::accept`](crate::gateway::offer::Asked::accept), what its payload proves by the rail.
+//!
+//! ```
+//! use mpp_edge::wire::encoding::to_base64url;
+//! use mpp_edge::wire::mpp::credential::{Credential, split_authorization};
+//!
+//! let json = r#"{"challenge":{"id":"i","realm":"r","method":"evm","intent":"charge","request":"e30"},"payload":{}}"#;
+//! let header = format!("Bearer of-the-origin, Payment {}", to_base64url(json));
+//!
+//! let split = split_authorization(&header).unwrap();
+//! assert_eq!(split.others.as_deref(), Some("Bearer of-the-origin"));
+//! let credential = Credential::parse(split.payment.unwrap())?;
+//! assert_eq!(credential.challenge.terms().method, "evm");
+//! # Ok::<(), mpp_edge::wire::mpp::credential::InvalidCredential>(())
+//! ```
 
 use super::challenge::Terms;
 use crate::json::describe;
@@ -78,17 +95,27 @@ pub enum InvalidAuthorization {
 impl InvalidAuthorization {
     /// The problem with the header field of this name.
     pub fn problem(self, field: &str) -> Problem {
+        let kind = match self {
+            Self::MultipleCredentials => ProblemKind::BadRequest,
+            Self::TooLong => ProblemKind::HeadersTooLarge,
+        };
+        Problem::new(kind, format!("{field}: {self}"))
+    }
+}
+
+impl fmt::Display for InvalidAuthorization {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::MultipleCredentials => Problem::new(ProblemKind::BadRequest, format!("{field}: holds more than one Payment credential")),
-            Self::TooLong => Problem::new(
-                ProblemKind::HeadersTooLarge,
-                format!(
-                    "{field}: a list of credentials may have {LONGEST_LIST} bytes, {LONGEST_QUOTED} with quotes, and {MOST_PARTS} parts"
-                ),
+            Self::MultipleCredentials => f.write_str("holds more than one Payment credential; send one"),
+            Self::TooLong => write!(
+                f,
+                "is too long a list of credentials; send at most {LONGEST_LIST} bytes ({LONGEST_QUOTED} with quotes) and {MOST_PARTS} parts"
             ),
         }
     }
 }
+
+impl core::error::Error for InvalidAuthorization {}
 
 /// Separates the `Payment` credential from those of other schemes. Fetch joins repeated
 /// `Authorization` headers with `, `, so this also finds the second of two headers.
@@ -294,6 +321,8 @@ impl fmt::Display for InvalidCredential {
         }
     }
 }
+
+impl core::error::Error for InvalidCredential {}
 
 #[cfg(test)]
 mod tests {
