@@ -1,4 +1,4 @@
-// The local chain: anvil under Abstract testnet's chain id, with token and escrow at their Abstract testnet addresses, so that stock
+// The local chains: anvil under the chain id of a test network, with token and escrows at that network's addresses, so that stock
 // clients work with their own defaults. Everything here is for development: the keys are anvil's well-known ones.
 import { spawn } from "node:child_process";
 import { createServer } from "node:net";
@@ -23,6 +23,16 @@ export const ESCROW = "0x29635C384f451a72ED2e2a312BCeb8b0bDC0923c";
 export const EVM_ESCROW = "0x8dBe4eBD7D07057110ce00e996f920fFC1466cD0";
 export const MULTICALL3 = "0xcA11bde05977b3631167028862bE2a173976CA11";
 
+/**
+ * The networks that can be had here, by their names in the gateway's configuration. Abstract testnet is what everything uses unless it
+ * says otherwise. Base Sepolia has the token that Circle has there, which can be paused, and no escrow of the method `abstract`.
+ */
+export const NETWORKS = {
+  "abstract-testnet": { chainId: CHAIN_ID, token: { contract: "UsdcE", address: TOKEN }, escrow: ESCROW },
+  "base-sepolia": { chainId: 84532, token: { contract: "Usdc", address: "0x036CbD53842c5426634e7929541eC2318f3dCF7e" } },
+};
+const USUAL = "abstract-testnet";
+
 const HOST = "127.0.0.1";
 const MNEMONIC = "test test test test test test test test test test test junk";
 const START_TIMEOUT_MS = 15_000;
@@ -36,14 +46,15 @@ function artifacts() {
 
 /**
  * Starts anvil and waits until it answers. It ends with `stop()`, and with this process however that ends.
- * @param {{ port?: number, blockTime?: number, extraArgs?: string[] }} [options] port 0 picks a free one; blockTime in seconds, left
- *   out: a block for each transaction
+ * @param {{ network?: keyof NETWORKS, port?: number, blockTime?: number, extraArgs?: string[] }} [options] port 0 picks a free one;
+ *   blockTime in seconds, left out: a block for each transaction
  * @returns {Promise<{ rpc: string, pid: number, stop: () => Promise<void> }>}
  */
-export async function startAnvil({ port = 8545, blockTime, extraArgs = [] } = {}) {
+export async function startAnvil({ network = USUAL, port = 8545, blockTime, extraArgs = [] } = {}) {
+  const expected = NETWORKS[network].chainId;
   // Asked beforehand, because otherwise whoever holds the port would answer our questions in anvil's place.
   const usedPort = await freePort(port);
-  const args = ["--host", HOST, "--port", `${usedPort}`, "--chain-id", `${CHAIN_ID}`, "--quiet"];
+  const args = ["--host", HOST, "--port", `${usedPort}`, "--chain-id", `${expected}`, "--quiet"];
   if (blockTime !== undefined) args.push("--block-time", `${blockTime}`);
   // In a process group of its own: Ctrl-C goes to the parent, which decides about the order in which things end.
   const anvil = spawn(foundryBinary("anvil"), [...args, ...extraArgs], {
@@ -77,7 +88,7 @@ export async function startAnvil({ port = 8545, blockTime, extraArgs = [] } = {}
   for (;;) {
     const chainId = await askChainId(rpc);
     if (!alive) throw new Error(`anvil did not start: ${await ended}\n${complaint}`.trim());
-    if (chainId === CHAIN_ID) break;
+    if (chainId === expected) break;
     if (Date.now() > deadline) {
       await stop();
       throw new Error(`anvil did not answer at ${rpc} within ${START_TIMEOUT_MS / 1000} s\n${complaint}`.trim());
@@ -93,36 +104,40 @@ export async function startAnvil({ port = 8545, blockTime, extraArgs = [] } = {}
 /**
  * Puts token and escrows at their fixed addresses, without a transaction: no block, and no nonce of any account, is used.
  * @param {string} rpc
- * @returns {Promise<{ token: `0x${string}`, tokenName: string, tokenVersion: string, escrow: `0x${string}`, evmEscrow: `0x${string}` }>}
+ * @param {keyof NETWORKS} [network] the one that `rpc` was started as
+ * @returns {Promise<{ token: `0x${string}`, tokenName: string, tokenVersion: string, escrow?: `0x${string}`, evmEscrow: `0x${string}` }>}
  */
-export async function placeContracts(rpc) {
-  const { UsdcE, AbstractStreamChannel, EvmPaymentChannel } = await artifacts();
+export async function placeContracts(rpc, network = USUAL) {
+  const { chainId, token, escrow } = NETWORKS[network];
+  const { [token.contract]: Token, AbstractStreamChannel, EvmPaymentChannel } = await artifacts();
   const client = testClient(rpc);
-  await place(client, TOKEN, UsdcE.bytecode);
-  await place(client, ESCROW, AbstractStreamChannel.bytecode);
+  await place(client, token.address, Token.bytecode);
+  if (escrow) await place(client, escrow, AbstractStreamChannel.bytecode);
   await place(client, EVM_ESCROW, EvmPaymentChannel.bytecode);
   await place(client, MULTICALL3, await multicall3Bytecode());
 
   const read = (address, { abi }, functionName) => client.readContract({ address, abi, functionName });
-  const tokenName = await read(TOKEN, UsdcE, "name");
-  const tokenVersion = await read(TOKEN, UsdcE, "version");
+  const [tokenName, tokenVersion] = await Promise.all(["name", "version"].map((field) => read(token.address, Token, field)));
   // A separator for another address is the one thing that goes wrong silently when code is put somewhere without its constructor.
-  const token = { name: tokenName, version: tokenVersion, verifyingContract: TOKEN };
-  requireDomain(token, await read(TOKEN, UsdcE, "DOMAIN_SEPARATOR"));
-  const escrow = { name: "Abstract Stream Channel", version: "1", verifyingContract: ESCROW };
-  requireDomain(escrow, await read(ESCROW, AbstractStreamChannel, "domainSeparator"));
-  const evmEscrow = { name: "EVM Payment Channel", version: "1", verifyingContract: EVM_ESCROW };
-  requireDomain(evmEscrow, await read(EVM_ESCROW, EvmPaymentChannel, "domainSeparator"));
-  return { token: TOKEN, tokenName, tokenVersion, escrow: ESCROW, evmEscrow: EVM_ESCROW };
+  const requireDomain = async (name, version, verifyingContract, contract, functionName) => {
+    const found = await read(verifyingContract, contract, functionName);
+    const wanted = domainSeparator({ domain: { name, version, chainId, verifyingContract } });
+    if (found !== wanted) throw new Error(`${name} at ${verifyingContract}: domain separator ${found}, expected ${wanted}`);
+  };
+  await requireDomain(tokenName, tokenVersion, token.address, Token, "DOMAIN_SEPARATOR");
+  if (escrow) await requireDomain("Abstract Stream Channel", "1", escrow, AbstractStreamChannel, "domainSeparator");
+  await requireDomain("EVM Payment Channel", "1", EVM_ESCROW, EvmPaymentChannel, "domainSeparator");
+  return { token: token.address, tokenName, tokenVersion, escrow, evmEscrow: EVM_ESCROW };
 }
 
 /**
  * Gives an address tokens out of nothing and waits until they are there (with a block time: for the next block).
  * @param {string} rpc
  * @param {`0x${string}`} address
- * @param {bigint} amount in base units: 1_000_000n is 1 USDC.e
+ * @param {bigint} amount in base units: 1_000_000n is 1 USDC
+ * @param {`0x${string}`} [token] one of NETWORKS
  */
-export async function mint(rpc, address, amount) {
+export async function mint(rpc, address, amount, token = TOKEN) {
   const { UsdcE } = await artifacts();
   const client = testClient(rpc);
   // A sender made for this one mint: no nonce is shared with the gateway, with a payer, or with a mint at the same time.
@@ -130,7 +145,7 @@ export async function mint(rpc, address, amount) {
   await client.setBalance({ address: account.address, value: parseEther("1") });
   const wallet = createWalletClient({ account, transport: http(rpc) });
   const hash = await wallet.writeContract({
-    address: TOKEN,
+    address: token,
     abi: UsdcE.abi,
     functionName: "mint",
     args: [address, amount],
@@ -168,13 +183,6 @@ async function place(client, address, bytecode) {
   const { data } = await client.call({ data: bytecode });
   if (!data) throw new Error(`the creation code for ${address} returned nothing`);
   await client.setCode({ address, bytecode: data });
-}
-
-function requireDomain(domain, found) {
-  const expected = domainSeparator({ domain: { ...domain, chainId: CHAIN_ID } });
-  if (found !== expected) {
-    throw new Error(`${domain.name} at ${domain.verifyingContract}: domain separator ${found}, expected ${expected}`);
-  }
 }
 
 /** Multicall3's own creation code, which viem carries for chains that lack it but does not export. */

@@ -3,6 +3,7 @@ pragma solidity ^0.8.24;
 
 import {AbstractStreamChannel} from "../src/AbstractStreamChannel.sol";
 import {EvmPaymentChannel} from "../src/EvmPaymentChannel.sol";
+import {FiatToken} from "../src/FiatToken.sol";
 import {UsdcE} from "../src/UsdcE.sol";
 import {EvmBase} from "./support/EvmBase.sol";
 import {CallbackToken, FeeToken, SilentToken, Wallet} from "./support/Mocks.sol";
@@ -16,7 +17,7 @@ contract EvmPaymentChannelTest is EvmBase {
         sign(PAYER_KEY, evm, o);
         bytes32 expected = evm.computeChannelId(payer, payee, address(token), SALT, other);
         vm.expectEmit(true, true, true, true, address(token));
-        emit UsdcE.AuthorizationUsed(payer, o.nonce);
+        emit FiatToken.AuthorizationUsed(payer, o.nonce);
         expectLog();
         emit AbstractStreamChannel.ChannelOpened(expected, payer, payee, address(token), other, SALT, DEPOSIT);
         vm.prank(address(0x5E77));
@@ -243,7 +244,7 @@ contract EvmPaymentChannelTest is EvmBase {
         Addition memory a = addition(id);
         sign(PAYER_KEY, evm, address(token), a);
         vm.expectEmit(true, true, true, true, address(token));
-        emit UsdcE.AuthorizationUsed(payer, a.nonce);
+        emit FiatToken.AuthorizationUsed(payer, a.nonce);
         expectLog();
         emit AbstractStreamChannel.TopUp(id, payer, payee, 5e6, DEPOSIT + 5e6);
         vm.prank(address(0x5E77));

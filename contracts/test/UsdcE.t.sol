@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.24;
 
+import {FiatToken} from "../src/FiatToken.sol";
 import {UsdcE} from "../src/UsdcE.sol";
 import {RevertingWallet, Wallet} from "./support/Mocks.sol";
 import {TestBase, Vm} from "./support/Vm.sol";
@@ -77,7 +78,7 @@ contract UsdcETest is TestBase {
 
     function test_mint() public {
         vm.expectEmit(true, true, true, true, address(token));
-        emit UsdcE.Mint(address(this), payee, 5);
+        emit FiatToken.Mint(address(this), payee, 5);
         vm.expectEmit(true, true, true, true, address(token));
         emit Transfer(address(0), payee, 5);
         token.mint(payee, 5);
@@ -123,7 +124,7 @@ contract UsdcETest is TestBase {
         bytes memory listed = failure("Blacklistable: account is blacklisted");
         bytes memory signed = signature(PAYER_KEY, _digest(_terms(1)));
         vm.expectEmit(true, true, true, true, address(token));
-        emit UsdcE.Blacklisted(payer);
+        emit FiatToken.Blacklisted(payer);
         token.blacklist(payer);
         vm.assertTrue(token.isBlacklisted(payer), "listed");
 
@@ -146,7 +147,7 @@ contract UsdcETest is TestBase {
         token.receiveWithAuthorization(payer, payee, 1, 0, NOW + 1, NONCE, signed);
 
         vm.expectEmit(true, true, true, true, address(token));
-        emit UsdcE.UnBlacklisted(payer);
+        emit FiatToken.UnBlacklisted(payer);
         token.unBlacklist(payer);
         token.blacklist(payee);
         vm.expectRevert(listed);
@@ -165,7 +166,7 @@ contract UsdcETest is TestBase {
     // --- transferWithAuthorization -------------------------------------------------------------------------------------------
 
     function test_bothOverloadsPay() public {
-        UsdcE.Authorization memory terms = _terms(10e6);
+        FiatToken.Authorization memory terms = _terms(10e6);
         _submitParts(token, terms, signature(PAYER_KEY, _digest(terms)));
         vm.assertTrue(token.authorizationState(payer, NONCE), "v,r,s: nonce used");
 
@@ -179,7 +180,7 @@ contract UsdcETest is TestBase {
     }
 
     function test_authorizationUsedIsTheLogRightBeforeTransfer() public {
-        UsdcE.Authorization memory terms = _terms(10e6);
+        FiatToken.Authorization memory terms = _terms(10e6);
         bytes memory signed = signature(PAYER_KEY, _digest(terms));
         vm.recordLogs();
         _submitParts(token, terms, signed);
@@ -196,7 +197,7 @@ contract UsdcETest is TestBase {
     }
 
     function test_authorizationWorksOnce() public {
-        UsdcE.Authorization memory terms = _terms(1);
+        FiatToken.Authorization memory terms = _terms(1);
         bytes memory signed = signature(PAYER_KEY, _digest(terms));
         _submit(token, terms, signed);
         bytes memory used = failure("FiatTokenV2: authorization is used or canceled");
@@ -212,7 +213,7 @@ contract UsdcETest is TestBase {
     }
 
     function test_validityIsAnOpenInterval() public {
-        UsdcE.Authorization memory terms = _terms(1);
+        FiatToken.Authorization memory terms = _terms(1);
         terms.validAfter = NOW;
         bytes memory signed = signature(PAYER_KEY, _digest(terms));
         vm.expectRevert(failure("FiatTokenV2: authorization is not yet valid"));
@@ -233,7 +234,7 @@ contract UsdcETest is TestBase {
     }
 
     function test_everyFieldIsSigned() public {
-        UsdcE.Authorization memory terms = _terms(5);
+        FiatToken.Authorization memory terms = _terms(5);
         bytes memory signed = signature(PAYER_KEY, _digest(terms));
 
         terms.from = other;
@@ -256,7 +257,7 @@ contract UsdcETest is TestBase {
     }
 
     function test_foreignDomainsAndTypesAreRefused() public {
-        UsdcE.Authorization memory terms = _terms(5);
+        FiatToken.Authorization memory terms = _terms(5);
         bytes32 structHash = keccak256(abi.encode(token.TRANSFER_WITH_AUTHORIZATION_TYPEHASH(), terms));
         _refused(terms, signature(PAYER_KEY, typedDigest("USD Coin", "2", address(token), structHash)), INVALID);
         _refused(terms, signature(PAYER_KEY, typedDigest(token.name(), "1", address(token), structHash)), INVALID);
@@ -269,7 +270,7 @@ contract UsdcETest is TestBase {
     }
 
     function test_onlyCanonicalSignatures() public {
-        UsdcE.Authorization memory terms = _terms(5);
+        FiatToken.Authorization memory terms = _terms(5);
         bytes memory signed = signature(PAYER_KEY, _digest(terms));
         _refused(terms, mirrored(signed), "ECRecover: invalid signature 's' value");
         (,, uint8 v) = parts(signed);
@@ -290,7 +291,7 @@ contract UsdcETest is TestBase {
     }
 
     function test_transferThatCannotBePaidLeavesTheNonce() public {
-        UsdcE.Authorization memory terms = _terms(FUNDS + 1);
+        FiatToken.Authorization memory terms = _terms(FUNDS + 1);
         _refused(terms, signature(PAYER_KEY, _digest(terms)), "ERC20: transfer amount exceeds balance");
         vm.assertTrue(!token.authorizationState(payer, NONCE), "not used");
 
@@ -300,7 +301,7 @@ contract UsdcETest is TestBase {
     }
 
     function test_contractWalletSignsByErc1271() public {
-        UsdcE.Authorization memory terms = _terms(5);
+        FiatToken.Authorization memory terms = _terms(5);
         terms.from = address(wallet);
         bytes memory signed = signature(OTHER_KEY, _digest(terms));
         _submit(token, terms, signed);
@@ -318,7 +319,7 @@ contract UsdcETest is TestBase {
     }
 
     function test_contractsThatAreNoWallets() public {
-        UsdcE.Authorization memory terms = _terms(0);
+        FiatToken.Authorization memory terms = _terms(0);
         terms.from = address(new RevertingWallet());
         _refused(terms, signature(PAYER_KEY, _digest(terms)), INVALID);
         terms.from = address(token);
@@ -328,7 +329,7 @@ contract UsdcETest is TestBase {
     // --- receiveWithAuthorization and cancelAuthorization ----------------------------------------------------------------------
 
     function test_receiveWithAuthorizationIsThePayeesAlone() public {
-        UsdcE.Authorization memory terms = _terms(5);
+        FiatToken.Authorization memory terms = _terms(5);
         bytes memory signed = signature(PAYER_KEY, _receiveDigest(terms));
         (bytes32 r, bytes32 s, uint8 v) = parts(signed);
         bytes memory notPayee = failure("FiatTokenV2: caller must be the payee");
@@ -339,7 +340,7 @@ contract UsdcETest is TestBase {
         _refused(terms, signed, INVALID);
 
         vm.expectEmit(true, true, true, true, address(token));
-        emit UsdcE.AuthorizationUsed(payer, NONCE);
+        emit FiatToken.AuthorizationUsed(payer, NONCE);
         vm.prank(payee);
         token.receiveWithAuthorization(payer, payee, 5, 0, terms.validBefore, NONCE, v, r, s);
 
@@ -364,14 +365,14 @@ contract UsdcETest is TestBase {
         bytes memory signed = signature(PAYER_KEY, digest);
         (bytes32 r, bytes32 s, uint8 v) = parts(signed);
         vm.expectEmit(true, true, true, true, address(token));
-        emit UsdcE.AuthorizationCanceled(payer, NONCE);
+        emit FiatToken.AuthorizationCanceled(payer, NONCE);
         token.cancelAuthorization(payer, NONCE, v, r, s);
         vm.assertTrue(token.authorizationState(payer, NONCE), "used up");
 
         bytes memory used = failure("FiatTokenV2: authorization is used or canceled");
         vm.expectRevert(used);
         token.cancelAuthorization(payer, NONCE, signed);
-        UsdcE.Authorization memory terms = _terms(1);
+        FiatToken.Authorization memory terms = _terms(1);
         signed = signature(PAYER_KEY, _digest(terms));
         vm.expectRevert(used);
         _submit(token, terms, signed);
@@ -410,7 +411,7 @@ contract UsdcETest is TestBase {
         bytes32 nonce,
         bool packed
     ) public {
-        UsdcE.Authorization memory terms;
+        FiatToken.Authorization memory terms;
         key = bounded(key, 1, N - 1);
         terms.from = vm.addr(key);
         if (to == address(0) || terms.from.code.length != 0) return;
@@ -435,32 +436,32 @@ contract UsdcETest is TestBase {
     }
 
     function testFuzz_arbitrarySignaturesNeverPay(bytes memory signed) public {
-        UsdcE.Authorization memory terms = _terms(1);
+        FiatToken.Authorization memory terms = _terms(1);
         vm.expectRevert();
         _submit(token, terms, signed);
     }
 
     // --- Helpers -------------------------------------------------------------------------------------------------------------
 
-    function _terms(uint256 value) private view returns (UsdcE.Authorization memory) {
-        return UsdcE.Authorization(payer, payee, value, 0, NOW + 300, NONCE);
+    function _terms(uint256 value) private view returns (FiatToken.Authorization memory) {
+        return FiatToken.Authorization(payer, payee, value, 0, NOW + 300, NONCE);
     }
 
-    function _digest(UsdcE.Authorization memory terms) private view returns (bytes32) {
+    function _digest(FiatToken.Authorization memory terms) private view returns (bytes32) {
         return _digestAt(address(token), terms);
     }
 
-    function _digestAt(address where, UsdcE.Authorization memory terms) private view returns (bytes32) {
+    function _digestAt(address where, FiatToken.Authorization memory terms) private view returns (bytes32) {
         return typedDigest("Bridged USDC (Stargate)", "2", where, _structHash("TransferWithAuthorization", terms));
     }
 
-    function _receiveDigest(UsdcE.Authorization memory terms) private view returns (bytes32) {
+    function _receiveDigest(FiatToken.Authorization memory terms) private view returns (bytes32) {
         return typedDigest(
             "Bridged USDC (Stargate)", "2", address(token), _structHash("ReceiveWithAuthorization", terms)
         );
     }
 
-    function _structHash(string memory name, UsdcE.Authorization memory t) private pure returns (bytes32) {
+    function _structHash(string memory name, FiatToken.Authorization memory t) private pure returns (bytes32) {
         bytes32 typehash = keccak256(
             abi.encodePacked(
                 name,
@@ -475,17 +476,17 @@ contract UsdcETest is TestBase {
         return signature(PAYER_KEY, typedDigest("Bridged USDC (Stargate)", "2", address(token), structHash));
     }
 
-    function _submit(UsdcE where, UsdcE.Authorization memory t, bytes memory signed) private {
+    function _submit(UsdcE where, FiatToken.Authorization memory t, bytes memory signed) private {
         where.transferWithAuthorization(t.from, t.to, t.value, t.validAfter, t.validBefore, t.nonce, signed);
     }
 
-    function _submitParts(UsdcE where, UsdcE.Authorization memory t, bytes memory signed) private {
+    function _submitParts(UsdcE where, FiatToken.Authorization memory t, bytes memory signed) private {
         (bytes32 r, bytes32 s, uint8 v) = parts(signed);
         where.transferWithAuthorization(t.from, t.to, t.value, t.validAfter, t.validBefore, t.nonce, v, r, s);
     }
 
     /// Refused by both overloads in the same words; "" means in any words.
-    function _refused(UsdcE.Authorization memory terms, bytes memory signed, string memory words) private {
+    function _refused(FiatToken.Authorization memory terms, bytes memory signed, string memory words) private {
         if (bytes(words).length == 0) {
             vm.expectRevert();
             _submit(token, terms, signed);

@@ -32,6 +32,7 @@ import {
   EVM_ESCROW,
   MULTICALL3,
   mint,
+  NETWORKS,
   placeContracts,
   startAnvil,
   TOKEN,
@@ -127,6 +128,47 @@ async function signedVoucher(domain, channelId, cumulativeAmount) {
   assert.equal(await read(domain.verifyingContract, streamChannel, "getVoucherDigest", args), hashTypedData(typed));
   return [...args, await privateKeyToAccount(payer.privateKey).signTypedData(typed)];
 }
+
+test("two networks side by side: each has its own chain id and token, and what is signed for one pays nothing on the other", async () => {
+  const base = await startAnvil({ network: "base-sepolia", port: 0 });
+  try {
+    const there = await placeContracts(base.rpc, "base-sepolia");
+    const { chainId, token } = NETWORKS["base-sepolia"];
+    assert.deepEqual(there, {
+      token: token.address,
+      tokenName: "USDC",
+      tokenVersion: "2",
+      escrow: undefined,
+      evmEscrow: EVM_ESCROW,
+    });
+    const reader = createPublicClient({ transport: http(base.rpc), pollingInterval: 25 });
+    assert.equal(await reader.getChainId(), chainId);
+    assert.equal(await client.getChainId(), CHAIN_ID);
+    assert.equal(await reader.getCode({ address: ESCROW }), undefined, "Abstract's escrow is Abstract's alone");
+
+    await mint(base.rpc, payer.address, 10n, token.address);
+    assert.equal(await balanceOf(base.rpc, token.address, payer.address), 10n);
+    const signer = privateKeyToAccount(payer.privateKey);
+    const nonce = keccak256(toHex("two networks"));
+    const message = { from: payer.address, to: payee.address, value: 4n, validAfter: 0n, validBefore: 4_000_000_000n, nonce };
+    const pay = async (domain) => {
+      const typed = { domain, types: authorizationTypes, primaryType: "TransferWithAuthorization", message };
+      const args = [...Object.values(message), await signer.signTypedData(typed)];
+      const wallet = createWalletClient({ account: privateKeyToAccount(settler.privateKey), transport: http(base.rpc) });
+      const call = { address: token.address, abi: fiatToken, functionName: "transferWithAuthorization", args };
+      await reader.simulateContract({ ...call, account: settler.address });
+      const hash = await wallet.writeContract({ ...call, chain: null });
+      return reader.waitForTransactionReceipt({ hash });
+    };
+    const domain = { name: "USDC", version: "2", chainId, verifyingContract: token.address };
+    await assert.rejects(pay(tokenDomain()), /FiatTokenV2: invalid signature/);
+    await assert.rejects(pay({ ...domain, chainId: CHAIN_ID }), /FiatTokenV2: invalid signature/);
+    assert.equal((await pay(domain)).status, "success");
+    assert.equal(await balanceOf(base.rpc, token.address, payee.address), 4n);
+  } finally {
+    await base.stop();
+  }
+});
 
 test("placement uses no transaction: block 0 and fresh nonces", async () => {
   assert.equal(await client.getBlockNumber(), 0n);

@@ -11,7 +11,7 @@ import {
   parseAbiItem,
 } from "viem";
 import { privateKeyToAccount } from "viem/accounts";
-import { accounts, CHAIN_ID, MULTICALL3, mint, placeContracts, startAnvil } from "../../../scripts/chain.mjs";
+import { accounts, MULTICALL3, mint, NETWORKS, placeContracts, startAnvil } from "../../../scripts/chain.mjs";
 import { until } from "./processes.mjs";
 
 export const TOKEN_ABI = parseAbi([
@@ -23,28 +23,33 @@ export const TOKEN_ABI = parseAbi([
   "function cancelAuthorization(address authorizer, bytes32 nonce, bytes signature)",
   "function blacklist(address)",
   "function unBlacklist(address)",
+  "function pause()",
+  "function unpause()",
 ]);
 const TRANSFER = parseAbiItem("event Transfer(address indexed from, address indexed to, uint256 value)");
 
 export class Chain {
-  static async start() {
+  /** @param {keyof NETWORKS} network */
+  static async start(network = "abstract-testnet") {
     const chain = new Chain();
-    const { rpc, stop } = await startAnvil({ port: 0 });
+    chain.network = network;
+    chain.id = NETWORKS[network].chainId;
+    const { rpc, stop } = await startAnvil({ network, port: 0 });
     chain.rpc = rpc;
     chain.stop = stop;
-    const { token, tokenName, tokenVersion, escrow, evmEscrow } = await placeContracts(chain.rpc);
-    chain.escrow = getAddress(escrow);
+    const { token, tokenName, tokenVersion, escrow, evmEscrow } = await placeContracts(chain.rpc, network);
+    chain.escrow = escrow && getAddress(escrow);
     chain.evmEscrow = getAddress(evmEscrow);
     chain.token = {
       address: getAddress(token),
       name: tokenName,
       version: tokenVersion,
-      domain: { name: tokenName, version: tokenVersion, chainId: CHAIN_ID, verifyingContract: getAddress(token) },
+      domain: { name: tokenName, version: tokenVersion, chainId: chain.id, verifyingContract: getAddress(token) },
     };
     const known = accounts(10);
     chain.accounts = known.map(({ privateKey }) => Object.assign(privateKeyToAccount(privateKey), { privateKey }));
     const viemChain = {
-      id: CHAIN_ID,
+      id: chain.id,
       name: "local",
       nativeCurrency: { name: "Ether", symbol: "ETH", decimals: 18 },
       rpcUrls: { default: { http: [chain.rpc] } },
@@ -57,7 +62,7 @@ export class Chain {
   }
 
   mint(address, amount) {
-    return mint(this.rpc, address, amount);
+    return mint(this.rpc, address, amount, this.token.address);
   }
 
   balance(address) {

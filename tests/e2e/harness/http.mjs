@@ -32,8 +32,10 @@ export class Answer {
     return parseChallenges(this.all("www-authenticate"));
   }
 
-  challenge(method = "evm") {
-    const found = this.challenges.find((challenge) => challenge.method === method);
+  /** The first challenge of a method, and of a chain where one is named. */
+  challenge(method = "evm", chainId) {
+    const fits = ({ terms }) => chainId === undefined || terms.methodDetails.chainId === chainId;
+    const found = this.challenges.find((challenge) => challenge.method === method && fits(challenge));
     if (!found) throw new Error(`no ${method} challenge in ${this.status}: ${JSON.stringify(this.raw)} ${this.text}`);
     return found;
   }

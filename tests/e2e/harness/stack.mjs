@@ -1,4 +1,4 @@
-// One whole system a test file: chain, RPC proxy, origin and the built gateway, on ports of their own.
+// One whole system a test file: chains, RPC proxies, origin and the built gateway, on ports of their own.
 import assert from "node:assert/strict";
 import { after } from "node:test";
 import { Chain } from "./chain.mjs";
@@ -28,6 +28,21 @@ export const ROUTES = [
   { path: "/premium/*", price: "0.05", description: "All of premium" },
 ];
 
+/** What a header holds that proves a payment: the credential, and the signatures in it. */
+function secretsOf([name, value]) {
+  if (!/^(proxy-|payment-)?authorization$/i.test(name)) return [];
+  return [...String(value).matchAll(/payment +([\w+/=-]{64,})/gi)].flatMap(([, token]) => {
+    try {
+      const { signature, voucherSignature, deposit } = JSON.parse(Buffer.from(token, "base64url").toString("utf8")).payload;
+      const signatures = [signature, voucherSignature, deposit?.signature].filter((one) => one?.length >= 130);
+      return [token, ...signatures.map((one) => one.slice(2))];
+    } catch {
+      // Garbage has no signature to keep secret.
+      return [token];
+    }
+  });
+}
+
 /** A configuration with `changes` laid over it; `limits` and `session` are laid over one by one. */
 function over(configuration, changes) {
   const result = { ...configuration, ...changes };
@@ -42,19 +57,26 @@ class Stack {
   origin;
   rpc;
   gateway;
-  #confidential = new Set();
+  /** By network: this stack as seen from that chain. `stack.rails["base-sepolia"].mark()` looks at Base Sepolia. */
+  rails = {};
+  /** What no answer and no log may hold. */
+  confidential = new Set();
 
   static async start(options) {
     const stack = new Stack();
-    stack.chain = await Chain.start();
     stack.origin = await new Origin().start();
-    stack.rpc = await new RpcProxy(stack.chain.rpc).start();
+    await Promise.all((options.networks ?? ["abstract-testnet"]).map((network) => stack.#add(network)));
+    // The first network is what everything looks at that names none.
+    const [first] = Object.values(stack.rails);
+    Object.assign(stack, { chain: first.chain, rpc: first.rpc });
     const [settlement, recipient, ...rest] = stack.chain.accounts;
     stack.settlement = settlement;
     stack.recipient = recipient.address;
     stack.payers = rest.slice(0, 4);
     stack.stranger = rest[4];
-    for (const payer of stack.payers) await stack.chain.mint(payer.address, 1_000n * USDC);
+    for (const { chain } of Object.values(stack.rails)) {
+      for (const payer of stack.payers) await chain.mint(payer.address, 1_000n * USDC);
+    }
     await options.prepare?.(stack);
     Object.assign(stack, { routes: options.routes ?? ROUTES, usual: options.usual?.(stack) ?? {} });
     stack.secrets = {
@@ -72,9 +94,17 @@ class Stack {
       watch: options.watch,
     }).start();
     for (const secret of [SECRET, OTHER_SECRET, ADMIN_TOKEN, settlement.privateKey.slice(2), "rpc-url-key"]) {
-      stack.#confidential.add(secret);
+      stack.confidential.add(secret);
     }
     return stack;
+  }
+
+  async #add(network) {
+    // The key is there before anything is waited for: rails keep the order in which they were asked for.
+    const rail = Object.create(this);
+    this.rails[network] = rail;
+    rail.chain = await Chain.start(network);
+    rail.rpc = await new RpcProxy(rail.chain.rpc).start();
   }
 
   /** The configuration of the tests with `changes` (an object, or a function of the defaults) laid over it. */
@@ -112,9 +142,9 @@ class Stack {
   async send(path, { via = 0, authorization, headers = {}, ...options } = {}) {
     const lines = Array.isArray(headers) ? [...headers] : Object.entries(headers);
     if (authorization !== undefined) lines.push(["Authorization", authorization]);
-    for (const [name, value] of lines) this.#notice(name, value);
+    for (const secret of lines.flatMap(secretsOf)) this.confidential.add(secret);
     const answer = await send(this.gateway.urls[via], path, { host: this.host, ...options, headers: lines });
-    this.#assertDiscreet(`${answer.raw.map((pair) => pair.join(": ")).join("\n")}\n${answer.text}`, "an answer");
+    this.assertDiscreet(`${answer.raw.map((pair) => pair.join(": ")).join("\n")}\n${answer.text}`, "an answer");
     return answer;
   }
 
@@ -127,7 +157,7 @@ class Stack {
   async challenge(path, { scheme = "evm", ...options } = {}) {
     const answer = await this.send(path, options);
     assert.equal(answer.status, 402, `${options.method ?? "GET"} ${path} asks for payment: ${answer.text}`);
-    return answer.challenge(scheme);
+    return answer.challenge(scheme, this.chain.id);
   }
 
   /** A credential that pays for `path`, not yet sent. `changes` alters what is signed. */
@@ -186,23 +216,8 @@ class Stack {
     return { difference, moved, nothing: () => moved({}) };
   }
 
-  #notice(name, value) {
-    if (!/^(proxy-|payment-)?authorization$/i.test(name)) return;
-    for (const [, token] of String(value).matchAll(/payment +([\w+/=-]{64,})/gi)) {
-      this.#confidential.add(token);
-      try {
-        const { signature, voucherSignature, deposit } = JSON.parse(Buffer.from(token, "base64url").toString("utf8")).payload;
-        for (const one of [signature, voucherSignature, deposit?.signature]) {
-          if (one?.length >= 130) this.#confidential.add(one.slice(2));
-        }
-      } catch {
-        // Garbage has no signature to keep secret.
-      }
-    }
-  }
-
-  #assertDiscreet(text, where) {
-    for (const secret of this.#confidential) {
+  assertDiscreet(text, where) {
+    for (const secret of this.confidential) {
       assert.ok(!text.includes(secret), `${where} holds the secret or credential ${secret.slice(0, 12)}…`);
     }
   }
@@ -210,7 +225,7 @@ class Stack {
   /** Rules C5 and C6, which hold in every test there is: nothing panics, and nothing secret is printed. */
   assertDiscreetLogs() {
     const { logs } = this.gateway;
-    this.#assertDiscreet(logs, "the log");
+    this.assertDiscreet(logs, "the log");
     // What workerd says of a CONNECT is no exception of ours; and it calls an answer an exception that is broken off on purpose.
     const usual = /does not export a connect\(\) function|jsg\.Error: the body is not whole$/;
     const lines = logs.split("\n").filter((line) => !usual.test(line));
@@ -220,18 +235,19 @@ class Stack {
 
   async stop() {
     await this.gateway?.dispose();
-    await this.rpc?.stop();
+    for (const { rpc } of Object.values(this.rails)) await rpc?.stop();
     await this.origin?.stop();
-    await this.chain?.stop();
+    for (const { chain } of Object.values(this.rails)) await chain?.stop();
     this.assertDiscreetLogs();
   }
 }
 
 /**
  * Brings up a stack for the whole test file and takes it down after the last test.
- * @param {{gateway?: object | Function, routes?: object[], secrets?: Function, services?: Function, prepare?: Function,
- *   watch?: object}} options
- *   `prepare`, `secrets` and `services` get the stack with chain, proxy and origin up; the latter two return more bindings.
+ * @param {{networks?: string[], gateway?: object | Function, routes?: object[], secrets?: Function, services?: Function,
+ *   prepare?: Function, watch?: object}} options
+ *   Each of `networks` (Abstract testnet alone, if left out) gets a chain and a proxy. `prepare`, `secrets` and `services` get the stack
+ *   with chains, proxies and origin up; the latter two return more bindings.
  */
 export async function startStack(options = {}) {
   const stack = await Stack.start(options);
