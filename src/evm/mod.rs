@@ -1,5 +1,5 @@
 //! What Ethereum defines. Addresses, hashes and 256-bit words are [`alloy_primitives`]' types;
-//! money is [`amount::Amount`].
+//! money is [`Amount`](crate::money::Amount).
 
 pub mod eip712;
 pub mod erc3009;
