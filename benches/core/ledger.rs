@@ -3,7 +3,7 @@
 use super::bench::Bench;
 use super::setting::{CHANNEL, ESCROW, NOW, PAYER, RECIPIENT, TOKEN, signed};
 use alloy_primitives::{Address, B256};
-use mpp_edge::channel::{Answer, Bought, Channel, Event, Expected, Key, Kind, Order, Policy, Presented, Reuse};
+use mpp_edge::channel::{Answer, Bought, Channel, Delivery, Event, Expected, Key, Kind, Order, Policy, Presented, Reuse};
 use mpp_edge::evm::escrow::{EscrowFacts, OnChain, SignedVoucher};
 use mpp_edge::evm::reading::Reading;
 use mpp_edge::evm::signature::Signature;
@@ -127,7 +127,7 @@ fn large() -> Ledger {
     }
     for (booking, index) in bookings.into_iter().zip(0_u128..).step_by(2) {
         let voucher = Amount::from_base_units(BASE + index);
-        ledger.step(Event::Credit { booking, amount: Amount::from_base_units(SHARE), voucher, begun: false });
+        ledger.step(Event::Delivery(Delivery::Release { booking, amount: Amount::from_base_units(SHARE), voucher, begun: false }));
     }
     for index in 0..32 {
         let order = Order { most: 1_000_000, kind: Kind::Metered, ..once(BASE / 1_000_000_000) };

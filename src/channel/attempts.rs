@@ -56,11 +56,11 @@ impl Attempts {
 }
 
 impl Channel {
-    /// Nobody will ever get what an attempt has bought: it is given back, and if it comes late it buys nothing.
+    /// Nobody will ever get what an attempt has bought: it is released, and if it comes late it buys nothing.
     pub(super) fn cancel(&mut self, attempt: u64, kind: Kind, price: Amount, voucher: Amount, now: Timestamp) -> Result<Answer, Refusal> {
         match (self.attempts.cancel(attempt), kind) {
             (None, _) => Ok(Answer::Noted),
-            (Some(bought), Kind::Request) => self.credit(bought.booking, price.times(bought.units), voucher, false, now),
+            (Some(bought), Kind::Request) => self.release(bought.booking, price.times(bought.units), voucher, false, now),
             (Some(bought), Kind::Metered | Kind::Stream) => self.end(bought.booking, 0, false, now),
         }
     }

@@ -1,4 +1,4 @@
-//! Bookings of a fixed price that may still be credited back. They are counted in a few buckets by time, so
+//! Bookings of a fixed price that may still be released. They are counted in a few buckets by time, so
 //! that any number of them takes the same room.
 
 use crate::money::Amount;
@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 /// Buckets per delivery window.
 const BUCKETS: u32 = 8;
 
-/// Ranges of credited bookings remembered at the most; neighbours are one. More than that many scattered failures
-/// within one delivery window are not credited.
+/// Ranges of released bookings remembered at the most; neighbours are one. More than that many scattered failures
+/// within one delivery window are not released.
 const MAX_RANGES: usize = 512;
 
 /// See the module.
@@ -21,8 +21,8 @@ pub(super) struct Bookings {
     next: u64,
     /// Oldest first.
     open: Vec<Bucket>,
-    /// Ids that were credited, as inclusive ranges in order.
-    credited: Vec<(u64, u64)>,
+    /// Ids that were released, as inclusive ranges in order.
+    released: Vec<(u64, u64)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,7 +57,7 @@ impl Bookings {
         id
     }
 
-    /// What may still be credited.
+    /// What may still be released.
     pub(super) fn pending(&self) -> Amount {
         self.open.iter().fold(Amount::ZERO, |sum, bucket| sum.saturating_add(bucket.sum))
     }
@@ -72,37 +72,37 @@ impl Bookings {
         let mature = self.open.iter().take_while(|bucket| bucket.matures <= now).count();
         if mature > 0 {
             self.open.drain(..mature);
-            self.forget_credits();
+            self.forget_releases();
         }
     }
 
     /// Counts everything as delivered.
     pub(super) fn mature_all(&mut self) {
         self.open.clear();
-        self.credited.clear();
+        self.released.clear();
     }
 
-    fn forget_credits(&mut self) {
+    fn forget_releases(&mut self) {
         let oldest = self.open.first().map_or(self.next, |bucket| bucket.first);
-        self.credited.retain(|(_, last)| *last >= oldest);
+        self.released.retain(|(_, last)| *last >= oldest);
     }
 
-    /// Something of a booking is about to be delivered: it is not taken back any more. `false` when there is no room to
+    /// Something of a booking is about to be delivered: it is not released any more. `false` when there is no room to
     /// remember that.
     pub(super) fn seal(&mut self, id: u64) -> bool {
         let is_mature = self.open.first().is_none_or(|oldest| id < oldest.first);
-        let is_sealed = self.credited.iter().any(|(first, last)| (*first..=*last).contains(&id));
-        is_mature || is_sealed || insert(&mut self.credited, id)
+        let is_sealed = self.released.iter().any(|(first, last)| (*first..=*last).contains(&id));
+        is_mature || is_sealed || insert(&mut self.released, id)
     }
 
-    /// Takes a booking of `amount` back, unless it was already, or counts as delivered. Returns whether it was
-    /// taken back now.
-    pub(super) fn credit(&mut self, id: u64, amount: Amount) -> bool {
+    /// Releases a booking of `amount`, unless it was already, or counts as delivered. Returns whether it was
+    /// released now.
+    pub(super) fn release(&mut self, id: u64, amount: Amount) -> bool {
         if id >= self.next {
             return false;
         }
         let Some(bucket) = self.open.iter_mut().rev().find(|bucket| bucket.first <= id) else { return false };
-        if bucket.sum < amount || !insert(&mut self.credited, id) {
+        if bucket.sum < amount || !insert(&mut self.released, id) {
             return false;
         }
         bucket.sum = bucket.sum.saturating_sub(amount);

@@ -1,4 +1,4 @@
-//! Answers that broke off after some of them had gone out, and were given back. Whose doing that was is judged elsewhere, as well
+//! Answers that broke off after some of them had gone out, and were released. Whose doing that was is judged elsewhere, as well
 //! as it can be; who finds a way to bring it about gets little by it.
 
 use crate::money::Amount;
@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 use serde::{Deserialize, Serialize};
 
-/// So many are given back on a channel within an hour, and so many for one voucher.
+/// So many are released on a channel within an hour, and so many for one voucher.
 const MOST: usize = 8;
 const MOST_PER_VOUCHER: usize = 3;
 const WITHIN: Duration = Duration::from_secs(60 * 60);
@@ -18,7 +18,7 @@ const WITHIN: Duration = Duration::from_secs(60 * 60);
 pub(super) struct Breaks(Vec<(Timestamp, Option<Amount>)>);
 
 impl Breaks {
-    /// Whether one more may be given back.
+    /// Whether one more may be released.
     pub(super) fn allow(&self, voucher: Option<Amount>, now: Timestamp) -> bool {
         let recent = || self.0.iter().filter(|(at, _)| now.since(*at) < WITHIN);
         let of_voucher = || recent().filter(|(_, other)| voucher.is_some() && *other == voucher).count();

@@ -49,7 +49,7 @@ impl Keys {
         self.0.push(Known { key, amount, booking, replays: repeatable.then_some(0) });
     }
 
-    /// The booking was credited back: its key may buy anew.
+    /// The booking was released: its key may buy anew.
     pub(super) fn forget(&mut self, booking: u64) {
         self.0.retain(|known| known.booking != booking);
     }

@@ -12,9 +12,10 @@
 //! * the state is bounded, however many vouchers pass.
 //!
 //! `spent` is what was booked, before it is delivered. What was booked counts as delivered after the
-//! [`Policy::delivery_window`] unless it was credited back, so that one call per request is enough; what a
+//! [`Policy::delivery_window`] unless it was released, so that one call per request is enough; what a
 //! meter reserves counts as delivered when it is reported.
 
+mod action;
 mod additions;
 mod attempts;
 mod bookings;
@@ -25,6 +26,7 @@ mod foresight;
 mod held;
 mod idempotency;
 mod meter;
+mod metered;
 mod purchase;
 mod refusal;
 mod sales;
@@ -33,11 +35,13 @@ mod settling;
 mod used;
 
 pub use crate::wire::idempotency::Key;
+pub use action::{Action, is_bare};
 pub use additions::{Addition, Additions};
 pub use attempts::InFlight;
 pub use chain::{Expected, Unfit};
 pub use evidence::check_transaction;
-pub use meter::Meter;
+pub use meter::{Meter, Releasable};
+pub use metered::{Counted, Fixed, Head, Metering, Next, REPORT, Stop, Waiting};
 pub use purchase::{Bought, Kind, Order, Presented, Reuse};
 pub use refusal::Refusal;
 pub use sales::{Drawn, SILENCE};
@@ -72,7 +76,7 @@ pub struct Policy {
     pub settle_minimum: Amount,
     /// Close a channel that was not used for this long.
     pub close_idle: Duration,
-    /// What was booked counts as delivered after this unless it was credited back.
+    /// What was booked counts as delivered after this unless it was released.
     pub delivery_window: Duration,
     /// The least by which a voucher must raise the total.
     pub min_delta: Amount,
@@ -161,8 +165,22 @@ pub enum Event {
     Voucher(Presented, Option<Order>),
     /// The payer asks for the end, with a last voucher.
     Close(Presented),
-    /// What was booked was not delivered: give it back, once.
-    Credit {
+    /// What is told of the delivery of something that was bought.
+    Delivery(Delivery),
+    /// What the escrow says.
+    Observed(Reading),
+    /// The alarm went off.
+    Woken,
+    /// The operation that was submitted has ended.
+    Concluded(Operation, Verdict),
+}
+
+/// What is told of the delivery of something that was bought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Delivery {
+    /// What was booked was not delivered: it is released, once.
+    Release {
         /// The booking.
         booking: u64,
         /// What it cost.
@@ -172,7 +190,7 @@ pub enum Event {
         /// Some of it had gone out to the client.
         begun: bool,
     },
-    /// What an attempt was to buy is not wanted any more, since its answer was lost: give it back, if it has bought.
+    /// What an attempt was to buy is not wanted any more, since its answer was lost: it is released, if it has bought.
     Cancel {
         /// The attempt.
         attempt: u64,
@@ -194,7 +212,7 @@ pub enum Event {
         /// Units wanted besides those; none only reports.
         wanted: u64,
     },
-    /// A metered sale is over.
+    /// A metered sale is over: what it has reserved and not delivered is released.
     End {
         /// The sale.
         sale: u64,
@@ -203,12 +221,6 @@ pub enum Event {
         /// It broke off: some of it had gone out, though nobody can say how many units.
         begun: bool,
     },
-    /// What the escrow says.
-    Observed(Reading),
-    /// The alarm went off.
-    Woken,
-    /// The operation that was submitted has ended.
-    Concluded(Operation, Verdict),
 }
 
 /// What the one who brought the event is told, besides the [`Balance`].
@@ -278,10 +290,7 @@ impl Channel {
         let answer = match event {
             Event::Voucher(presented, order) => self.present(&presented, order.as_ref(), policy, now),
             Event::Close(presented) => self.ask_to_close(&presented, now),
-            Event::Credit { booking, amount, voucher, begun } => self.credit(booking, amount, voucher, begun, now),
-            Event::Cancel { attempt, kind, price, voucher } => self.cancel(attempt, kind, price, voucher, now),
-            Event::Draw { sale, delivered, reserved, wanted } => self.draw(sale, delivered, reserved, wanted, now),
-            Event::End { sale, delivered, begun } => self.end(sale, delivered, begun, now),
+            Event::Delivery(delivery) => self.deliver(delivery, now),
             Event::Observed(reading) => self.observe(&reading, now),
             Event::Woken => {
                 self.wake_at = None;
@@ -298,6 +307,15 @@ impl Channel {
         }
         self.set_alarm(policy, now, &mut effects);
         (self, Outcome { answer, effects })
+    }
+
+    fn deliver(&mut self, delivery: Delivery, now: Timestamp) -> Result<Answer, Refusal> {
+        match delivery {
+            Delivery::Release { booking, amount, voucher, begun } => self.release(booking, amount, voucher, begun, now),
+            Delivery::Cancel { attempt, kind, price, voucher } => self.cancel(attempt, kind, price, voucher, now),
+            Delivery::Draw { sale, delivered, reserved, wanted } => self.draw(sale, delivered, reserved, wanted, now),
+            Delivery::End { sale, delivered, begun } => self.end(sale, delivered, begun, now),
+        }
     }
 
     /// The channel's id.

@@ -201,21 +201,28 @@ impl Channel {
         Ok(bought)
     }
 
-    pub(super) fn credit(&mut self, booking: u64, amount: Amount, voucher: Amount, begun: bool, now: Timestamp) -> Result<Answer, Refusal> {
+    pub(super) fn release(
+        &mut self,
+        booking: u64,
+        amount: Amount,
+        voucher: Amount,
+        begun: bool,
+        now: Timestamp,
+    ) -> Result<Answer, Refusal> {
         // Beyond the bounds it stays charged.
         let is_allowed = !begun || self.breaks.allow(Some(voucher), now);
-        if is_allowed && self.bookings.credit(booking, amount) {
+        if is_allowed && self.bookings.release(booking, amount) {
             if begun {
                 self.breaks.note(Some(voucher), now);
             }
-            self.take_back(amount);
-            self.free(booking, Some(voucher));
+            self.release_amount(amount);
+            self.release_voucher(booking, Some(voucher));
         }
         Ok(Answer::Noted)
     }
 
     /// What was booked and not delivered is the payer's again.
-    pub(super) fn take_back(&mut self, amount: Amount) {
+    pub(super) fn release_amount(&mut self, amount: Amount) {
         self.spent = self.spent.saturating_sub(amount);
         if self.spent <= self.settled {
             self.unsettled_since = None;
@@ -223,7 +230,7 @@ impl Channel {
     }
 
     /// Nothing of a purchase was delivered: its voucher and its key may buy anew.
-    pub(super) fn free(&mut self, booking: u64, voucher: Option<Amount>) {
+    pub(super) fn release_voucher(&mut self, booking: u64, voucher: Option<Amount>) {
         if let Some(voucher) = voucher {
             self.used.remove(voucher);
         }

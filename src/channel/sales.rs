@@ -1,4 +1,4 @@
-//! Metered sales under way: units are reserved, reported as delivered, and what is left at the end goes back.
+//! Metered sales under way: units are reserved, reported as delivered, and what is left at the end is released.
 
 use super::{Answer, Channel, Kind, Order, Refusal, Reuse};
 use crate::money::Amount;
@@ -132,18 +132,18 @@ impl Channel {
         let breaks = &mut self.breaks;
         if let Some(sale) = self.sales.get(id) {
             // Beyond the bounds all of it stays charged.
-            let given_back = !broke_off || breaks.allow(sale.voucher, now);
-            if broke_off && given_back {
+            let released = !broke_off || breaks.allow(sale.voucher, now);
+            if broke_off && released {
                 breaks.note(sale.voucher, now);
             }
-            sale.report(if given_back { delivered } else { u64::MAX }, sale.heard_at);
+            sale.report(if released { delivered } else { u64::MAX }, sale.heard_at);
             let Sale { voucher, delivered, .. } = *sale;
             let undelivered = sale.pending();
             self.sales.0.retain(|sale| sale.id != id);
-            self.take_back(undelivered);
+            self.release_amount(undelivered);
             self.last_used = now;
             if delivered == 0 {
-                self.free(id, voucher);
+                self.release_voucher(id, voucher);
             }
         }
         Ok(Answer::Noted)

@@ -2,6 +2,7 @@
 
 use super::path::{InvalidPath, Readings};
 use super::route::{Pattern, Router};
+pub use crate::channel::Meter;
 use crate::channel::{Policy, Reuse};
 use crate::evm::key::PrivateKey;
 use crate::evm::{Address, ChainId};
@@ -126,33 +127,6 @@ pub enum Settle {
     First,
     /// After the origin has answered below 400, before its answer is released.
     AfterOrigin,
-}
-
-/// What a session pays for on a route.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Meter {
-    /// Each request.
-    #[default]
-    Request,
-    /// Each event of a `text/event-stream`.
-    Event,
-    /// Each byte of the body.
-    Byte,
-    /// As many units as the origin says.
-    Reported,
-}
-
-impl Meter {
-    /// What a unit is called unless the route names it.
-    pub const fn unit_type(self) -> &'static str {
-        match self {
-            Self::Request => "request",
-            Self::Event => "event",
-            Self::Byte => "byte",
-            Self::Reported => "unit",
-        }
-    }
 }
 
 /// How sessions are run.

@@ -6,6 +6,7 @@ use super::paid::discard;
 use super::respond::{Rejection, challenge, internal, misconfigured, problem};
 use super::snapshot::snapshot;
 use super::{paid, respond, status};
+use crate::channel::is_bare;
 use crate::gateway::Broken;
 use crate::gateway::config::{Gateway, Origin, Surface};
 use crate::gateway::cors::Preflight;
@@ -78,10 +79,9 @@ async fn route(isolate: &Isolate, env: &Env, context: &Context, incoming: Incomi
     }
 }
 
-/// The route of a request that only manages a channel: by HEAD, or by POST without a body, whatever the route's own
-/// methods are.
+/// The route of a request that only manages a channel, whatever the route's own methods are.
 fn managed_route<'a>(gateway: &'a Gateway, incoming: &Incoming, path: &Readings) -> Option<&'a Route> {
-    if !(incoming.method == "HEAD" || (incoming.method == "POST" && !incoming.has_body())) {
+    if !is_bare(&incoming.method, || incoming.has_body()) {
         return None;
     }
     if ![CredentialField::Authorization, CredentialField::PaymentAuthorization].iter().any(|field| incoming.header(field.key()).is_some()) {

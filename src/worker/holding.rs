@@ -21,32 +21,24 @@ pub(super) struct Holding {
     _served: oneshot::Sender<()>,
 }
 
-/// When a client hung up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Left {
-    /// Before the origin was called: then it is not.
-    Early,
-    /// Later, and before the [`Holding`] was dropped.
-    Late,
-}
-
-/// Makes a claim that outlives the client. When the client hangs up, `give_back` says how to undo what was claimed, if there is
-/// anything to undo. The origin must be called as soon as this is ready: a client that left before is not served.
+/// Makes a claim that outlives the client. When the client hangs up, `release` says how to release what was claimed, if there is
+/// anything to release: before the origin is called, which then it is not, or later and before the [`Holding`] is dropped. The origin
+/// must be called as soon as this is ready: a client that left before is not served.
 pub(super) async fn hold<C: 'static, G: Future<Output = ()>>(
     context: &Context,
     client: AbortSignal,
     claim: impl Future<Output = Result<C, Problem>> + 'static,
-    give_back: impl Fn(&C, Left) -> Option<G> + 'static,
+    release: impl Fn(&C, Undelivered) -> Option<G> + 'static,
 ) -> Result<(C, Holding), Problem> {
     let (claimed, answer) = oneshot::channel();
     let (served, done) = oneshot::channel();
     context.wait_until(async move {
         let reply = claim.await;
-        let undo = |reply: &Result<C, Problem>, left| reply.as_ref().ok().and_then(|reply| give_back(reply, left));
-        let late = undo(&reply, Left::Late);
+        let release = |reply: &Result<C, Problem>, how| reply.as_ref().ok().and_then(|reply| release(reply, how));
+        let late = release(&reply, Undelivered::Unfinished);
         let unserved = if client.aborted() { Some(reply) } else { claimed.send(reply).err() };
         if let Some(reply) = unserved {
-            if let Some(early) = undo(&reply, Left::Early) {
+            if let Some(early) = release(&reply, Undelivered::Uncalled) {
                 early.await;
             }
             return;
@@ -72,13 +64,7 @@ impl Sale<'_> {
         let message = PayerMessage::Claim { charge: Box::new(self.charge.clone()), key: self.key, reserve };
         let release = {
             let env = env.clone();
-            move |reply: &PayerReply, left| {
-                let how = match left {
-                    Left::Early => Undelivered::Uncalled,
-                    Left::Late => Undelivered::Unfinished,
-                };
-                lease_in(reply).map(|lease| release(env.clone(), payer, nonce, lease, how))
-            }
+            move |reply: &PayerReply, how| lease_in(reply).map(|lease| release(env.clone(), payer, nonce, lease, how))
         };
         let claim = async move { ask(&env, payer, &message).await };
         hold(self.request.context, self.request.incoming.request.signal(), claim, release).await

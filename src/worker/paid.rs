@@ -155,7 +155,7 @@ impl Sale<'_> {
             Ok(Disposition::Deliver) => return outcome.map_err(Err),
             Ok(Disposition::PassOn(how)) => how,
             Ok(Disposition::Withhold) => Undelivered::Failed,
-            Err(_) => self.failure(),
+            Err(_) => self.request.failure(),
         };
         // If giving it back fails, the lease runs out by itself: the origin's answer is worth more.
         let _ = self.ask(&PayerMessage::Release { nonce: self.nonce(), lease, how }).await;
@@ -171,11 +171,6 @@ impl Sale<'_> {
         let receipt = self.receipt(transaction);
         let more = [("payment-receipt", receipt.as_str()), ("idempotency-replayed", "true")];
         self.request.pass_on(&response, response.body().as_deref(), &more).map_err(failed("repeated response"))
-    }
-
-    /// Nothing came of calling the origin.
-    fn failure(&self) -> Undelivered {
-        if self.request.incoming.is_failed_by_origin() { Undelivered::Failed } else { Undelivered::Unfinished }
     }
 
     async fn call_origin(&self, transaction: Option<B256>) -> Result<Response, Problem> {
@@ -200,7 +195,7 @@ impl Sale<'_> {
             Ok(prepared) => prepared,
             Err(problem) => {
                 discard(response);
-                self.ask(&PayerMessage::Release { nonce, lease, how: self.failure() }).await?;
+                self.ask(&PayerMessage::Release { nonce, lease, how: self.request.failure() }).await?;
                 return Err(problem);
             }
         };
@@ -267,6 +262,11 @@ impl PaidRequest<'_> {
             outgoing.set(name, value);
         }
         outgoing.with_body(body)
+    }
+
+    /// Nothing came of calling the origin: whose doing that was.
+    pub(super) fn failure(&self) -> Undelivered {
+        if self.incoming.is_failed_by_origin() { Undelivered::Failed } else { Undelivered::Unfinished }
     }
 
     /// What becomes of an answer of the origin. The money may be ours already.

@@ -4,7 +4,7 @@ use super::clock::sleep;
 use super::config::{Loaded, load};
 use super::objects::{ChannelMessage, ChannelReply, Claim};
 use super::respond::internal;
-use crate::channel::InFlight;
+use crate::channel::{Delivery, InFlight};
 use crate::evm::{Address, B256};
 use crate::money::Amount;
 use crate::wire::problem::Problem;
@@ -30,13 +30,13 @@ impl RemoteChannel {
         isolate.ask_channel(&self.env, self.escrow, self.id, message).await
     }
 
-    /// Presents a claim. What it was to buy is given back when no answer comes: nobody will get it.
+    /// Presents a claim. What it was to buy is released when no answer comes: nobody will get it.
     pub(super) async fn claim(self, mut claim: Claim) -> Result<ChannelReply, Problem> {
         let attempt = Attempt::begin(&self.env)?;
         let voucher = claim.proof.presented.map_or(Amount::ZERO, |presented| presented.voucher.cumulative);
         let cancel = claim.order.as_mut().map(|order| {
             (order.attempt, order.since) = (attempt.id, attempt.since);
-            ChannelMessage::Cancel { attempt: attempt.id, kind: order.kind, price: order.price, voucher }
+            (Delivery::Cancel { attempt: attempt.id, kind: order.kind, price: order.price, voucher }, order.price)
         });
         let message = ChannelMessage::Claim(Box::new(claim));
         match self.ask(&message).await {
@@ -45,22 +45,23 @@ impl RemoteChannel {
             reply => return reply,
         }
         let reply = self.ask(&message).await;
-        if let (Err(_), Some(cancel)) = (&reply, cancel) {
-            self.tell(&cancel).await;
+        if let (Err(_), Some((cancel, price))) = (&reply, cancel) {
+            self.tell(cancel, price).await;
         }
         reply
     }
 
-    /// Tells something that can be told again; what fails once is tried once more.
-    pub(super) async fn tell(&self, message: &ChannelMessage) {
+    /// Tells how a delivery of what was bought at `price` went; what fails once is tried once more.
+    pub(super) async fn tell(&self, delivery: Delivery, price: Amount) {
+        let message = ChannelMessage::told(delivery, price);
         for attempt in 0..2 {
             if attempt > 0 {
                 sleep(AGAIN).await;
             }
-            match self.ask(message).await {
+            match self.ask(&message).await {
                 Ok(_) => return,
                 Err(problem) => {
-                    console_warn!("channel {}: what was not delivered could not be given back: {}", self.id, problem.detail);
+                    console_warn!("channel {}: what was not delivered could not be released: {}", self.id, problem.detail);
                 }
             }
         }

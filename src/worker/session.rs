@@ -2,32 +2,26 @@
 
 use super::clock::now;
 use super::glue::Changes;
-use super::holding::{Holding, Left, hold};
-use super::objects::{ChannelMessage, ChannelReply, Claim, Done};
+use super::holding::{Holding, hold};
+use super::objects::{ChannelReply, Claim, Done};
 use super::origin::{self, PaidBy};
 use super::paid::{PaidRequest, discard};
 use super::remote::RemoteChannel;
 use super::respond::{Rejection, failed, internal};
-use super::stream::Metering;
+use super::stream;
 use super::watch::{Body, Ending};
-use crate::channel::{Bought, Key, Kind, Order};
-use crate::gateway::config::{Meter, Settle};
+use crate::channel::{Bought, Delivery, Meter, Releasable};
+use crate::gateway::config::Settle;
 use crate::gateway::offer::{Accepted, Offer, SessionOffer};
 use crate::money::Amount;
 use crate::purchase::Disposition;
 use crate::rail::evm::Intent;
-use crate::rail::evm::session::{Action, Unverified};
+use crate::rail::evm::session::Unverified;
 use crate::wire::mpp::credential::Credential;
 use crate::wire::mpp::receipt::{Receipt, SessionReceipt};
-use crate::wire::problem::{Problem, ProblemKind};
+use crate::wire::problem::Problem;
 use futures_channel::oneshot;
 use web_sys::Response;
-
-/// Units that a stream reserves to begin with.
-pub(super) const FIRST_EVENTS: u64 = 8;
-
-/// Bytes that are reserved to begin with.
-pub(super) const FIRST_BYTES: u64 = 64 * 1024;
 
 /// A visit whose proof is right.
 pub(super) struct Visit<'a> {
@@ -36,32 +30,6 @@ pub(super) struct Visit<'a> {
     pub(super) session: &'a SessionOffer,
     pub(super) challenge_id: &'a str,
     pub(super) claim: Claim,
-}
-
-/// How what a visit buys is given back.
-#[derive(Clone, Copy)]
-struct GivingBack {
-    meter: Meter,
-    price: Amount,
-    voucher: Amount,
-}
-
-impl GivingBack {
-    /// What to tell the channel when this was not delivered, or not whole when it had `begun`. A repetition was not charged.
-    fn of(self, bought: Bought, begun: bool) -> Option<ChannelMessage> {
-        let Self { meter, price, voucher } = self;
-        match meter {
-            _ if bought.replayed => None,
-            Meter::Request => Some(ChannelMessage::Credit { booking: bought.booking, amount: price.times(bought.units), voucher, begun }),
-            _ => Some(ChannelMessage::End { sale: bought.booking, delivered: 0, begun, price }),
-        }
-    }
-
-    /// The same when the client left. What a meter reserves was not delivered to it; what has a fixed price was asked for, and is
-    /// paid, once the origin is called.
-    fn of_left(self, bought: Bought, left: Left) -> Option<ChannelMessage> {
-        if self.meter == Meter::Request && left == Left::Late { None } else { self.of(bought, false) }
-    }
 }
 
 impl PaidRequest<'_> {
@@ -73,17 +41,14 @@ impl PaidRequest<'_> {
         session: &SessionOffer,
     ) -> Result<Response, Rejection> {
         let unverified = Unverified::read(credential, accepted.offer.method, &session.terms)?;
-        // What concerns the chain may have to be sent again until it is done, and must not be signed anew for that.
-        if unverified.action == Action::Voucher && now() >= accepted.expires {
-            return Err(Problem::new(ProblemKind::PaymentExpired, "the challenge has expired; a fresh one comes with this answer").into());
-        }
+        unverified.check_expiry(accepted.expires, now())?;
         let token = if unverified.is_funded() { Some(self.isolate.confirm_token().await?) } else { None };
         let proof = unverified.verify(&session.domain, token.as_ref())?;
-        let order = if self.is_management(unverified.action) {
+        let order = if unverified.action.only_manages(&self.incoming.method, || self.incoming.has_body()) {
             None
         } else {
             let key = self.key(credential).await?;
-            Some(self.order(session, key))
+            Some(self.route.meter.order(session.terms.price, self.route.max_units, session.reuse, key))
         };
         let claim = Claim {
             method: accepted.offer.method,
@@ -97,26 +62,6 @@ impl PaidRequest<'_> {
         };
         let visit = Visit { request: self, offer: accepted.offer, session, challenge_id: &credential.challenge.id, claim };
         visit.complete().await
-    }
-
-    /// Whether a request only manages its channel: it never reaches the origin, and buys nothing.
-    fn is_management(&self, action: Action) -> bool {
-        let method = self.incoming.method.as_str();
-        match action {
-            Action::TopUp { .. } | Action::Close => true,
-            Action::Open { .. } | Action::Voucher => method == "HEAD" || (method == "POST" && !self.incoming.has_body()),
-        }
-    }
-
-    fn order(&self, session: &SessionOffer, key: Option<Key>) -> Order {
-        let (kind, least, most) = match self.route.meter {
-            Meter::Request => (Kind::Request, 1, 1),
-            Meter::Reported => (Kind::Metered, self.route.max_units, self.route.max_units),
-            Meter::Event => (Kind::Stream, 1, FIRST_EVENTS),
-            Meter::Byte => (Kind::Metered, 1, FIRST_BYTES),
-        };
-        // The attempt is named when it is made.
-        Order { price: session.terms.price, least, most, kind, reuse: session.reuse, key, attempt: 0, since: 0 }
     }
 }
 
@@ -144,19 +89,20 @@ impl Visit<'_> {
         if self.claim.order.is_none() {
             return Ok((claim.await?, None));
         }
-        let (remote, giving_back) = (self.remote(), self.giving_back());
-        let give_back = move |reply: &ChannelReply, left| {
+        let (remote, releasable) = (self.remote(), self.releasable());
+        let release = move |reply: &ChannelReply, how| {
             let ChannelReply::Done(Done { bought: Some(bought), .. }) = reply else { return None };
-            let (remote, message) = (remote.clone(), giving_back.of_left(*bought, left)?);
-            Some(async move { remote.tell(&message).await })
+            let (remote, delivery) = (remote.clone(), releasable.undelivered(*bought, how)?);
+            Some(async move { remote.tell(delivery, releasable.price).await })
         };
-        let (reply, holding) = hold(context, incoming.request.signal(), claim, give_back).await?;
+        let (reply, holding) = hold(context, incoming.request.signal(), claim, release).await?;
         Ok((reply, Some(holding)))
     }
 
-    fn giving_back(&self) -> GivingBack {
+    /// What is released when what this visit bought is not delivered.
+    fn releasable(&self) -> Releasable {
         let voucher = self.claim.proof.presented.map_or(Amount::ZERO, |presented| presented.voucher.cumulative);
-        GivingBack { meter: self.request.route.meter, price: self.session.terms.price, voucher }
+        Releasable { meter: self.request.route.meter, price: self.session.terms.price, voucher }
     }
 
     /// The channel's object, for what may outlive the request.
@@ -188,26 +134,24 @@ impl Visit<'_> {
         let response = match self.call_origin(&done).await {
             Ok(response) => response,
             Err(problem) => {
-                self.give_back_failed(bought).await;
+                self.release(self.releasable().undelivered(bought, self.request.failure())).await;
                 return Err(problem);
             }
         };
         // Under `after-origin` no error is paid for.
         if self.request.disposition(self.request.route.settle == Settle::First, &response) != Disposition::Deliver {
-            self.give_back(bought).await;
+            self.release(self.releasable().uncharged(bought)).await;
             return self.request.undelivered(&response);
         }
         let delivered = match self.request.route.meter {
             Meter::Request => self.deliver_whole(&done, bought, &response).await,
-            _ => Metering::of(self, bought, &response)
-                .and_then(|metering| metering.deliver(self, &mut done, bought, &response))
-                .map_err(failed("paid response")),
+            _ => stream::deliver(self, &mut done, bought, &response).map_err(failed("paid response")),
         };
         match delivered {
             Ok(delivered) => Ok(delivered),
             Err(problem) => {
                 discard(&response);
-                self.give_back_failed(bought).await;
+                self.release(self.releasable().undelivered(bought, self.request.failure())).await;
                 Err(problem)
             }
         }
@@ -218,12 +162,12 @@ impl Visit<'_> {
         let readable = body.as_ref().map(Body::readable);
         let prepared = self.prepare(done, bought, response, readable.as_ref()).map_err(failed("paid response"))?;
         if let Some(pipe) = body.and_then(Body::pipe) {
-            let credit = self.giving_back().of(bought, true);
+            let releasable = self.releasable();
             let PaidRequest { context, incoming, .. } = *self.request;
             let remote = self.remote();
             pipe.start(context, incoming, move |ending| async move {
-                if let (Ending::Undelivered, Some(credit)) = (ending, credit) {
-                    remote.tell(&credit).await;
+                if let (Ending::Undelivered, Some(broken)) = (ending, releasable.broken(bought)) {
+                    remote.tell(broken, releasable.price).await;
                 }
             });
         }
@@ -253,25 +197,18 @@ impl Visit<'_> {
             intent: self.offer.intent.name(),
             amount: &self.session.terms.price.to_string(),
             reference: Some(&self.claim.channel_id.to_string()),
-            metered: request.route.meter != Meter::Request,
+            metered: request.route.meter.is_metered(),
         };
         origin::send(request.env, &gateway.origin, request.incoming, request.others, Some(&paid_by), gateway.limits.origin_timeout).await
     }
 
-    /// Nothing came of calling the origin: gives back what was bought, unless the client has brought that about.
-    async fn give_back_failed(&self, bought: Bought) {
-        if self.request.incoming.is_failed_by_origin() || self.request.route.meter != Meter::Request {
-            self.give_back(bought).await;
-        }
-    }
-
-    /// Gives back what was bought, even if the client leaves meanwhile.
-    async fn give_back(&self, bought: Bought) {
-        let Some(credit) = self.giving_back().of(bought, false) else { return };
-        let remote = self.remote();
+    /// Releases something, even if the client leaves meanwhile.
+    async fn release(&self, delivery: Option<Delivery>) {
+        let Some(delivery) = delivery else { return };
+        let (remote, price) = (self.remote(), self.session.terms.price);
         let (told, is_told) = oneshot::channel();
         self.request.context.wait_until(async move {
-            remote.tell(&credit).await;
+            remote.tell(delivery, price).await;
             // Nobody waits for it when the client has left.
             let _ = told.send(());
         });

@@ -1,7 +1,7 @@
 //! What was booked and not delivered is given back, once, until it counts as delivered; and idempotency keys.
 
 use super::fixture::*;
-use mpp_edge::channel::{Bought, Event, Kind, Order, Refusal};
+use mpp_edge::channel::{Bought, Delivery, Event, Kind, Order, Refusal};
 use std::time::Duration;
 
 #[test]
@@ -282,7 +282,7 @@ fn a_channel_that_sells_nothing_repeats_nothing() {
 }
 
 fn broken(booking: u64, units: u128, voucher: u128) -> Event {
-    Event::Credit { booking, amount: amount(units), voucher: amount(voucher), begun: true }
+    Event::Delivery(Delivery::Release { booking, amount: amount(units), voucher: amount(voucher), begun: true })
 }
 
 /// A22: who finds a way to have answers break off reads all of them, or most.
@@ -330,14 +330,14 @@ fn a22_a_metered_answer_that_broke_off_stays_charged_beyond_that() {
     let mut ledger = Ledger::new(100_000);
     for tries in 1..=10 {
         let sale = ledger.bought(1000, Order { least: 5, most: 5, kind: Kind::Metered, ..draw_down(10) });
-        assert_eq!(ledger.step(Event::End { sale, delivered: 0, begun: true }), Ok(mpp_edge::channel::Answer::Noted));
+        assert_eq!(ledger.step(Event::Delivery(Delivery::End { sale, delivered: 0, begun: true })), Ok(mpp_edge::channel::Answer::Noted));
         assert_eq!(ledger.counters().1, if tries <= 8 { 0 } else { (tries - 8) * 50 });
     }
     // Those of which nothing had gone out, and those that were counted, are no such breaks.
     for (delivered, begun) in [(0, false), (2, true)] {
         let before = ledger.counters().1;
         let sale = ledger.bought(1000, Order { least: 5, most: 5, kind: Kind::Metered, ..draw_down(10) });
-        ledger.step(Event::End { sale, delivered, begun }).unwrap();
+        ledger.step(Event::Delivery(Delivery::End { sale, delivered, begun })).unwrap();
         assert_eq!(ledger.counters().1, before + u128::from(delivered) * 10);
     }
 }

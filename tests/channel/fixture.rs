@@ -4,7 +4,8 @@
 use super::invariants;
 use alloy_primitives::{Address, B256};
 use mpp_edge::channel::{
-    Answer, Bought, Channel, Drawn, Effect, Event, Expected, Key, Kind, Operation, Order, Policy, Presented, Refusal, Reuse, Status,
+    Answer, Bought, Channel, Delivery, Drawn, Effect, Event, Expected, Key, Kind, Operation, Order, Policy, Presented, Refusal, Reuse,
+    Status,
 };
 use mpp_edge::evm::escrow::{EscrowFacts, OnChain, SignedVoucher};
 use mpp_edge::evm::reading::Reading;
@@ -129,7 +130,8 @@ pub(crate) const fn seen(on_chain: OnChain) -> Reading {
 pub(crate) const BLOCK: u64 = 100;
 
 /// Changes nothing.
-pub(crate) const NOTHING: Event = Event::Credit { booking: u64::MAX, amount: Amount::ZERO, voucher: Amount::ZERO, begun: false };
+pub(crate) const NOTHING: Event =
+    Event::Delivery(Delivery::Release { booking: u64::MAX, amount: Amount::ZERO, voucher: Amount::ZERO, begun: false });
 
 /// A ledger in its shell.
 #[derive(Clone)]
@@ -261,7 +263,7 @@ impl Ledger {
 
     pub(crate) fn draw(&mut self, sale: u64, delivered: u64, wanted: u64) -> Result<Drawn, Refusal> {
         let reserved = self.reserved[&sale];
-        match self.step(Event::Draw { sale, delivered, reserved, wanted })? {
+        match self.step(Event::Delivery(Delivery::Draw { sale, delivered, reserved, wanted }))? {
             Answer::Drawn(drawn) => {
                 if let Drawn::Units(units) = drawn {
                     self.reserved.insert(sale, reserved + units);
@@ -273,7 +275,7 @@ impl Ledger {
     }
 
     pub(crate) fn end(&mut self, sale: u64, delivered: u64) {
-        assert_eq!(self.step(Event::End { sale, delivered, begun: false }), Ok(Answer::Noted));
+        assert_eq!(self.step(Event::Delivery(Delivery::End { sale, delivered, begun: false })), Ok(Answer::Noted));
     }
 
     pub(crate) fn observe(&mut self, on_chain: OnChain) {
@@ -311,5 +313,5 @@ impl Ledger {
 }
 
 pub(crate) fn credit(booking: u64, units: u128, voucher: u128) -> Event {
-    Event::Credit { booking, amount: amount(units), voucher: amount(voucher), begun: false }
+    Event::Delivery(Delivery::Release { booking, amount: amount(units), voucher: amount(voucher), begun: false })
 }

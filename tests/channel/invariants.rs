@@ -1,6 +1,6 @@
 //! What must hold after every step, whoever drives the ledger: see the module `mpp_edge::channel`.
 
-use mpp_edge::channel::{Answer, Channel, Effect, Event, Outcome, Payment, Policy, Reason, Reuse, Status};
+use mpp_edge::channel::{Answer, Channel, Delivery, Effect, Event, Outcome, Payment, Policy, Reason, Reuse, Status};
 use mpp_edge::money::Amount;
 use mpp_edge::time::Timestamp;
 
@@ -85,7 +85,10 @@ fn counters(before: &Channel, event: &Event, after: &Channel, policy: &Policy) -
     let (old, new) = (Counters::of(before, policy), Counters::of(after, policy));
     holds!(new.accepted >= old.accepted, "accepted fell from {} to {}", old.accepted, new.accepted);
     holds!(new.delivered >= old.delivered, "delivered fell from {} to {}", old.delivered, new.delivered);
-    let gives_back = matches!(event, Event::Credit { .. } | Event::Cancel { .. } | Event::End { .. });
+    let gives_back = matches!(
+        event,
+        Event::Delivery(Delivery::Release { .. }) | Event::Delivery(Delivery::Cancel { .. }) | Event::Delivery(Delivery::End { .. })
+    );
     holds!(new.spent >= old.spent || gives_back, "spent fell from {} to {}", old.spent, new.spent);
     let shown = match event {
         Event::Observed(reading) => Some(reading.on_chain),

@@ -8,6 +8,7 @@ mod fixture;
 mod foresight;
 mod forgotten;
 mod invariants;
+mod metered;
 mod model;
 mod oracle;
 mod properties;

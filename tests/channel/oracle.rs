@@ -1,6 +1,6 @@
 //! What the ledger should say of sales, computed the long way: it forgets nothing, and has no buckets.
 
-use mpp_edge::channel::{Answer, Bought, Drawn, Event, Kind, Order, Policy, Refusal, Reuse, SILENCE};
+use mpp_edge::channel::{Answer, Bought, Delivery, Drawn, Event, Kind, Order, Policy, Refusal, Reuse, SILENCE};
 use mpp_edge::money::Amount;
 use mpp_edge::time::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
@@ -68,8 +68,10 @@ impl Oracle {
         self.bookings.retain(|_, booking| now.since(booking.at) < policy.delivery_window * 9 / 8);
         match event {
             Event::Voucher(presented, order) => Some(self.present(presented.voucher.cumulative.base_units(), order.as_ref(), now)),
-            Event::Draw { sale, delivered, reserved, wanted } => Some(self.draw(*sale, *delivered, *reserved, *wanted, now)),
-            Event::End { sale, delivered, .. } => {
+            Event::Delivery(Delivery::Draw { sale, delivered, reserved, wanted }) => {
+                Some(self.draw(*sale, *delivered, *reserved, *wanted, now))
+            }
+            Event::Delivery(Delivery::End { sale, delivered, .. }) => {
                 self.end(*sale, *delivered);
                 Some(Ok(Answer::Noted))
             }

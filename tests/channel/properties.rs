@@ -5,7 +5,9 @@ use super::fixture::*;
 use super::invariants::{self, Counters};
 use super::oracle::Oracle;
 use mpp_edge::binary::{decode, encode};
-use mpp_edge::channel::{Answer, Bought, Channel, Effect, Event, Kind, Operation, Order, Policy, Presented, Refusal, Reuse, Status};
+use mpp_edge::channel::{
+    Answer, Bought, Channel, Delivery, Effect, Event, Kind, Operation, Order, Policy, Presented, Refusal, Reuse, Status,
+};
 use mpp_edge::evm::escrow::OnChain;
 use mpp_edge::money::Amount;
 use mpp_edge::settlement::{Failure, Verdict};
@@ -152,17 +154,17 @@ impl World {
             Happening::Credit { booking, of } => {
                 let (bought, order, voucher) = self.some_bought(false, booking)?;
                 let cost = order.price.times(bought.units.saturating_add_signed(of));
-                Some(Event::Credit { booking: bought.booking, amount: cost, voucher: amount(*voucher), begun: false })
+                Some(Event::Delivery(Delivery::Release { booking: bought.booking, amount: cost, voucher: amount(*voucher), begun: false }))
             }
             Happening::Draw { sale, delivered, wanted, unheard } => {
                 let sale = self.some_bought(true, sale)?.0.booking;
                 let known = self.ledger.reserved[&sale];
                 let reserved = if unheard { known.saturating_sub(1) } else { known };
                 // Nobody delivers what he does not know to be reserved.
-                Some(Event::Draw { sale, delivered: delivered.min(reserved), reserved, wanted })
+                Some(Event::Delivery(Delivery::Draw { sale, delivered: delivered.min(reserved), reserved, wanted }))
             }
             Happening::End { sale, delivered } => {
-                Some(Event::End { sale: self.some_bought(true, sale)?.0.booking, delivered, begun: false })
+                Some(Event::Delivery(Delivery::End { sale: self.some_bought(true, sale)?.0.booking, delivered, begun: false }))
             }
             Happening::Pass(millis) => {
                 self.ledger.pass(Duration::from_millis(millis));
@@ -311,7 +313,7 @@ proptest! {
             let before = world.ledger.counters().1;
             let answer = world.step(&event).map_err(TestCaseError::fail)?;
             prop_assert_eq!(Some(answer), expected, "{:?}", event);
-            if let Event::Credit { booking, amount, voucher, .. } = event {
+            if let Event::Delivery(Delivery::Release { booking, amount, voucher, .. }) = event {
                 let given = world.ledger.counters().1 < before;
                 match oracle.must_credit(booking, amount, &policy, now) {
                     Some(must) if must && amount.base_units() > 0 => prop_assert!(given, "{:?}", event),

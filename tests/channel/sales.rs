@@ -1,7 +1,7 @@
 //! Vouchers and what they buy (rows A1–A5, A14 and A15 of the attacks, as the ledger sees them).
 
 use super::fixture::*;
-use mpp_edge::channel::{Answer, Bought, Event, Kind, Order, Policy, Presented, Reason, Refusal, Reuse, Status};
+use mpp_edge::channel::{Answer, Bought, Delivery, Event, Kind, Order, Policy, Presented, Reason, Refusal, Reuse, Status};
 use mpp_edge::evm::Address;
 
 fn by(signer: Address, cumulative: u128) -> Presented {
@@ -319,7 +319,7 @@ fn b8_as_many_attempts_are_remembered_as_are_in_flight() {
 #[test]
 fn b8_what_is_cancelled_is_given_back_whether_it_has_come_or_not() {
     for order in [once(10), draw_down(10), stream(10, 8), Order { key: Some(key(1, 1)), ..once(10) }] {
-        let cancel = Event::Cancel { attempt: 7, kind: order.kind, price: order.price, voucher: amount(100) };
+        let cancel = Event::Delivery(Delivery::Cancel { attempt: 7, kind: order.kind, price: order.price, voucher: amount(100) });
         let buy = Event::Voucher(presented(100), Some(Order { attempt: 7, ..order }));
         for comes_first in [true, false] {
             let mut ledger = Ledger::new(1000);

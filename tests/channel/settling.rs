@@ -1,7 +1,7 @@
 //! When money is brought onto the chain, with which voucher, and what comes of it.
 
 use super::fixture::*;
-use mpp_edge::channel::{Answer, Drawn, Effect, Event, Operation, Payment, Presented, Reason, Refusal, Status};
+use mpp_edge::channel::{Answer, Delivery, Drawn, Effect, Event, Operation, Payment, Presented, Reason, Refusal, Status};
 use mpp_edge::settlement::{Failure, Verdict};
 use std::time::Duration;
 
@@ -217,7 +217,7 @@ fn a_stream_that_only_reports_is_in_use_until_it_ends() {
     let sale = ledger.bought(1000, stream(1, 1000));
     for _ in 0..300 {
         ledger.run(later(&ledger, Duration::from_secs(500)));
-        ledger.step(Event::Draw { sale, delivered: 1, reserved: 1000, wanted: 0 }).unwrap();
+        ledger.step(Event::Delivery(Delivery::Draw { sale, delivered: 1, reserved: 1000, wanted: 0 })).unwrap();
     }
     ledger.end(sale, 1000);
     ledger.run(later(&ledger, DAY - Duration::from_secs(1)));
@@ -325,7 +325,7 @@ fn a_closed_channel_rests() {
     for event in [
         Event::Woken,
         credit(booking, 100, 1000),
-        Event::End { sale, delivered: 0, begun: false },
+        Event::Delivery(Delivery::End { sale, delivered: 0, begun: false }),
         Event::Observed(seen(on_chain(1000, 0))),
         Event::Observed(seen(requested(on_chain(1000, 0)))),
         Event::Observed(seen(FINALIZED)),

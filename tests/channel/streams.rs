@@ -1,7 +1,7 @@
 //! Metered sales: units are reserved, drawn, reported, released.
 
 use super::fixture::*;
-use mpp_edge::channel::{Answer, Bought, Drawn, Event, Kind, Order, Refusal, SILENCE, Status};
+use mpp_edge::channel::{Answer, Delivery, Drawn, Event, Head, Kind, Meter, Metering, Order, Refusal, Reuse, SILENCE, Status};
 use std::time::Duration;
 
 fn metered(price: u128, most: u64) -> Order {
@@ -17,8 +17,8 @@ fn units_are_reserved_and_what_is_left_goes_back() {
     assert_eq!(ledger.counters(), (200, 200, 80));
     ledger.end(sale, 15);
     assert_eq!(ledger.counters(), (200, 150, 150));
-    ledger.again(Event::End { sale, delivered: 15, begun: false });
-    ledger.again(Event::End { sale, delivered: 20, begun: false });
+    ledger.again(Event::Delivery(Delivery::End { sale, delivered: 15, begun: false }));
+    ledger.again(Event::Delivery(Delivery::End { sale, delivered: 20, begun: false }));
     assert_eq!(ledger.draw(sale, 15, 1), Err(Refusal::NoSale));
 }
 
@@ -57,7 +57,7 @@ fn a_report_asks_for_nothing() {
 fn a_draw_whose_answer_was_lost_is_repeated() {
     let mut ledger = Ledger::new(1000);
     let sale = ledger.bought(200, stream(10, 8));
-    let draw = |wanted| Event::Draw { sale, delivered: 8, reserved: 8, wanted };
+    let draw = |wanted| Event::Delivery(Delivery::Draw { sale, delivered: 8, reserved: 8, wanted });
     let four = Ok(Answer::Drawn(Drawn::Units(4)));
     assert_eq!(ledger.step(draw(4)), four);
     for wanted in [4, 8, 0] {
@@ -117,7 +117,7 @@ fn one_that_is_silent_for_long_counts_as_delivered() {
     ledger.pass(Duration::from_secs(1));
     assert_eq!(ledger.draw(sale, 2, 0), Err(Refusal::NoSale));
     assert_eq!(ledger.counters(), (81, 80, 80));
-    ledger.again(Event::End { sale, delivered: 2, begun: false });
+    ledger.again(Event::Delivery(Delivery::End { sale, delivered: 2, begun: false }));
 }
 
 #[test]
@@ -172,20 +172,21 @@ fn a_voucher_whose_metered_purchase_was_not_delivered_may_buy_again() {
 #[test]
 fn a_stream_of_ten_thousand_units() {
     let mut ledger = Ledger::new(10_000);
-    let Bought { booking: sale, units, .. } = ledger.buy(10_000, stream(1, 8)).unwrap();
-    let mut meter = mpp_edge::channel::Meter::new(8, 1024);
-    meter.reserve(units);
+    let order = Meter::Event.order(amount(1), 1, Reuse::DrawDown, None);
+    let bought = ledger.buy(10_000, order).unwrap();
+    let head = Head { is_event_stream: true, reported: None, has_body: true };
+    let Metering::Counted(mut meter) = Metering::of(Meter::Event, order.price, bought, head) else { panic!() };
     let mut calls = 1;
     for _ in 0..9_999 {
         if meter.left() == 0 {
-            let Ok(Drawn::Units(units)) = ledger.draw(sale, meter.delivered(), meter.wanted(1)) else { panic!() };
-            meter.reserve(units);
-            assert_eq!(meter.reserved(), ledger.reserved[&sale]);
+            let Ok(Answer::Drawn(Drawn::Units(units))) = ledger.step(Event::Delivery(meter.draw(1))) else { panic!() };
+            meter.drawn(units);
             calls += 1;
         }
-        meter.deliver(1);
+        meter.gather(1);
+        meter.went_out();
     }
-    ledger.end(sale, meter.delivered());
+    ledger.step(Event::Delivery(meter.end(Ok(()), || panic!("nobody needs to know")))).unwrap();
     assert_eq!((ledger.counters(), calls), ((10_000, 9_999, 9_999), 16));
 }
 

@@ -13,7 +13,7 @@ mod request;
 mod signatures;
 
 use alloy_primitives::{Address, B256, address, hex};
-use mpp_edge::channel::Reuse;
+use mpp_edge::channel::{Action, Reuse};
 use mpp_edge::evm::eip712::Domain;
 use mpp_edge::evm::erc3009::{Authorization, SignedAuthorization};
 use mpp_edge::evm::escrow::{Opening, SignedVoucher, ToppingUp, channel_id};
@@ -22,7 +22,7 @@ use mpp_edge::evm::signature::Signature;
 use mpp_edge::gateway::offer::{Asked, Circumstances, Offer};
 use mpp_edge::money::Amount;
 use mpp_edge::rail::evm::Method;
-use mpp_edge::rail::evm::session::{Action, Proof, Terms, Unverified, domain};
+use mpp_edge::rail::evm::session::{Proof, Terms, Unverified, domain};
 use mpp_edge::time::{Timestamp, UnixSeconds};
 use mpp_edge::wire::encoding::to_base64url;
 use mpp_edge::wire::mpp::challenge::BindingKeys;

@@ -5,10 +5,10 @@ use super::{
     VoucherWithTopUp, channel, escrow, judge, opening, refused, topping_up, with,
 };
 use alloy_primitives::{Address, B256};
-use mpp_edge::channel::Presented;
+use mpp_edge::channel::{Action, Presented};
 use mpp_edge::money::Amount;
 use mpp_edge::rail::evm::Method;
-use mpp_edge::rail::evm::session::{Action, Funding, Proof};
+use mpp_edge::rail::evm::session::{Funding, Proof};
 use mpp_edge::wire::problem::ProblemKind::{InvalidSignature, MalformedCredential, MethodUnsupported, VerificationFailed};
 use serde_json::{Value, json};
 #[cfg(target_arch = "wasm32")]

@@ -11,14 +11,14 @@ mod table;
 use super::config::Isolate;
 use super::glue;
 use crate::binary::{decode, encode};
-use crate::channel::{Balance, Bought, Drawn, Kind, Order, Reuse, Status};
+use crate::channel::{Action, Balance, Bought, Delivery, Drawn, Order, Reuse, Status};
 use crate::evm::reading::Reading;
 use crate::evm::{Address, B256};
 use crate::money::Amount;
 use crate::purchase::{LeaseId, Undelivered};
 use crate::rail::evm::Method as PaymentMethod;
 use crate::rail::evm::charge::Charge;
-use crate::rail::evm::session::{Action, Proof, Snapshot};
+use crate::rail::evm::session::{Proof, Snapshot};
 use crate::settlement::{Purpose, Verdict};
 use crate::wire::idempotency::Key;
 use crate::wire::problem::{Problem, ProblemKind};
@@ -69,18 +69,19 @@ pub(super) enum PayerReply {
 pub(super) enum ChannelMessage {
     /// A client's credential, whose signatures were recovered.
     Claim(Box<Claim>),
-    /// What was bought was not delivered; with `begun`, some of it had gone out to the client.
-    Credit { booking: u64, amount: Amount, voucher: Amount, begun: bool },
-    /// Nobody got the answer to a claim, nor will get what it has bought.
-    Cancel { attempt: u64, kind: Kind, price: Amount, voucher: Amount },
-    /// A metered sale needs more units, and waits for them up to `wait` milliseconds.
-    Draw { sale: u64, delivered: u64, reserved: u64, wanted: u64, price: Amount, wait: u64 },
-    /// A metered sale is over.
-    End { sale: u64, delivered: u64, begun: bool, price: Amount },
+    /// The delivery of something that was bought at `price` per unit. For units that are missing it waits up to `wait` milliseconds.
+    Delivery { delivery: Delivery, price: Amount, wait: u64 },
     /// The escrow's view of the channel has changed.
     Observed(Reading),
     /// How does it stand, for a client who is to pay `price`?
     Show { price: Amount, reuse: Reuse },
+}
+
+impl ChannelMessage {
+    /// What is told of a delivery without waiting for anything.
+    pub(super) const fn told(delivery: Delivery, price: Amount) -> Self {
+        Self::Delivery { delivery, price, wait: 0 }
+    }
 }
 
 /// What a client wants of a channel, as far as an isolate can check it.
@@ -228,7 +229,7 @@ impl Isolate {
     ) -> Result<ChannelReply, Problem> {
         let name = format!("{}:{escrow}:{channel_id}", self.gateway.chain_id);
         let wait = match message {
-            ChannelMessage::Draw { wait, .. } => Duration::from_millis(*wait),
+            ChannelMessage::Delivery { wait, .. } => Duration::from_millis(*wait),
             // It may bring money in, read the chain a few times, and send a transaction.
             ChannelMessage::Claim(_) => self.rpc.patience().saturating_mul(4) + self.gateway.limits.settlement_timeout.saturating_mul(2),
             _ => Duration::ZERO,

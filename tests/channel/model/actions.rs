@@ -4,7 +4,7 @@ use super::chain::{Call, Source};
 use super::search::Model;
 use super::world::{Booking, Checked, Fate, Sale, Serving, WAIT, World, small};
 use crate::fixture::*;
-use mpp_edge::channel::{Answer, Drawn, Event, Kind, Reason, Reuse, SILENCE, Status};
+use mpp_edge::channel::{Answer, Delivery, Drawn, Event, Kind, Reason, Reuse, SILENCE, Status};
 use mpp_edge::time::Timestamp;
 use std::hash::{DefaultHasher, Hasher};
 
@@ -233,7 +233,7 @@ impl World {
 
     fn draw(&mut self, index: usize, wanted: u64, heard: bool) -> Checked {
         let sale = self.sales[index];
-        let event = Event::Draw { sale: sale.id, delivered: sale.delivered.into(), reserved: sale.told.into(), wanted };
+        let event = Event::Delivery(Delivery::Draw { sale: sale.id, delivered: sale.delivered.into(), reserved: sale.told.into(), wanted });
         let before = self.counters().spent;
         let (answer, _) = self.step(&event)?;
         let reserved = small(self.counters().spent.saturating_sub(before)) / self.setup.price;
@@ -252,7 +252,7 @@ impl World {
     pub(super) fn end(&mut self, index: usize) -> Checked {
         let sale = &mut self.sales[index];
         sale.state = Serving::Ended;
-        let event = Event::End { sale: sale.id, delivered: sale.delivered.into(), begun: false };
+        let event = Event::Delivery(Delivery::End { sale: sale.id, delivered: sale.delivered.into(), begun: false });
         self.note(&event)
     }
 

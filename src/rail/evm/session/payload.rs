@@ -1,7 +1,7 @@
 //! The payload of a session credential: what is read, and what its signatures prove.
 
 use super::Terms;
-use crate::channel::Presented;
+use crate::channel::{Action, Presented};
 use crate::evm::eip712::Domain;
 use crate::evm::erc3009::{Authorization, SignedAuthorization};
 use crate::evm::escrow::{OnChain, Opening, SignedVoucher, ToppingUp, channel_id};
@@ -10,7 +10,7 @@ use crate::evm::{Address, B256, parse};
 use crate::json::describe;
 use crate::money::{Amount, decimal_u64};
 use crate::rail::evm::Method;
-use crate::time::UnixSeconds;
+use crate::time::{Timestamp, UnixSeconds};
 use crate::wire::mpp::credential::Credential;
 use crate::wire::problem::{Problem, ProblemKind};
 use alloc::borrow::Cow;
@@ -74,26 +74,6 @@ struct RawAuthorization<'a> {
     valid_before: Option<&'a RawValue>,
     #[serde(borrow)]
     nonce: Option<&'a RawValue>,
-}
-
-/// What a client wants of its channel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Action {
-    /// Take the channel on that this transaction opened, or that is opened with a [`Funding`].
-    Open {
-        /// The client's transaction; `None` when the gateway is to open it.
-        transaction: Option<B256>,
-    },
-    /// Take note of an addition to the deposit.
-    TopUp {
-        /// The client's transaction and what it added; `None` when the gateway is to add it.
-        transaction: Option<(B256, Amount)>,
-    },
-    /// Take a voucher.
-    Voucher,
-    /// Close the channel with a last voucher.
-    Close,
 }
 
 /// Money that the gateway is to bring into the channel with the payer's authorization.
@@ -171,6 +151,17 @@ impl Unverified {
         };
         let fresh = payload.fresh(channel_id, &credential.challenge.id)?;
         Ok(Self { action, channel_id, funding, voucher, fresh, source })
+    }
+
+    /// Whether it comes in time for a challenge that expires then.
+    ///
+    /// # Errors
+    /// `payment-expired`.
+    pub fn check_expiry(&self, expires: Timestamp, now: Timestamp) -> Result<(), Problem> {
+        if self.action.outlives_challenge() || now < expires {
+            return Ok(());
+        }
+        Err(Problem::new(ProblemKind::PaymentExpired, "the challenge has expired; a fresh one comes with this answer"))
     }
 
     /// Recovers who signed. `escrow` is the domain of vouchers; `token` that of authorizations, where there is one.

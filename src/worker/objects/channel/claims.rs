@@ -2,10 +2,10 @@
 
 use super::additions::behind;
 use super::{Channel, Step};
-use crate::channel::{Addition, Answer, Channel as Ledger, Event, Outcome, Refusal, Reuse, Status, Unfit};
+use crate::channel::{Action, Addition, Answer, Channel as Ledger, Event, Outcome, Refusal, Reuse, Status, Unfit};
 use crate::evm::B256;
 use crate::money::Amount;
-use crate::rail::evm::session::{Action, Funding, Proof, Snapshot};
+use crate::rail::evm::session::{Funding, Proof, Snapshot};
 use crate::worker::clock::now;
 use crate::worker::config::Isolate;
 use crate::worker::escrow;

@@ -8,7 +8,7 @@ mod on_chain;
 use super::export::Object;
 use super::table::{Table, or_later, set_alarm};
 use super::{ChannelMessage, ChannelReply, Done, Shown, unconfigured};
-use crate::channel::{Answer, Channel as Ledger, Drawn, Effect, Event, Outcome, Refusal, Reuse};
+use crate::channel::{Answer, Channel as Ledger, Delivery, Drawn, Effect, Event, Outcome, Refusal, Reuse};
 use crate::evm::B256;
 use crate::evm::reading::Reading;
 use crate::money::Amount;
@@ -103,20 +103,8 @@ impl Channel {
         match message {
             ChannelMessage::Claim(claim) => self.claim(isolate, &claim).await,
             ChannelMessage::Show { price, reuse } => self.show(isolate, price, reuse),
-            ChannelMessage::Credit { booking, amount, voucher, begun } => {
-                self.note(isolate, Event::Credit { booking, amount, voucher, begun }).await
-            }
-            ChannelMessage::Cancel { attempt, kind, price, voucher } => {
-                self.note(isolate, Event::Cancel { attempt, kind, price, voucher }).await
-            }
+            ChannelMessage::Delivery { delivery, price, wait } => self.deliver(isolate, delivery, price, wait).await,
             ChannelMessage::Observed(reading) => self.observe(isolate, reading).await,
-            ChannelMessage::Draw { sale, delivered, reserved, wanted, price, wait } => {
-                self.draw(isolate, Event::Draw { sale, delivered, reserved, wanted }, price, wait).await
-            }
-            ChannelMessage::End { sale, delivered, begun, price } => {
-                let outcome = self.step(isolate, Event::End { sale, delivered, begun }).await?;
-                self.done(isolate, &outcome, price, Reuse::DrawDown, None)
-            }
         }
     }
 
@@ -177,19 +165,14 @@ impl Channel {
         Ok(())
     }
 
-    /// A step that only whoever brought the news cares about. While the channel is being taken on, the news must be told again.
-    async fn note(&self, isolate: &Isolate, event: Event) -> Result<ChannelReply> {
+    /// The account's round tells what the chain shows. A channel that is not worth keeping is forgotten then, and so not watched any
+    /// more: a voucher brings it back. While it is being taken on, the round must tell again.
+    async fn observe(&self, isolate: &Isolate, reading: Reading) -> Result<ChannelReply> {
         if !self.is_known()? {
             return Ok(ChannelReply::Unknown);
         }
-        let outcome = self.step(isolate, event).await?;
-        Ok(if outcome.answer == Ok(Answer::Behind) { ChannelReply::Behind } else { ChannelReply::Noted })
-    }
-
-    /// The account's round tells what the chain shows. A channel that is not worth keeping is forgotten then, and so not watched any
-    /// more: a voucher brings it back.
-    async fn observe(&self, isolate: &Isolate, reading: Reading) -> Result<ChannelReply> {
-        let reply = self.note(isolate, Event::Observed(reading)).await?;
+        let outcome = self.step(isolate, Event::Observed(reading)).await?;
+        let reply = if outcome.answer == Ok(Answer::Behind) { ChannelReply::Behind } else { ChannelReply::Noted };
         let policy = &isolate.gateway.session.policy;
         if self.look(|ledger| ledger.is_forgettable(policy, now()))? != Some(true) {
             return Ok(reply);
@@ -208,11 +191,15 @@ impl Channel {
         let _ = within(limit, news).await;
     }
 
-    /// Draws units for a metered sale, and waits up to `wait` milliseconds for the balance to allow it.
-    async fn draw(&self, isolate: &Isolate, event: Event, price: Amount, wait: u64) -> Result<ChannelReply> {
+    /// Takes note of how a delivery goes, and waits up to `wait` milliseconds for the balance to allow what it draws. Of a
+    /// channel that is not known nothing was bought.
+    async fn deliver(&self, isolate: &Isolate, delivery: Delivery, price: Amount, wait: u64) -> Result<ChannelReply> {
+        if !self.is_known()? {
+            return Ok(ChannelReply::Unknown);
+        }
         let deadline = now().saturating_add(Duration::from_millis(wait));
         loop {
-            let outcome = self.step(isolate, event.clone()).await?;
+            let outcome = self.step(isolate, Event::Delivery(delivery)).await?;
             let left = deadline.since(now());
             if outcome.answer != Ok(Answer::Drawn(Drawn::Exhausted)) || left.is_zero() {
                 return self.done(isolate, &outcome, price, Reuse::DrawDown, None);
