@@ -145,9 +145,9 @@ impl fmt::Display for InvalidSignature {
         match self {
             Self::Encoding(error) => write!(f, "the signature {error}"),
             Self::OutOfRange => f.write_str("the signature's r or s is zero or not below the curve's order"),
-            Self::HighS => f.write_str("the signature's s is in the upper half of the curve's order"),
+            Self::HighS => f.write_str("the signature's s is in the upper half of the curve's order; sign with the lower one"),
             Self::RecoveryId => f.write_str("the signature's v must be 27 or 28"),
-            Self::Unrecoverable => f.write_str("the signature belongs to no public key"),
+            Self::Unrecoverable => f.write_str("the signature belongs to no public key; sign again"),
         }
     }
 }

@@ -51,26 +51,38 @@ impl Failure {
     /// The answer to the payer of a charge.
     pub fn problem(self) -> Problem {
         match self {
-            Self::Reverted | Self::Refused => {
-                Problem::new(ProblemKind::VerificationFailed, "the transfer was reverted by the token; nothing was paid")
-            }
-            Self::Expired => {
-                Problem::new(ProblemKind::PaymentExpired, "the authorization expired before the transfer was mined; nothing was paid")
-            }
-            Self::UsedElsewhere => {
-                Problem::new(ProblemKind::VerificationFailed, "payload.nonce: the authorization was cancelled or used for something else")
-            }
-            Self::NotMined => Problem::new(ProblemKind::VerificationFailed, "the chain did not take the transfer; nothing was paid"),
+            Self::Reverted | Self::Refused => Problem::new(
+                ProblemKind::VerificationFailed,
+                "the token reverted the transfer, and nothing was paid; check the payer's balance, then sign a new authorization",
+            ),
+            Self::Expired => Problem::new(
+                ProblemKind::PaymentExpired,
+                "payload.validBefore: the authorization expired before its transfer was mined, and nothing was paid; sign a new one",
+            ),
+            Self::UsedElsewhere => Problem::new(
+                ProblemKind::VerificationFailed,
+                "payload.nonce: the authorization was cancelled, or used for something else than this payment; sign a new one",
+            ),
+            Self::NotMined => Problem::new(
+                ProblemKind::VerificationFailed,
+                "the chain did not take the transfer, and nothing was paid; sign a new authorization",
+            ),
         }
     }
 
     /// The answer to the client of a channel.
     pub fn session_problem(self) -> Problem {
         let detail = match self {
-            Self::Reverted | Self::Refused => "the escrow or the token reverts it; nothing was taken",
-            Self::Expired => "the authorization expired before the transaction was mined; nothing was taken",
-            Self::UsedElsewhere => "the authorization was cancelled or used for something else, or the channel has ended",
-            Self::NotMined => "the chain did not take the transaction; nothing was taken",
+            Self::Reverted | Self::Refused => {
+                "the escrow or the token reverted the opening or the addition, and nothing was taken; check the payer's balance, then sign anew"
+            }
+            Self::Expired => {
+                "payload.authorization.validBefore: the authorization expired before its transaction was mined, and nothing was taken; sign anew"
+            }
+            Self::UsedElsewhere => {
+                "payload.authorization.nonce: the authorization was cancelled or used for something else, or the channel has ended; look at the chain"
+            }
+            Self::NotMined => "the chain did not take the transaction, and nothing was taken; sign anew",
         };
         Problem::new(ProblemKind::TransactionReverted, detail)
     }

@@ -37,7 +37,7 @@ impl Held {
     pub(super) fn bytes(&self) -> Result<Option<Uint8Array>, Problem> {
         let bytes = glue::held(self.id.get());
         if bytes.is_none() && self.digest != BodyDigest::of(&[]) {
-            return Err(Problem::unavailable("the body is not held any more"));
+            return Err(Problem::unavailable("the request took so long that its body was let go"));
         }
         Ok(bytes)
     }
@@ -68,8 +68,12 @@ pub(super) async fn hash(request: &Request, limits: &Limits) -> Result<BodyDiges
 
 async fn read(request: &Request, limits: &Limits, id: Option<NonZeroU32>) -> Result<BodyDigest, Problem> {
     let most = limits.digest_body_bytes;
-    let too_large =
-        || Problem::new(ProblemKind::ContentTooLarge, format!("the body exceeds the {most} bytes that this route can bind to a payment"));
+    let too_large = || {
+        Problem::new(
+            ProblemKind::ContentTooLarge,
+            format!("the body is longer than {most} bytes, the most that can be bound to a payment here; send a shorter one"),
+        )
+    };
     let declared = request.headers().get("content-length").ok().flatten().and_then(|length| length.parse::<usize>().ok());
     if declared.is_some_and(|length| length > most) {
         return Err(too_large());
@@ -80,12 +84,14 @@ async fn read(request: &Request, limits: &Limits, id: Option<NonZeroU32>) -> Res
     let bytes = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
     let lifetime = limits.settlement_timeout + 2 * limits.origin_timeout + SLACK;
     let bounds = Bounds { most: bytes(most), budget: bytes(HELD_BYTES.max(most)), patience: limits.origin_timeout, lifetime };
-    let unreadable = || Problem::new(ProblemKind::BadRequest, "the body could not be read");
+    let unreadable = || Problem::new(ProblemKind::BadRequest, "the request's body could not be read; send the whole request again");
     let outcome = glue::read(request, id, &bounds).await.map_err(|_| unreadable())?;
     match outcome.as_string().as_deref() {
         Some("large") => Err(too_large()),
-        Some("slow") => Err(Problem::new(ProblemKind::RequestTimeout, "the body came too slowly")),
-        Some(_) => Err(Problem::unavailable("the gateway holds as many bodies as it may")),
+        Some("slow") => {
+            Err(Problem::new(ProblemKind::RequestTimeout, "the request's body came too slowly; send it faster, or a shorter one"))
+        }
+        Some(_) => Err(Problem::unavailable("the gateway holds as many request bodies as it may")),
         None => {
             let hash = outcome.dyn_into::<Uint8Array>().ok().and_then(|hash| hash.to_vec().try_into().ok());
             hash.map(BodyDigest::from_sha256).ok_or_else(unreadable)

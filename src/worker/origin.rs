@@ -135,7 +135,7 @@ pub(super) async fn send(
 ) -> std::result::Result<Response, Problem> {
     let failed = |error: JsValue| {
         console_error!("origin: {error:?}");
-        Problem::new(ProblemKind::OriginFailed, "the origin could not be reached")
+        Problem::new(ProblemKind::OriginFailed, "the origin could not be reached, and nothing was delivered; send the same request again")
     };
     let body = match incoming.held.get() {
         _ if matches!(incoming.method.as_str(), "GET" | "HEAD") => JsValue::UNDEFINED,
@@ -157,19 +157,25 @@ pub(super) async fn send(
         if let Some(flow) = flow {
             flow.give_up();
         }
-        Problem::new(ProblemKind::OriginTimeout, "the origin did not answer in time")
+        Problem::new(
+            ProblemKind::OriginTimeout,
+            "the origin did not answer in time, and nothing was delivered; send the same request again",
+        )
     };
     let answer = fetched(env, service, &request, limit, flow).await.map_err(failed);
     let response = answer.and_then(|answer| answer.ok_or_else(late)).map_err(|problem| {
         if incoming.is_failed_by_origin() {
             return problem;
         }
-        Problem::new(ProblemKind::BadRequest, "the request's body broke off, or did not come in time")
+        Problem::new(ProblemKind::BadRequest, "the request's body broke off, or came too slowly; send the whole request again")
     })?;
     let coding = response.headers().get("content-encoding").ok().flatten();
     if paid_by.is_some_and(|paid_by| paid_by.metered) && !is_readable(coding.as_deref()) {
         discard(&response);
-        return Err(Problem::new(ProblemKind::OriginFailed, "the origin answered in a Content-Encoding that it was not asked for"));
+        return Err(Problem::new(
+            ProblemKind::OriginFailed,
+            "the origin answered in a Content-Encoding that it was not asked for and that cannot be metered; nothing was delivered",
+        ));
     }
     Ok(response)
 }

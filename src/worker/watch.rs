@@ -51,7 +51,7 @@ impl Body {
     pub(super) async fn of(response: &Response) -> Result<Option<Self>, Problem> {
         let failed = |error: JsValue| {
             console_error!("origin: {error:?}");
-            Problem::new(ProblemKind::OriginFailed, "the origin broke off")
+            Problem::new(ProblemKind::OriginFailed, "the origin broke off, and nothing was delivered; send the same request again")
         };
         let Some(source) = response.body() else { return Ok(None) };
         let length = length(response).map_err(failed)?;
