@@ -14,7 +14,7 @@
 //! | module | what it holds |
 //! |---|---|
 //! | [`money`] | amounts: no chain, no HTTP |
-//! | [`wire`] | how a payment is asked for and shown: the `Payment` scheme, problems, event streams |
+//! | [`wire`] | how a payment is asked for and shown: the `Payment` scheme, x402, problems, event streams |
 //! | [`rail`] | how money is proven and moved: ERC-3009 charges and channels on EVM networks |
 //! | [`evm`] | what Ethereum defines: signatures, EIP-712, ERC-3009, transactions, JSON-RPC |
 //! | [`channel`] | the ledger of one channel as a state machine |

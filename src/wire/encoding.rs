@@ -21,7 +21,7 @@ pub fn to_base64url(bytes: impl AsRef<[u8]>) -> String {
     URL_SAFE.encode(bytes)
 }
 
-/// `bytes` as standard base64 with padding, the form of digests.
+/// `bytes` as standard base64 with padding, the form of digests and of x402.
 pub fn to_base64(bytes: impl AsRef<[u8]>) -> String {
     base64::engine::general_purpose::STANDARD.encode(bytes)
 }
@@ -29,6 +29,11 @@ pub fn to_base64(bytes: impl AsRef<[u8]>) -> String {
 /// Reads base64url in the one form that [`to_base64url`] writes.
 pub fn from_base64url_strict(text: &str) -> Result<Vec<u8>, InvalidBase64> {
     base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(text).map_err(|_| InvalidBase64)
+}
+
+/// Reads standard base64 with padding, in the one form that [`to_base64`] writes.
+pub fn from_base64_strict(text: &str) -> Result<Vec<u8>, InvalidBase64> {
+    base64::engine::general_purpose::STANDARD.decode(text).map_err(|_| InvalidBase64)
 }
 
 /// Reads base64url or standard base64, padded or not.
@@ -42,6 +47,14 @@ mod tests {
     use super::*;
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    #[test]
+    fn strict_base64_has_one_form() {
+        assert_eq!(from_base64_strict("+/+/YQ=="), Ok([0xfb, 0xff, 0xbf, 0x61].to_vec()));
+        for text in ["+/+/YQ", "-_-_YQ==", "+/+/YR==", "+/+/YQ=", " +/+/YQ==", "+/+/YQ==,+/+/YQ=="] {
+            assert_eq!(from_base64_strict(text), Err(InvalidBase64), "{text}");
+        }
+    }
 
     #[test]
     fn both_alphabets_with_and_without_padding_are_read() {

@@ -5,3 +5,4 @@ pub mod idempotency;
 pub mod mpp;
 pub mod problem;
 pub mod sse;
+pub mod x402;

@@ -1,5 +1,6 @@
 //! Problem details (RFC 9457) with the scheme's types, base `https://paymentauth.org/problems/`.
 
+use super::x402::Reason;
 use alloc::borrow::Cow;
 use alloc::format;
 use alloc::string::String;
@@ -72,6 +73,8 @@ pub enum ProblemKind {
     UriTooLong,
     /// 431: the request's headers are too many, or one is too long. `about:blank`.
     HeadersTooLarge,
+    /// 409: a payment has the identifier of another one. `about:blank`.
+    Conflict,
 }
 
 /// A problem, ready to be answered.
@@ -89,6 +92,8 @@ pub struct Problem {
     pub errors: Vec<FieldError>,
     /// Members that belong to its type, such as `requiredCumulative`.
     pub members: Vec<(&'static str, String)>,
+    /// What x402 calls it, where that says more than the kind. Not part of the body.
+    pub reason: Option<Reason>,
 }
 
 /// One wrong field, of a configuration.
@@ -120,7 +125,7 @@ impl ProblemKind {
             | Self::DeltaTooSmall
             | Self::InsufficientBalance => 402,
             Self::Spent => 403,
-            Self::TransactionReverted => 409,
+            Self::TransactionReverted | Self::Conflict => 409,
             Self::ChannelNotFound | Self::ChannelFinalized => 410,
             Self::Unauthorized => 401,
             Self::MethodUnsupported | Self::BadRequest => 400,
@@ -166,7 +171,8 @@ impl ProblemKind {
             | Self::OriginTimeout
             | Self::RequestTimeout
             | Self::UriTooLong
-            | Self::HeadersTooLarge => {
+            | Self::HeadersTooLarge
+            | Self::Conflict => {
                 return None;
             }
         })
@@ -201,6 +207,7 @@ impl ProblemKind {
             Self::RequestTimeout => "Request Timeout",
             Self::UriTooLong => "URI Too Long",
             Self::HeadersTooLarge => "Request Header Fields Too Large",
+            Self::Conflict => "Conflict",
         }
     }
 }
@@ -208,13 +215,26 @@ impl ProblemKind {
 impl Problem {
     /// A problem with nothing but its detail.
     pub fn new(kind: ProblemKind, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { kind, detail: detail.into(), challenge_id: None, retry_after: None, errors: Vec::new(), members: Vec::new() }
+        Self { kind, detail: detail.into(), challenge_id: None, retry_after: None, errors: Vec::new(), members: Vec::new(), reason: None }
     }
 
     /// Nothing is decided: the same credential may be sent again in a moment. `why` is a clause.
     pub fn unavailable(why: &str) -> Self {
         let detail = format!("{why}; send the same credential again");
         Self { retry_after: Some(RETRY_SECONDS), ..Self::new(ProblemKind::Unavailable, detail) }
+    }
+
+    /// The same with the reason that x402 has for it.
+    #[must_use]
+    pub fn because(self, reason: Reason) -> Self {
+        Self { reason: Some(reason), ..self }
+    }
+
+    /// The JSON body with more members, written as they stand between braces.
+    pub fn to_json_with(&self, members: &str) -> String {
+        let mut json = self.to_json();
+        json.pop();
+        [&json, ",", members, "}"].concat()
     }
 
     /// The JSON body.
