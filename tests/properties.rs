@@ -27,6 +27,7 @@ use mpp_edge::wire::mpp::accept::preferred;
 use mpp_edge::wire::mpp::challenge::BindingKeys;
 use mpp_edge::wire::mpp::credential::{Credential, CredentialField, split_authorization};
 use mpp_edge::wire::mpp::digest::BodyDigest;
+use mpp_edge::wire::x402::Payment;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -99,6 +100,21 @@ fn any_json() -> impl Strategy<Value = Value> {
                 "limits",
                 "url",
                 "dns",
+                "x402Version",
+                "accepted",
+                "resource",
+                "extensions",
+                "mppx",
+                "payment-identifier",
+                "info",
+                "scheme",
+                "extra",
+                "amount",
+                "asset",
+                "payTo",
+                "maxTimeoutSeconds",
+                "validAfter",
+                "validBefore",
             ])
             .prop_map(String::from)
             .boxed(),
@@ -124,6 +140,9 @@ proptest! {
         let _ = split_authorization(&text);
         let _ = Credential::parse(&text);
         let _ = Credential::parse(&to_base64url(&text));
+        let _ = Payment::read(Some(&text), None, usize::MAX).is_ok();
+        let _ = (x402::judge(x402::Version::V2, &text), x402::judge(x402::Version::V1, &text));
+        let _ = x402::offers(&other).header(&x402::Requested { url: &text, method: &other }, &text, |_| true);
         let _ = preferred(&[("abstract", "charge"), ("evm", "charge")], Some(&text));
         let _ = (parse::address(&text), parse::hash(&text), parse::bytes(&text), parse::did_pkh(&text));
         let _ = Signature::parse(&text);
@@ -153,6 +172,13 @@ proptest! {
                 let _ = Unverified::read(&credential, method, &terms);
                 let _ = session::Unverified::read(&credential, method, &channel);
             }
+        }
+        for (version, number) in [(x402::Version::V2, 2), (x402::Version::V1, 1)] {
+            let mut value = value.clone();
+            if let Some(map) = value.as_object_mut() {
+                map.insert("x402Version".into(), json!(number));
+            }
+            let _ = x402::judge(version, &value.to_string());
         }
         let _ = jsonrpc::parse(&text, count);
         if let Ok(raw) = serde_json::value::RawValue::from_string(text.clone()) {
@@ -522,5 +548,100 @@ fn an_id_in_the_other_alphabet_is_refused() {
         let mut challenge = echoed(&issued.header);
         challenge[0].1 = other;
         assert!(asked(false).accept(&credential(&challenge).unwrap(), &offers, &keys, NOW).is_err(), "{}", challenge[0].1);
+    }
+}
+
+// --- x402 --------------------------------------------------------------------------------------------------------
+
+mod x402 {
+    pub(super) use mpp_edge::wire::x402::{Requested, Version};
+
+    use super::{Value, from_base64, to_base64};
+    use alloy_primitives::address;
+    use mpp_edge::evm::eip712::Domain;
+    use mpp_edge::money::Amount;
+    use mpp_edge::rail::evm::charge::Terms;
+    use mpp_edge::rail::evm::exact::{Exact, Unverified, requirement};
+    use mpp_edge::wire::problem::Problem;
+    use mpp_edge::wire::x402::{Flow, Offers, Payment};
+    use std::sync::LazyLock;
+
+    const TERMS: Terms = Terms {
+        amount: Amount::from_base_units(10_000),
+        chain_id: 84532,
+        token: address!("0x036CbD53842c5426634e7929541eC2318f3dCF7e"),
+        decimals: 6,
+        recipient: address!("0x70997970C51812dc3A010C7d01b50e0d17dc79C8"),
+    };
+
+    pub(super) fn offers(description: &str) -> Offers {
+        Offers::new(vec![requirement(&TERMS, "USDC", "2", Flow::Upfront, 300)], Some(description), Some("application/json"))
+    }
+
+    /// What clients have presented for `offers("Daily \"report\"")`, as JSON, and what it proves.
+    pub(super) static PRESENTED: LazyLock<Vec<(Version, String, Exact)>> = LazyLock::new(|| {
+        let vectors: Value = serde_json::from_str(include_str!("vectors/x402.json")).unwrap();
+        let payments = vectors["payments"].as_object().unwrap().iter();
+        let version = |name: &str| if name.starts_with("v1") { Version::V1 } else { Version::V2 };
+        let json = |header: &Value| String::from_utf8(from_base64(header.as_str().unwrap()).unwrap()).unwrap();
+        let honest = |version: Version, json: String| (version, judge(version, &json).unwrap(), json);
+        payments.map(|(name, header)| honest(version(name), json(header))).map(|(version, exact, json)| (version, json, exact)).collect()
+    });
+
+    pub(super) fn judge(version: Version, json: &str) -> Result<Exact, Problem> {
+        let header = to_base64(json);
+        let (v2, v1) = match version {
+            Version::V2 => (Some(header.as_str()), None),
+            Version::V1 => (None, Some(header.as_str())),
+        };
+        let payment = Payment::read(v2, v1, usize::MAX)?.unwrap();
+        let offers = offers("Daily \"report\"");
+        let requested = Requested { url: "https://api.example.com/v1/report?day=1&of=“March”", method: "POST" };
+        let accepted = payment.accept(&offers, &requested)?;
+        Unverified::read(&payment, &accepted, &TERMS)?.verify(&Domain::new("USDC", "2", TERMS.chain_id, TERMS.token))
+    }
+}
+
+/// All places of a value at which there is no map.
+fn leaves(value: &Value, at: &str, into: &mut Vec<String>) {
+    match value {
+        Value::Object(map) => map.iter().for_each(|(name, value)| leaves(value, &format!("{at}/{name}"), into)),
+        _ => into.push(at.to_owned()),
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(1000))]
+
+    /// What a stranger changes of a payment is refused, or changes neither what is paid nor to whom.
+    #[test]
+    fn an_edited_x402_payment_is_refused_or_pays_the_same(which in any::<usize>(), at in any::<usize>(), new in "[ -~]") {
+        let (version, json, honest) = &x402::PRESENTED[which % x402::PRESENTED.len()];
+        let mut edited: String = json.clone();
+        let at = edited.char_indices().map(|(at, _)| at).nth(at % edited.chars().count()).unwrap();
+        let end = at + edited[at..].chars().next().unwrap().len_utf8();
+        edited.replace_range(at..end, &new);
+        if let Ok(exact) = x402::judge(*version, &edited) {
+            prop_assert_eq!((exact.token, exact.signed), (honest.token, honest.signed), "{}", edited);
+        }
+    }
+
+    /// Every member that says what is paid is looked at; what else may be changed says nothing of it.
+    #[test]
+    fn an_x402_payment_with_another_member_is_refused(which in any::<usize>(), leaf in any::<usize>(), new in any_json()) {
+        let (version, json, honest) = &x402::PRESENTED[which % x402::PRESENTED.len()];
+        let mut value: Value = serde_json::from_str(json).unwrap();
+        let mut pointers = Vec::new();
+        leaves(&value, "", &mut pointers);
+        let pointer = &pointers[leaf % pointers.len()];
+        let member = value.pointer_mut(pointer).unwrap();
+        prop_assume!(*member != new);
+        *member = new;
+        let is_free = pointer.starts_with("/resource/") && !pointer.ends_with("/url")
+            || !honest.is_bound && pointer.starts_with("/extensions/") && !pointer.starts_with("/extensions/mppx/info/");
+        let outcome = x402::judge(*version, &value.to_string());
+        if !is_free {
+            prop_assert!(outcome.is_err(), "{} = {}", pointer, value.pointer(pointer).unwrap());
+        }
     }
 }

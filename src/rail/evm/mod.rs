@@ -1,6 +1,7 @@
 //! Payment methods × intents: what each asks for and what proves it.
 
 pub mod charge;
+pub mod exact;
 mod network;
 pub mod session;
 pub mod simulation;

@@ -1,0 +1,257 @@
+//! x402's scheme `exact` by ERC-3009 (`specs/schemes/exact/scheme_exact_evm.md`): what is asked for, and what proves it. The same
+//! authorization as a charge's, without a challenge: the client chooses its nonce.
+//!
+//! In this order: [`requirement`] for the offer; [`Unverified::read`] and [`Unverified::verify`] for what was presented; [`Exact::untimely`]
+//! before it is begun. What was begun in time may be resumed until [`Exact::resumable_until`].
+
+use super::charge::{MIN_VALIDITY, RESUMABLE, Terms};
+use crate::evm::eip712::Domain;
+use crate::evm::erc3009::{Authorization, SignedAuthorization};
+use crate::evm::parse::{self, InvalidHex};
+use crate::evm::signature::{InvalidSignature, Signature};
+use crate::evm::{Address, ChainId};
+use crate::json::describe;
+use crate::money::{Amount, decimal_u64};
+use crate::time::{Timestamp, UnixSeconds};
+use crate::wire::problem::{Problem, ProblemKind};
+use crate::wire::x402::{Accepted, Flow, Payment, Reason, Requirement, Version};
+use alloc::borrow::Cow;
+use alloc::collections::BTreeMap;
+use alloc::format;
+use core::time::Duration;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+/// The scheme's name on the wire.
+pub const SCHEME: &str = "exact";
+
+/// How far ahead an authorization may end: an unused one would have to be remembered for longer. The longest that a published client signs
+/// is one hour.
+pub const LONGEST_VALIDITY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The networks that have a name for clients of version 1. The newer clients know more, but one name that an older one does not know keeps
+/// it from reading any offer.
+const V1_NETWORKS: [(&str, ChainId); 15] = [
+    ("abstract", 2741),
+    ("abstract-testnet", 11124),
+    ("avalanche", 43114),
+    ("avalanche-fuji", 43113),
+    ("base", 8453),
+    ("base-sepolia", 84532),
+    ("educhain", 41923),
+    ("iotex", 4689),
+    ("peaq", 3338),
+    ("polygon", 137),
+    ("polygon-amoy", 80002),
+    ("sei", 1329),
+    ("sei-testnet", 1328),
+    ("skale-base-sepolia", 324_705_682),
+    ("story", 1514),
+];
+
+/// The name of a chain for all clients of version 1, if it has one.
+pub fn v1_network(chain_id: ChainId) -> Option<&'static str> {
+    V1_NETWORKS.iter().find(|(_, id)| *id == chain_id).map(|(name, _)| *name)
+}
+
+/// What is asked for. `name` and `version` are those of the token's EIP-712 domain, `max_timeout_seconds` is how long a client's
+/// authorization is to be good for.
+pub fn requirement(terms: &Terms, name: &str, version: &str, flow: Flow, max_timeout_seconds: u32) -> Requirement {
+    let mut extra = BTreeMap::from([("assetTransferMethod", "eip3009".into()), ("name", name.into()), ("version", version.into())]);
+    if let Some(flow) = flow.announced() {
+        extra.insert("paymentFlow", flow.into());
+    }
+    Requirement {
+        scheme: SCHEME,
+        network: format!("eip155:{}", terms.chain_id),
+        v1_network: v1_network(terms.chain_id),
+        amount: terms.amount,
+        asset: terms.token.to_checksum(None),
+        pay_to: terms.recipient.to_checksum(None),
+        max_timeout_seconds,
+        extra,
+    }
+}
+
+/// What the signature of a wallet that is not deployed yet ends with (ERC-6492): sixteen times `6492`.
+const ERC6492_SUFFIX: &str = "6492649264926492649264926492649264926492649264926492649264926492";
+
+/// The payload. Those of other transfer methods and networks are known by their members.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Payload<'a> {
+    #[serde(borrow)]
+    authorization: Option<PresentedAuthorization<'a>>,
+    #[serde(borrow)]
+    signature: Option<Cow<'a, str>>,
+    permit2_authorization: Option<IgnoredAny>,
+    delegation_manager: Option<IgnoredAny>,
+    transaction: Option<IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct PresentedAuthorization<'a> {
+    #[serde(borrow)]
+    from: Cow<'a, str>,
+    #[serde(borrow)]
+    to: Cow<'a, str>,
+    #[serde(borrow)]
+    value: Cow<'a, str>,
+    #[serde(borrow)]
+    valid_after: Cow<'a, str>,
+    #[serde(borrow)]
+    valid_before: Cow<'a, str>,
+    #[serde(borrow)]
+    nonce: Cow<'a, str>,
+}
+
+/// An authorization as read from a payment, before its signature is checked.
+#[derive(Debug)]
+pub struct Unverified {
+    authorization: Authorization,
+    signature: Signature,
+    token: Address,
+    is_bound: bool,
+}
+
+/// A payment whose proof is right as far as it can be told without the chain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exact {
+    /// The token's contract.
+    pub token: Address,
+    /// What is to be broadcast. It moves what was signed: in version 1 that may be more than was asked for.
+    pub signed: SignedAuthorization,
+    /// Whether the nonce is derived from the request. Then whoever made it has paid for this very request; else it may be anybody's.
+    pub is_bound: bool,
+}
+
+impl Unverified {
+    /// Reads the proof and compares it with what was asked, in the order of the published facilitator, but for the signature, which costs
+    /// most and comes last, and the times, which matter only when the payment is begun ([`Exact::untimely`]).
+    ///
+    /// The value is the price; in version 1 it may be more, as that version has it. The chain moves what was signed, and cannot move less.
+    ///
+    /// # Errors
+    /// 402 with its [`Reason`]; the detail names the field.
+    pub fn read(payment: &Payment, accepted: &Accepted<'_>, terms: &Terms) -> Result<Self, Problem> {
+        let payload: Payload<'_> = serde_json::from_str(payment.payload().get()).map_err(|error| malformed("payload", describe(&error)))?;
+        let presented = payload.authorization()?;
+        let at = |field: &str| ["payload.authorization.", field].concat();
+        let address = |field: &str, text: &str| parse::address(text).map_err(|error| malformed(&at(field), error));
+        let seconds = |field: &str, text: &str| {
+            let seconds = decimal_u64(text).map(UnixSeconds::new);
+            seconds.ok_or_else(|| malformed(&at(field), "must be a plain decimal number of seconds below 2^64"))
+        };
+        let authorization = Authorization {
+            from: address("from", &presented.from)?,
+            to: address("to", &presented.to)?,
+            value: Amount::parse_base_units(&presented.value).map_err(|error| malformed(&at("value"), error))?,
+            valid_after: seconds("validAfter", &presented.valid_after)?,
+            valid_before: seconds("validBefore", &presented.valid_before)?,
+            nonce: parse::hash(&presented.nonce).map_err(|error| malformed(&at("nonce"), error))?,
+        };
+        let signature = payload.signature()?;
+        if authorization.to != terms.recipient {
+            return Err(failed("payload.authorization.to: is not the offer's payTo", Reason::ExactRecipient));
+        }
+        let is_enough = match accepted.version {
+            Version::V2 => authorization.value == terms.amount,
+            Version::V1 => authorization.value >= terms.amount,
+        };
+        if !is_enough {
+            return Err(failed("payload.authorization.value: is not the offer's amount", Reason::ExactValue));
+        }
+        if accepted.nonce.is_some_and(|nonce| nonce != authorization.nonce) {
+            let detail = "payload.authorization.nonce: is not derived from this request, as extensions.mppx.info.nonce announces";
+            return Err(failed(detail, Reason::ExtensionMismatch));
+        }
+        Ok(Self { authorization, signature, token: terms.token, is_bound: accepted.nonce.is_some() })
+    }
+
+    /// Checks that the payer signed this authorization in the token's domain.
+    ///
+    /// # Errors
+    /// 402 with the reason `invalid_exact_evm_signature`.
+    pub fn verify(self, domain: &Domain) -> Result<Exact, Problem> {
+        let Self { authorization, signature, token, is_bound } = self;
+        let signer = signature.recover(authorization.digest(domain)).map_err(invalid_signature)?;
+        if signer != authorization.from {
+            return Err(failed("payload.signature: not made by payload.authorization.from for this authorization", Reason::ExactSignature));
+        }
+        Ok(Exact { token, signed: SignedAuthorization { authorization, signature }, is_bound })
+    }
+}
+
+impl<'a> Payload<'a> {
+    fn authorization(&self) -> Result<&PresentedAuthorization<'a>, Problem> {
+        if let Some(authorization) = &self.authorization {
+            return Ok(authorization);
+        }
+        if self.permit2_authorization.is_some() || self.delegation_manager.is_some() || self.transaction.is_some() {
+            return Err(failed("payload: only an ERC-3009 authorization is taken here", Reason::UnsupportedPayload));
+        }
+        Err(malformed("payload.authorization", "is missing"))
+    }
+
+    fn signature(&self) -> Result<Signature, Problem> {
+        let text = self.signature.as_deref().ok_or_else(|| malformed("payload.signature", "is missing"))?;
+        if text.ends_with(ERC6492_SUFFIX) {
+            let detail = "payload.signature: of a wallet that is not deployed yet (ERC-6492); pay from an account with a key";
+            return Err(failed(detail, Reason::ExactUndeployed));
+        }
+        Signature::parse(text).map_err(invalid_signature)
+    }
+}
+
+impl Exact {
+    /// Who pays.
+    pub const fn payer(&self) -> Address {
+        self.signed.authorization.from
+    }
+
+    /// Whether a transaction that is sent now might be mined too late, and revert at our cost.
+    pub fn is_too_late(&self, now: Timestamp) -> bool {
+        now.saturating_add(MIN_VALIDITY) >= self.signed.authorization.valid_before.timestamp()
+    }
+
+    /// Until when the payment may be resumed once it was begun in time.
+    pub fn resumable_until(&self) -> Timestamp {
+        self.signed.authorization.valid_before.timestamp().saturating_add(RESUMABLE)
+    }
+
+    /// Why the payment must not be begun now, if so. One that was begun in time is finished all the same.
+    pub fn untimely(&self, now: Timestamp) -> Option<Problem> {
+        let window = &self.signed.authorization;
+        if self.is_too_late(now) {
+            let detail = "payload.authorization.validBefore: the authorization expires too soon to be settled";
+            return Some(Problem::new(ProblemKind::PaymentExpired, detail).because(Reason::ExactValidBefore));
+        }
+        // The token wants it to be past.
+        if window.valid_after >= now.seconds() {
+            return Some(failed("payload.authorization.validAfter: the authorization is not valid yet", Reason::ExactValidAfter));
+        }
+        if window.valid_before.timestamp() > now.saturating_add(LONGEST_VALIDITY) {
+            let detail = "payload.authorization.validBefore: must be within a day, so that an unused authorization ends";
+            return Some(failed(detail, Reason::ExactValidBefore));
+        }
+        None
+    }
+}
+
+fn invalid_signature(error: InvalidSignature) -> Problem {
+    if let InvalidSignature::Encoding(InvalidHex::WrongLength { .. }) = error {
+        let detail =
+            "payload.signature: must have 65 bytes, as an account with a key makes it; those of contract wallets (ERC-1271) are not taken";
+        return failed(detail, Reason::ExactSignature);
+    }
+    failed(format!("payload.signature: {error}"), Reason::ExactSignature)
+}
+
+fn malformed(field: &str, what: impl core::fmt::Display) -> Problem {
+    Problem::new(ProblemKind::MalformedCredential, format!("{field}: {what}"))
+}
+
+fn failed(detail: impl Into<Cow<'static, str>>, reason: Reason) -> Problem {
+    Problem::new(ProblemKind::VerificationFailed, detail).because(reason)
+}
