@@ -5,6 +5,7 @@ use crate::wire::problem::{Problem, ProblemKind};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::fmt;
 use core::ops::Range;
 
 /// Request headers that only the gateway may set towards the origin all start with this.
@@ -103,14 +104,20 @@ pub struct Names {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooMany;
 
-impl From<TooMany> for Problem {
-    fn from(TooMany: TooMany) -> Self {
-        Self::new(
-            ProblemKind::HeadersTooLarge,
-            format!(
-                "a request may have {MOST_NAMES} headers, with names of {MOST_NAME_BYTES} bytes together, and a Connection of {LONGEST_CONNECTION}"
-            ),
+impl fmt::Display for TooMany {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "the request has too many headers; send at most {MOST_NAMES}, with names of {MOST_NAME_BYTES} bytes together, and a Connection of at most {LONGEST_CONNECTION} bytes"
         )
+    }
+}
+
+impl core::error::Error for TooMany {}
+
+impl From<TooMany> for Problem {
+    fn from(too_many: TooMany) -> Self {
+        Self::new(ProblemKind::HeadersTooLarge, format!("{too_many}"))
     }
 }
 

@@ -5,6 +5,7 @@
 use crate::wire::problem::{Problem, ProblemKind};
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::fmt;
 
 /// How often servers decode a path, at the most.
 const DECODINGS: u8 = 3;
@@ -34,13 +35,26 @@ pub enum InvalidPath {
     LeavesBase,
 }
 
+impl InvalidPath {
+    const fn text(self) -> &'static str {
+        match self {
+            Self::Ambiguous => "path: it can be read in too many ways; encode it once, and shorten it",
+            Self::LeavesBase => "path: its dot segments lead out of what is served here; resolve them",
+        }
+    }
+}
+
+impl fmt::Display for InvalidPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.text())
+    }
+}
+
+impl core::error::Error for InvalidPath {}
+
 impl From<InvalidPath> for Problem {
     fn from(invalid: InvalidPath) -> Self {
-        let detail = match invalid {
-            InvalidPath::Ambiguous => "path: it can be read in too many ways; encode it once, and shorten it",
-            InvalidPath::LeavesBase => "path: its dot segments lead out of what is served here; resolve them",
-        };
-        Self::new(ProblemKind::BadRequest, detail)
+        Self::new(ProblemKind::BadRequest, invalid.text())
     }
 }
 

@@ -7,10 +7,10 @@ use alloc::string::{String, ToString};
 use core::net::Ipv4Addr;
 
 /// The longest path and query that are looked at, in bytes.
-const LONGEST: usize = 16 * 1024;
+pub const LONGEST: usize = 16 * 1024;
 
 /// The longest that is priced: what a challenge binds is hashed before anybody has paid.
-const LONGEST_PRICED: usize = 6 * 1024;
+pub const LONGEST_PRICED: usize = 6 * 1024;
 
 /// The longest that stands for itself in a challenge.
 const LONGEST_BOUND: usize = 1024;

@@ -10,7 +10,7 @@ use crate::gateway::headers::{
     Names, PAYER_PREFIX, RESPONSE_PAYMENT, Withheld, below, is_readable, overrules_cache_control, private_cache_control, readable_codings,
     with_names, without_payment_challenges,
 };
-use crate::gateway::target::Target;
+use crate::gateway::target::{LONGEST, Target};
 use crate::wire::mpp::digest::BodyDigest;
 use crate::wire::problem::{Problem, ProblemKind};
 use js_sys::Object;
@@ -54,7 +54,7 @@ impl Incoming {
     /// The request is larger than what is looked at before it is paid for.
     pub(super) fn new(request: Request, target: Target) -> std::result::Result<Self, Problem> {
         if !target.fits() {
-            return Err(Problem::new(ProblemKind::UriTooLong, "path and query are too long"));
+            return Err(Problem::new(ProblemKind::UriTooLong, format!("path and query are longer than {LONGEST} bytes; shorten them")));
         }
         let headers = request.headers();
         let names = names(&headers);
