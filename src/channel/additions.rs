@@ -2,9 +2,11 @@
 //! often as he likes, and anybody can name one that did not: so what the chain is asked because of them is bounded, however many
 //! come, and one whose effect is known is asked about once.
 
+use super::claiming::behind;
 use crate::evm::{B256, U256};
 use crate::money::Amount;
 use crate::time::Timestamp;
+use crate::wire::problem::Problem;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -25,6 +27,9 @@ pub struct Addition {
     /// How much.
     pub amount: Amount,
 }
+
+/// What is told of an addition.
+pub type Told = Result<(), Problem>;
 
 /// See the module. It is lost with the object: then it is asked once more.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -48,6 +53,34 @@ impl Additions {
             self.shown.remove(0);
         }
         self.shown.push((addition, deposit));
+    }
+
+    /// Whether the chain shows something of an addition that a channel with this `deposit` does not hold yet: then the channel is to be
+    /// looked at. `left` is the deposit that the addition has left behind, or why it is not taken for one.
+    pub fn is_news(left: &Result<U256, Problem>, deposit: Amount) -> bool {
+        left.as_ref().is_ok_and(|left| *left > deposit.to_u256())
+    }
+
+    /// What whoever names an addition is told. It was looked up when `head` was the latest block, and the channel was `seen` in its latest
+    /// block, if it had to be: one that shows no less.
+    ///
+    /// # Errors
+    /// What stands in the way.
+    pub fn tell(
+        &mut self,
+        addition: Addition,
+        left: Result<U256, Problem>,
+        deposit: Amount,
+        head: u64,
+        seen: &Result<u64, Problem>,
+    ) -> Told {
+        let is_news = Self::is_news(&left, deposit);
+        let left = left?;
+        if is_news && *seen.as_ref().map_err(Clone::clone)? < head {
+            return Err(behind());
+        }
+        self.note(addition, left);
+        Ok(())
     }
 
     /// How long to wait until the chain may be asked.

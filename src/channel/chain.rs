@@ -171,7 +171,7 @@ impl Channel {
     ///
     /// # Errors
     /// [`Refusal::Outdated`].
-    pub fn check_terms(&self, payee: Address, token: Address) -> Result<(), Refusal> {
+    pub fn check_payee(&self, payee: Address, token: Address) -> Result<(), Refusal> {
         if (self.payee, self.token) == (payee, token) { Ok(()) } else { Err(Refusal::Outdated) }
     }
 

@@ -2,26 +2,8 @@
 //! refused all the same, and whose deposit then lies in a channel that it cannot use.
 
 use super::{Channel, Event, Order, Policy, Presented, Refusal};
-use crate::evm::escrow::{OnChain, Opening};
 use crate::money::Amount;
 use crate::time::Timestamp;
-use crate::time::UnixSeconds;
-
-impl Opening {
-    /// What the escrow will show of the channel.
-    pub fn on_chain(&self) -> OnChain {
-        OnChain {
-            finalized: false,
-            close_requested_at: UnixSeconds::new(0),
-            payer: self.signed.authorization.from,
-            payee: self.payee,
-            token: self.token,
-            authorized_signer: self.authorized_signer,
-            deposit: self.signed.authorization.value,
-            settled: Amount::ZERO,
-        }
-    }
-}
 
 impl Channel {
     /// Whether a voucher that comes with an addition to the deposit, and what it is to buy, would be taken once the money is

@@ -21,6 +21,8 @@ mod attempts;
 mod bookings;
 mod breaks;
 mod chain;
+mod claim;
+mod claiming;
 mod evidence;
 mod foresight;
 mod held;
@@ -36,9 +38,11 @@ mod used;
 
 pub use crate::wire::idempotency::Key;
 pub use action::{Action, is_bare};
-pub use additions::{Addition, Additions};
+pub use additions::{Addition, Additions, Told};
 pub use attempts::InFlight;
 pub use chain::{Expected, Unfit};
+pub use claim::{Claim, Proof, SponsoredDeposit};
+pub use claiming::{Claiming, Denied, Found, Rules, Task};
 pub use evidence::check_transaction;
 pub use meter::{Meter, Releasable};
 pub use metered::{Counted, Fixed, Head, Metering, Next, REPORT, Stop, Waiting};
@@ -376,6 +380,15 @@ impl Channel {
     /// What of the booked was delivered.
     pub fn delivered(&self) -> Amount {
         self.spent.saturating_sub(self.bookings.pending()).saturating_sub(self.sales.pending())
+    }
+
+    /// How it was closed, if it is: by this transaction, or not by us.
+    pub const fn closed(&self) -> Option<Result<B256, Refusal>> {
+        match self.status {
+            Status::Closed { transaction: Some(transaction) } => Some(Ok(transaction)),
+            Status::Closed { transaction: None } => Some(Err(Refusal::Closed)),
+            Status::Open | Status::Suspended | Status::Closing(_) => None,
+        }
     }
 
     /// Its best voucher.

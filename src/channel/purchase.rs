@@ -262,14 +262,15 @@ impl Channel {
 
     pub(super) fn ask_to_close(&mut self, presented: &Presented, now: Timestamp) -> Result<Answer, Refusal> {
         self.check_signer(presented)?;
+        if let Some(closed) = self.closed() {
+            return closed.map(Answer::Closed);
+        }
         match self.status {
-            Status::Closed { transaction: Some(transaction) } => return Ok(Answer::Closed(transaction)),
-            Status::Closed { transaction: None } => return Err(Refusal::Closed),
             Status::Suspended if !self.signer_has_code => return Err(Refusal::Suspended),
             // It is under way; a repetition has nothing to add, since its voucher was handed out by then.
             Status::Closing(_) if !self.is_proof(presented) => return Ok(Answer::Closing),
             Status::Open | Status::Suspended if !self.is_proof(presented) => return Err(Refusal::Unproven),
-            Status::Open | Status::Suspended | Status::Closing(_) => {}
+            _ => {}
         }
         // However little it raises: it is the last one.
         self.accept(presented.voucher.cumulative, Amount::ZERO)?;

@@ -1,12 +1,11 @@
 //! The escrow as the chain shows it, and what is brought about there.
 
-use super::clock::now;
 use super::config::Isolate;
-use super::objects::{Claim, Errand, SettleMessage, SettleReply};
+use super::objects::{Errand, SettleMessage, SettleReply};
 use super::respond::misconfigured;
 use super::rpc::Unreachable;
-use crate::channel::{Addition, Expected, Refusal, Unfit, check_transaction};
-use crate::evm::erc3009::{Authorization, balance_call};
+use crate::channel::{Addition, Claim, Expected, Found, Refusal, check_transaction};
+use crate::evm::erc3009::balance_call;
 use crate::evm::escrow::{EscrowFacts, facts_calls, opened, takes_authorizations, topped_up};
 use crate::evm::jsonrpc::{Answer, NodeError, Receipt, Request, decode, has_code};
 use crate::evm::reading::{Heights, Reading, Views, channel_questions, read_head};
@@ -15,8 +14,8 @@ use crate::evm::{Address, B256, U256};
 use crate::gateway::escrow_misfit;
 use crate::rail::evm::Method;
 use crate::rail::evm::session::domain;
-use crate::settlement::{Failure, Flaw, Purpose, Verdict};
-use crate::wire::problem::{Problem, ProblemKind};
+use crate::settlement::{Flaw, Purpose, Verdict};
+use crate::wire::problem::Problem;
 use alloy_primitives::Bytes;
 use std::cell::Cell;
 use worker::{Env, console_warn};
@@ -25,14 +24,6 @@ use worker::{Env, console_warn};
 #[derive(Default)]
 pub(super) struct EscrowSupport {
     takes_authorizations: Cell<Option<bool>>,
-}
-
-/// A channel and its escrow.
-pub(super) struct Found {
-    pub(super) reading: Reading,
-    pub(super) facts: EscrowFacts,
-    /// It is there, but not deep enough to be relied on.
-    is_young: bool,
 }
 
 impl Isolate {
@@ -80,22 +71,20 @@ fn facts_questions(escrow: Address) -> [Request; 2] {
     facts_calls().map(|data| Request::call(&Call { to: escrow, data: data.into() }))
 }
 
-impl Claim {
-    /// What its channel must be.
-    pub(super) fn expected(&self, isolate: &Isolate) -> Expected {
-        let gateway = &isolate.gateway;
-        Expected {
-            escrow: self.escrow,
-            separator: domain(self.method, gateway.chain_id, self.escrow).separator(),
-            payee: gateway.recipient,
-            token: gateway.token.address,
-            price: self.price,
-        }
+/// What the channel of a claim must be.
+pub(super) fn expected(isolate: &Isolate, method: Method, claim: &Claim) -> Expected {
+    let gateway = &isolate.gateway;
+    Expected {
+        escrow: claim.escrow,
+        separator: domain(method, gateway.chain_id, claim.escrow).separator(),
+        payee: gateway.recipient,
+        token: gateway.token.address,
+        price: claim.price,
     }
 }
 
 /// Reads the channel of a claim, and checks the transaction that is said to have opened it, if there is one.
-pub(super) async fn find(isolate: &Isolate, claim: &Claim, opening: Option<B256>) -> Result<Found, Problem> {
+pub(super) async fn find(isolate: &Isolate, method: Method, claim: &Claim, opening: Option<B256>) -> Result<Found, Problem> {
     let confirmations = isolate.gateway.confirmations;
     let mut heights = None;
     if opening.is_some() || confirmations > 1 {
@@ -114,7 +103,7 @@ pub(super) async fn find(isolate: &Isolate, claim: &Claim, opening: Option<B256>
     let mut answers = answers.into_iter();
     let mut next = || answers.next().ok_or_else(unknown);
     let Some(facts) = EscrowFacts::decode(&bytes(next()?)?, &bytes(next()?)?) else {
-        return Err(misconfigured(&[escrow_misfit(claim.method, None)]));
+        return Err(misconfigured(&[escrow_misfit(method, None)]));
     };
     let mut views = Views::read(heights, &mut answers).ok_or_else(unknown)?;
     if signer.is_none() {
@@ -124,15 +113,6 @@ pub(super) async fn find(isolate: &Isolate, claim: &Claim, opening: Option<B256>
     // A node that has the opening's receipt and not the channel lags behind itself.
     let is_young = !views.deep.exists() && (views.latest.exists() || opening.is_some());
     Ok(Found { reading: Reading::new(block, views), facts, is_young })
-}
-
-/// The answer about a channel that is not taken on.
-pub(super) fn unfit(unfit: Unfit, found: &Found, claim: &Claim) -> Problem {
-    match unfit.problem() {
-        Some(_) if unfit == Unfit::Absent && found.is_young => Problem::unavailable("the channel is not deep enough in the chain yet"),
-        Some(problem) => problem,
-        None => misconfigured(&[escrow_misfit(claim.method, Some(unfit))]),
-    }
 }
 
 /// Where to look at channels; `None` is the latest block alone.
@@ -195,76 +175,37 @@ async fn head_and_receipt(isolate: &Isolate, transaction: Option<B256>) -> Resul
     Ok((head, receipt))
 }
 
-/// Whether the gateway brings money in at all, and as little as this.
-pub(super) async fn check_sponsored(isolate: &Isolate, authorization: &Authorization) -> Result<(), Problem> {
-    if !isolate.sponsors().await {
-        return Err(Problem::new(ProblemKind::MethodUnsupported, "payload.type: this gateway does not submit openings and additions"));
-    }
-    if authorization.value < isolate.gateway.session.min_deposit {
-        return Err(Problem::new(
-            ProblemKind::PaymentInsufficient,
-            "payload.authorization.value: is less than the deposit that this gateway submits",
-        ));
-    }
-    Ok(())
-}
-
-/// Brings the payer's money into a channel, unless that was done before, and waits for it. `None`: somebody else has done
-/// it, or spoilt it; the chain shows which.
-pub(super) async fn bring_in(
-    isolate: &Isolate,
-    env: &Env,
-    purpose: Purpose,
-    authorization: &Authorization,
-) -> Result<Option<B256>, Problem> {
-    match bring_about(isolate, env, purpose).await? {
-        Brought::Ended(Verdict::Settled { transaction }) => Ok(Some(transaction)),
-        Brought::Ended(Verdict::Failed(Failure::UsedElsewhere)) => Ok(None),
-        Brought::Ended(Verdict::Failed(failure)) => Err(failure.session_problem()),
-        Brought::Doomed => doom(isolate, &purpose, authorization).await,
-    }
-}
-
-/// Why a deposit would revert; it is no failure when somebody else has brought the authorization to the chain.
-async fn doom(isolate: &Isolate, purpose: &Purpose, authorization: &Authorization) -> Result<Option<B256>, Problem> {
-    let balance = Call { to: isolate.gateway.token.address, data: balance_call(authorization.from).into() };
+/// Why the deposit of a payer would revert: its balance, or `None` when the authorization is used.
+pub(super) async fn diagnose(isolate: &Isolate, purpose: &Purpose, payer: Address) -> Result<Option<U256>, Problem> {
+    let balance = Call { to: isolate.gateway.token.address, data: balance_call(payer).into() };
     let questions = [Request::call(&purpose.search().state), Request::call(&balance)];
     let [used, balance] = isolate.rpc.ask(questions).await.map_err(|_| unknown())?;
     if purpose.is_used(&bytes(used)?).ok_or_else(unknown)? {
         return Ok(None);
     }
-    let balance = U256::try_from_be_slice(&bytes(balance)?).ok_or_else(unknown)?;
-    Err(authorization.refusal(balance, now()))
+    U256::try_from_be_slice(&bytes(balance)?).ok_or_else(unknown).map(Some)
 }
 
-/// What became of an effort on chain.
-pub(super) enum Brought {
-    /// It was sent, now or before.
-    Ended(Verdict),
-    /// It was not sent: it would revert.
-    Doomed,
-}
-
-/// Has the settlement account bring something about, unless it has, and waits for the verdict. What would revert is
+/// Has the settlement account bring something about, unless it has, and waits for the verdict. `None`: it would revert, and was
 /// not sent.
-pub(super) async fn bring_about(isolate: &Isolate, env: &Env, purpose: Purpose) -> Result<Brought, Problem> {
+pub(super) async fn bring_about(isolate: &Isolate, env: &Env, purpose: Purpose) -> Result<Option<Verdict>, Problem> {
     let inquiry = SettleMessage { purpose, errand: Errand::Inquire };
     // Sent already, it would revert in a simulation.
     let gas_limit = match isolate.ask_account(env, &inquiry).await? {
-        SettleReply::Ended(verdict) => return Ok(Brought::Ended(verdict)),
+        SettleReply::Ended(verdict) => return Ok(Some(verdict)),
         SettleReply::NotTaken => estimate(isolate, &purpose).await?,
         // It has its gas.
         SettleReply::Pending => Some(0),
     };
     let Some(gas_limit) = gas_limit else {
         return Ok(match isolate.ask_account(env, &inquiry).await? {
-            SettleReply::Ended(verdict) => Brought::Ended(verdict),
-            SettleReply::NotTaken => Brought::Doomed,
+            SettleReply::Ended(verdict) => Some(verdict),
+            SettleReply::NotTaken => None,
             SettleReply::Pending => return Err(Problem::unavailable("the transaction is not mined yet")),
         });
     };
     match isolate.ask_account(env, &SettleMessage { purpose, errand: Errand::Send { gas_limit } }).await? {
-        SettleReply::Ended(verdict) => Ok(Brought::Ended(verdict)),
+        SettleReply::Ended(verdict) => Ok(Some(verdict)),
         SettleReply::NotTaken => Err(Problem::unavailable("nothing can be sent to the chain at the moment")),
         SettleReply::Pending => Err(Problem::unavailable("the transaction is not mined yet")),
     }

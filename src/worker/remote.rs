@@ -2,11 +2,12 @@
 
 use super::clock::sleep;
 use super::config::{Loaded, load};
-use super::objects::{ChannelMessage, ChannelReply, Claim};
+use super::objects::{ChannelMessage, ChannelReply};
 use super::respond::internal;
-use crate::channel::{Delivery, InFlight};
+use crate::channel::{Claim, Delivery, InFlight};
 use crate::evm::{Address, B256};
 use crate::money::Amount;
+use crate::rail::evm::Method;
 use crate::wire::problem::Problem;
 use std::rc::Rc;
 use std::time::Duration;
@@ -31,14 +32,14 @@ impl RemoteChannel {
     }
 
     /// Presents a claim. What it was to buy is released when no answer comes: nobody will get it.
-    pub(super) async fn claim(self, mut claim: Claim) -> Result<ChannelReply, Problem> {
+    pub(super) async fn claim(self, method: Method, mut claim: Claim) -> Result<ChannelReply, Problem> {
         let attempt = Attempt::begin(&self.env)?;
         let voucher = claim.proof.presented.map_or(Amount::ZERO, |presented| presented.voucher.cumulative);
         let cancel = claim.order.as_mut().map(|order| {
             (order.attempt, order.since) = (attempt.id, attempt.since);
             (Delivery::Cancel { attempt: attempt.id, kind: order.kind, price: order.price, voucher }, order.price)
         });
-        let message = ChannelMessage::Claim(Box::new(claim));
+        let message = ChannelMessage::Claim { method, claim: Box::new(claim) };
         match self.ask(&message).await {
             // The object may have done it and died before it could say so: asked again, it does it once.
             Err(_) => {}

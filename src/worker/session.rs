@@ -3,14 +3,14 @@
 use super::clock::now;
 use super::glue::Changes;
 use super::holding::{Holding, hold};
-use super::objects::{ChannelReply, Claim, Done};
+use super::objects::{ChannelReply, Done};
 use super::origin::{self, PaidBy};
 use super::paid::{PaidRequest, discard};
 use super::remote::RemoteChannel;
 use super::respond::{Rejection, failed, internal};
 use super::stream;
 use super::watch::{Body, Ending};
-use crate::channel::{Bought, Delivery, Meter, Releasable};
+use crate::channel::{Bought, Claim, Delivery, Meter, Releasable};
 use crate::gateway::config::Settle;
 use crate::gateway::offer::{Accepted, Offer, SessionOffer};
 use crate::money::Amount;
@@ -42,7 +42,7 @@ impl PaidRequest<'_> {
     ) -> Result<Response, Rejection> {
         let unverified = Unverified::read(credential, accepted.offer.method, &session.terms)?;
         unverified.check_expiry(accepted.expires, now())?;
-        let token = if unverified.is_funded() { Some(self.isolate.confirm_token().await?) } else { None };
+        let token = if unverified.is_sponsored() { Some(self.isolate.confirm_token().await?) } else { None };
         let proof = unverified.verify(&session.domain, token.as_ref())?;
         let order = if unverified.action.only_manages(&self.incoming.method, || self.incoming.has_body()) {
             None
@@ -51,7 +51,6 @@ impl PaidRequest<'_> {
             Some(self.route.meter.order(session.terms.price, self.route.max_units, session.reuse, key))
         };
         let claim = Claim {
-            method: accepted.offer.method,
             escrow: session.terms.escrow,
             channel_id: unverified.channel_id,
             action: unverified.action,
@@ -85,7 +84,7 @@ impl Visit<'_> {
     /// Presents the claim to the channel's object.
     async fn present(&self) -> Result<(ChannelReply, Option<Holding>), Problem> {
         let PaidRequest { context, incoming, .. } = *self.request;
-        let claim = self.remote().claim(self.claim.clone());
+        let claim = self.remote().claim(self.offer.method, self.claim.clone());
         if self.claim.order.is_none() {
             return Ok((claim.await?, None));
         }

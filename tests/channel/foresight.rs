@@ -1,12 +1,11 @@
 //! What is said before money is brought in for a client is what would be said after it.
 
 use super::fixture::*;
-use mpp_edge::channel::{Event, Order, Presented, Refusal};
+use mpp_edge::channel::{Event, Order, Presented, Refusal, SponsoredDeposit};
 use mpp_edge::evm::Address;
 use mpp_edge::evm::erc3009::{Authorization, SignedAuthorization};
 use mpp_edge::evm::escrow::{OnChain, Opening, ToppingUp};
 use mpp_edge::money::Amount;
-use mpp_edge::rail::evm::session::Funding;
 use mpp_edge::time::UnixSeconds;
 
 fn foresees(ledger: &Ledger, addition: u128, presented: Option<Presented>, order: Option<Order>) -> Result<(), Refusal> {
@@ -67,13 +66,14 @@ fn signed(from: Address, value: u128) -> SignedAuthorization {
 #[test]
 fn a28_the_chain_is_foreseen_with_the_opening_or_the_addition() {
     let opening = Opening { escrow: ESCROW, token: TOKEN, payee: PAYEE, salt: ID, authorized_signer: SIGNER, signed: signed(PAYER, 70) };
-    let open = Funding::Open(opening);
+    let open = SponsoredDeposit::Open(opening);
     assert_eq!(open.foreseen(ABSENT), on_chain(70, 0));
     // What is there already is what will be there.
     for shown in [on_chain(90, 10), FINALIZED] {
         assert_eq!(open.foreseen(shown), shown);
     }
-    let top_up = Funding::TopUp(ToppingUp { escrow: ESCROW, token: TOKEN, channel_id: ID, salt: ID, signed: signed(STRANGER, 70) });
+    let top_up =
+        SponsoredDeposit::TopUp(ToppingUp { escrow: ESCROW, token: TOKEN, channel_id: ID, salt: ID, signed: signed(STRANGER, 70) });
     assert_eq!(top_up.foreseen(on_chain(90, 10)), on_chain(160, 10));
     assert_eq!(top_up.foreseen(requested(on_chain(90, 10))), requested(on_chain(160, 10)));
     assert_eq!(top_up.foreseen(ABSENT), ABSENT);

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests may panic")]
 #![allow(clippy::print_stdout, reason = "how much was explored is to be seen")]
 
+mod claims;
 mod credits;
 mod fixture;
 mod foresight;

@@ -148,9 +148,9 @@ fn a_block_that_never_was_is_forgotten_after_five_minutes() {
 fn a_channel_of_another_payee_or_token_is_outdated() {
     let channel = Ledger::new(1000).channel;
     let Expected { payee, token, .. } = EXPECTED;
-    assert_eq!(channel.check_terms(payee, token), Ok(()));
-    assert_eq!(channel.check_terms(token, token), Err(Refusal::Outdated));
-    assert_eq!(channel.check_terms(payee, payee), Err(Refusal::Outdated));
+    assert_eq!(channel.check_payee(payee, token), Ok(()));
+    assert_eq!(channel.check_payee(token, token), Err(Refusal::Outdated));
+    assert_eq!(channel.check_payee(payee, payee), Err(Refusal::Outdated));
     assert_eq!(Refusal::Outdated.problem().kind.status(), 410);
 }
 

@@ -6,12 +6,12 @@ use super::{
     escrow, judge_from, text, voucher, voucher_domain, with,
 };
 use alloy_primitives::Address;
-use mpp_edge::channel::{Action, Answer, Channel, Event, Expected, Policy, Refusal, Unfit};
+use mpp_edge::channel::{Action, Answer, Channel, Event, Expected, Policy, Proof, Refusal, Unfit};
 use mpp_edge::evm::escrow::{EscrowFacts, OnChain};
 use mpp_edge::evm::reading::Reading;
 use mpp_edge::money::Amount;
 use mpp_edge::rail::evm::Method;
-use mpp_edge::rail::evm::session::{Proof, domain};
+use mpp_edge::rail::evm::session::domain;
 use mpp_edge::time::UnixSeconds;
 use mpp_edge::wire::problem::ProblemKind::{
     AmountExceedsDeposit, ChannelFinalized, ChannelNotFound, DeltaTooSmall, InsufficientBalance, SignerMismatch, VerificationFailed,

@@ -13,7 +13,7 @@ mod request;
 mod signatures;
 
 use alloy_primitives::{Address, B256, address, hex};
-use mpp_edge::channel::{Action, Reuse};
+use mpp_edge::channel::{Action, Proof, Reuse};
 use mpp_edge::evm::eip712::Domain;
 use mpp_edge::evm::erc3009::{Authorization, SignedAuthorization};
 use mpp_edge::evm::escrow::{Opening, SignedVoucher, ToppingUp, channel_id};
@@ -22,7 +22,7 @@ use mpp_edge::evm::signature::Signature;
 use mpp_edge::gateway::offer::{Asked, Circumstances, Offer};
 use mpp_edge::money::Amount;
 use mpp_edge::rail::evm::Method;
-use mpp_edge::rail::evm::session::{Proof, Terms, Unverified, domain};
+use mpp_edge::rail::evm::session::{Terms, Unverified, domain};
 use mpp_edge::time::{Timestamp, UnixSeconds};
 use mpp_edge::wire::encoding::to_base64url;
 use mpp_edge::wire::mpp::challenge::BindingKeys;
@@ -261,9 +261,9 @@ fn judge_from(method: Method, payload: &Value, source: Option<&str>) -> Result<(
     let unverified = Unverified::read(&credential, method, &session.terms)?;
     let action = unverified.action;
     assert_eq!(unverified.channel_id.to_string(), payload["channelId"].as_str().unwrap());
-    let token = unverified.is_funded().then(token_domain);
+    let token = unverified.is_sponsored().then(token_domain);
     let proof = unverified.verify(&session.domain, token.as_ref())?;
-    assert_eq!(proof.funding.is_some(), token.is_some());
+    assert_eq!(proof.sponsored.is_some(), token.is_some());
     Ok((action, proof))
 }
 

@@ -5,10 +5,9 @@ use super::{
     VoucherWithTopUp, channel, escrow, judge, opening, refused, topping_up, with,
 };
 use alloy_primitives::{Address, B256};
-use mpp_edge::channel::{Action, Presented};
+use mpp_edge::channel::{Action, Presented, Proof, SponsoredDeposit};
 use mpp_edge::money::Amount;
 use mpp_edge::rail::evm::Method;
-use mpp_edge::rail::evm::session::{Funding, Proof};
 use mpp_edge::wire::problem::ProblemKind::{InvalidSignature, MalformedCredential, MethodUnsupported, VerificationFailed};
 use serde_json::{Value, json};
 #[cfg(target_arch = "wasm32")]
@@ -129,12 +128,12 @@ fn every_action_is_read_as_what_it_says() {
             TopUpForClient => Action::TopUp { transaction: None },
         };
         assert_eq!(action, expected);
-        let funding = match form {
-            OpenForClient | VoucherWithOpen => Some(Funding::Open(opening(method, Address::ZERO))),
-            TopUpForClient | VoucherWithTopUp => Some(Funding::TopUp(topping_up())),
+        let sponsored = match form {
+            OpenForClient | VoucherWithOpen => Some(SponsoredDeposit::Open(opening(method, Address::ZERO))),
+            TopUpForClient | VoucherWithTopUp => Some(SponsoredDeposit::TopUp(topping_up())),
             _ => None,
         };
-        assert_eq!((proof.funding, proof.source), (funding, None), "{form:?}");
+        assert_eq!((proof.sponsored, proof.source), (sponsored, None), "{form:?}");
         match form {
             TopUp | TopUpForClient => assert_eq!(proof.presented, None),
             _ => presented(&proof, (method, form)),

@@ -3,11 +3,11 @@
 
 use super::{ASKED, FORMS, Form, LIFETIME, NOW, echoed, judge, keys, parse, terms, token_domain, voucher_domain};
 use alloy_primitives::{Address, B256};
-use mpp_edge::channel::{Balance, Reuse};
+use mpp_edge::channel::{Balance, Proof, Reuse};
 use mpp_edge::gateway::offer::{Asked, Circumstances, Offer};
 use mpp_edge::money::Amount;
 use mpp_edge::rail::evm::Method;
-use mpp_edge::rail::evm::session::{Proof, Snapshot, Terms, Unverified};
+use mpp_edge::rail::evm::session::{Snapshot, Terms, Unverified};
 use mpp_edge::wire::encoding::{from_base64, to_base64url};
 use mpp_edge::wire::mpp::credential::Credential;
 use mpp_edge::wire::problem::ProblemKind;
@@ -150,10 +150,10 @@ proptest! {
         let Some(credential) = credential(&payload) else { return Ok(()) };
         match Unverified::read(&credential, read_as, &terms(read_as)) {
             Ok(unverified) => {
-                let token = unverified.is_funded().then(token_domain);
+                let token = unverified.is_sponsored().then(token_domain);
                 match unverified.verify(&voucher_domain(read_as), token.as_ref()) {
                     Ok(proof) => {
-                        if let Some(funding) = proof.funding {
+                        if let Some(funding) = proof.sponsored {
                             let signed = funding.signed();
                             prop_assert_eq!(signed.authorization.to, terms(Method::Evm).escrow);
                             let signer = signed.signature.recover(signed.authorization.receive_digest(&token_domain()));
@@ -185,8 +185,8 @@ proptest! {
             prop_assert!(presented.signer != honest.signer || presented.voucher == honest.voucher, "{}", mutated);
         }
         // Who authorized money, authorized exactly this, though it may have been for another of the payloads.
-        let signed = |funding| self::honest().iter().any(|(_, proof)| proof.funding == Some(funding));
-        prop_assert!(proof.funding.is_none_or(signed), "{}", mutated);
+        let signed = |funding| self::honest().iter().any(|(_, proof)| proof.sponsored == Some(funding));
+        prop_assert!(proof.sponsored.is_none_or(signed), "{}", mutated);
     }
 
     #[test]

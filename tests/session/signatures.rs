@@ -226,7 +226,7 @@ fn an_authorization_is_not_taken_unchecked() {
     for (form, _) in AUTHORIZED {
         let credential = json!({ "challenge": super::challenge(&super::offer(Method::Evm)), "payload": form.payload(Method::Evm) });
         let unverified = Unverified::read(&super::parse(&credential), Method::Evm, &terms(Method::Evm)).unwrap();
-        assert!(unverified.is_funded());
+        assert!(unverified.is_sponsored());
         assert_eq!(unverified.verify(&voucher_domain(Method::Evm), None).unwrap_err().kind, VerificationFailed);
     }
 }
@@ -306,7 +306,7 @@ fn a_channel_with_a_signer_of_its_own() {
     for (payload, at) in [(&open, ""), (&merged, "/deposit")] {
         let proof = judge(Method::Evm, payload).unwrap().1;
         assert_eq!(proof.presented.unwrap().signer, SIGNER);
-        assert_eq!(proof.funding.unwrap().signed().authorization.from, PAYER);
+        assert_eq!(proof.sponsored.unwrap().signed().authorization.from, PAYER);
         // Left out, it is another channel.
         refused(
             Method::Evm,

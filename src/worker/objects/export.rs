@@ -2,7 +2,7 @@
 //! answered before that returns, without a promise.
 
 use super::account::Account;
-use super::channel::Channel;
+use super::channel::ChannelObject as Channel;
 use super::payer::Payer;
 use super::{binary, read};
 use futures_util::future::FutureExt;

@@ -11,14 +11,14 @@ mod table;
 use super::config::Isolate;
 use super::glue;
 use crate::binary::{decode, encode};
-use crate::channel::{Action, Balance, Bought, Delivery, Drawn, Order, Reuse, Status};
+use crate::channel::{Balance, Bought, Claim, Delivery, Drawn, Reuse, Status};
 use crate::evm::reading::Reading;
 use crate::evm::{Address, B256};
 use crate::money::Amount;
 use crate::purchase::{LeaseId, Undelivered};
 use crate::rail::evm::Method as PaymentMethod;
 use crate::rail::evm::charge::Charge;
-use crate::rail::evm::session::{Proof, Snapshot};
+use crate::rail::evm::session::Snapshot;
 use crate::settlement::{Purpose, Verdict};
 use crate::wire::idempotency::Key;
 use crate::wire::problem::{Problem, ProblemKind};
@@ -68,7 +68,7 @@ pub(super) enum PayerReply {
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum ChannelMessage {
     /// A client's credential, whose signatures were recovered.
-    Claim(Box<Claim>),
+    Claim { method: PaymentMethod, claim: Box<Claim> },
     /// The delivery of something that was bought at `price` per unit. For units that are missing it waits up to `wait` milliseconds.
     Delivery { delivery: Delivery, price: Amount, wait: u64 },
     /// The escrow's view of the channel has changed.
@@ -82,21 +82,6 @@ impl ChannelMessage {
     pub(super) const fn told(delivery: Delivery, price: Amount) -> Self {
         Self::Delivery { delivery, price, wait: 0 }
     }
-}
-
-/// What a client wants of a channel, as far as an isolate can check it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Claim {
-    pub(super) method: PaymentMethod,
-    pub(super) escrow: Address,
-    pub(super) channel_id: B256,
-    pub(super) action: Action,
-    pub(super) proof: Proof,
-    /// What is to be bought; nothing by a management request.
-    pub(super) order: Option<Order>,
-    /// What the least purchase on the route costs, to tell what a next voucher must allow.
-    pub(super) price: Amount,
-    pub(super) reuse: Reuse,
 }
 
 /// What a channel's object answers.
@@ -231,7 +216,9 @@ impl Isolate {
         let wait = match message {
             ChannelMessage::Delivery { wait, .. } => Duration::from_millis(*wait),
             // It may bring money in, read the chain a few times, and send a transaction.
-            ChannelMessage::Claim(_) => self.rpc.patience().saturating_mul(4) + self.gateway.limits.settlement_timeout.saturating_mul(2),
+            ChannelMessage::Claim { .. } => {
+                self.rpc.patience().saturating_mul(4) + self.gateway.limits.settlement_timeout.saturating_mul(2)
+            }
             _ => Duration::ZERO,
         };
         call(env, "CHANNEL", &name, message, wait + CALL_MARGIN).await

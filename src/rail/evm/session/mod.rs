@@ -3,7 +3,7 @@
 
 mod payload;
 
-pub use payload::{Funding, Proof, Unverified, fresh_message};
+pub use payload::{Unverified, fresh_message};
 
 use super::Method;
 use crate::channel::Balance;

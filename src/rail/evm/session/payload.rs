@@ -1,10 +1,10 @@
 //! The payload of a session credential: what is read, and what its signatures prove.
 
 use super::Terms;
-use crate::channel::{Action, Presented};
+use crate::channel::{Action, Presented, Proof, SponsoredDeposit};
 use crate::evm::eip712::Domain;
 use crate::evm::erc3009::{Authorization, SignedAuthorization};
-use crate::evm::escrow::{OnChain, Opening, SignedVoucher, ToppingUp, channel_id};
+use crate::evm::escrow::{Opening, SignedVoucher, ToppingUp, channel_id};
 use crate::evm::signature::{Signature, personal_digest};
 use crate::evm::{Address, B256, parse};
 use crate::json::describe;
@@ -16,7 +16,7 @@ use crate::wire::problem::{Problem, ProblemKind};
 use alloc::borrow::Cow;
 use alloc::format;
 use alloc::string::String;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
 /// The members of all actions, as they stand; which of them must be there depends on the action. Each is read by
@@ -76,16 +76,6 @@ struct RawAuthorization<'a> {
     nonce: Option<&'a RawValue>,
 }
 
-/// Money that the gateway is to bring into the channel with the payer's authorization.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Funding {
-    /// By opening it.
-    Open(Opening),
-    /// By adding to it.
-    TopUp(ToppingUp),
-}
-
 /// A session credential as read, before its signatures are checked.
 #[derive(Clone, Copy, Debug)]
 pub struct Unverified {
@@ -93,7 +83,7 @@ pub struct Unverified {
     pub action: Action,
     /// Of which channel.
     pub channel_id: B256,
-    funding: Option<Funding>,
+    sponsored: Option<SponsoredDeposit>,
     /// Absent in a topUp.
     voucher: Option<SignedVoucher>,
     /// The signature of [`fresh_message`], and its digest.
@@ -107,18 +97,6 @@ pub fn fresh_message(channel_id: B256, challenge_id: &str) -> String {
     format!("mpp-edge channel {channel_id} challenge {challenge_id}")
 }
 
-/// What the signatures of a session credential prove.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Proof {
-    /// The voucher and its signer.
-    pub presented: Option<Presented>,
-    /// Whom `source` names.
-    pub source: Option<Address>,
-    /// Money to be brought in first; signed by who pays it.
-    pub funding: Option<Funding>,
-}
-
 impl Unverified {
     /// Reads the payload and compares it with what was asked.
     ///
@@ -129,11 +107,11 @@ impl Unverified {
         let source = source(credential, terms)?;
         let channel_id = hash("payload.channelId", payload.channel_id)?;
         let action = required("payload.action", payload.action)?;
-        let by_gateway = payload.is_submitted_by_gateway(method, &action)?;
-        let (action, funding) = match action.as_ref() {
-            "open" if by_gateway => (Action::Open { transaction: None }, Some(payload.opening("payload", terms, channel_id)?)),
+        let is_sponsored = payload.is_sponsored(method, &action)?;
+        let (action, sponsored) = match action.as_ref() {
+            "open" if is_sponsored => (Action::Open { transaction: None }, Some(payload.opening("payload", terms, channel_id)?)),
             "open" => (Action::Open { transaction: Some(payload.transaction(method)?) }, None),
-            "topUp" if by_gateway => (Action::TopUp { transaction: None }, Some(payload.addition(terms, channel_id)?)),
+            "topUp" if is_sponsored => (Action::TopUp { transaction: None }, Some(payload.addition(terms, channel_id)?)),
             "topUp" => {
                 let addition = amount("payload.additionalDeposit", payload.additional_deposit)?;
                 (Action::TopUp { transaction: Some((payload.transaction(method)?, addition)) }, None)
@@ -147,10 +125,10 @@ impl Unverified {
         }
         let voucher = match action {
             Action::TopUp { .. } => None,
-            _ => Some(payload.voucher(by_gateway)?),
+            _ => Some(payload.voucher(is_sponsored)?),
         };
         let fresh = payload.fresh(channel_id, &credential.challenge.id)?;
-        Ok(Self { action, channel_id, funding, voucher, fresh, source })
+        Ok(Self { action, channel_id, sponsored, voucher, fresh, source })
     }
 
     /// Whether it comes in time for a challenge that expires then.
@@ -170,14 +148,14 @@ impl Unverified {
     /// `session/invalid-signature` for a voucher or a proof, `session/signer-mismatch` where they are not of one signer,
     /// `verification-failed` for an authorization.
     pub fn verify(self, escrow: &Domain, token: Option<&Domain>) -> Result<Proof, Problem> {
-        let Self { channel_id, funding, voucher, fresh, source, .. } = self;
+        let Self { channel_id, sponsored, voucher, fresh, source, .. } = self;
         let presented = match voucher {
             Some(voucher) => {
                 let digest = SignedVoucher::digest(voucher.cumulative, channel_id, escrow);
                 let signer = voucher.signature.recover(digest).map_err(|error| {
-                    // The signature of an opening by the gateway is the authorization's.
-                    let by_gateway = matches!(self.action, Action::Open { transaction: None });
-                    invalid_signature(if by_gateway { "payload.voucherSignature" } else { "payload.signature" }, error)
+                    // The signature of a sponsored opening is the authorization's.
+                    let is_sponsored = matches!(self.action, Action::Open { transaction: None });
+                    invalid_signature(if is_sponsored { "payload.voucherSignature" } else { "payload.signature" }, error)
                 })?;
                 if let Some((signature, digest)) = fresh {
                     let by = signature.recover(digest).map_err(|error| invalid_signature("payload.proof", error))?;
@@ -190,8 +168,8 @@ impl Unverified {
             }
             None => None,
         };
-        if let Some(funding) = &funding {
-            let signed = funding.signed();
+        if let Some(sponsored) = &sponsored {
+            let signed = sponsored.signed();
             let digest = token.map(|token| signed.authorization.receive_digest(token));
             let signer = digest.and_then(|digest| signed.signature.recover(digest).ok());
             if signer != Some(signed.authorization.from) {
@@ -199,48 +177,25 @@ impl Unverified {
                 return Err(failed(format!("{at}: the signature was not made by from for receiveWithAuthorization")));
             }
         }
-        Ok(Proof { presented, source, funding })
+        Ok(Proof { presented, source, sponsored })
     }
 
     /// Whether there is an authorization to check in the token's domain.
-    pub const fn is_funded(&self) -> bool {
-        self.funding.is_some()
-    }
-}
-
-impl Funding {
-    /// The payer's authorization.
-    pub const fn signed(&self) -> &SignedAuthorization {
-        match self {
-            Self::Open(opening) => &opening.signed,
-            Self::TopUp(topping_up) => &topping_up.signed,
-        }
-    }
-
-    /// What the escrow will show of a channel of which it shows this now. (It also drops a request to close when money is added;
-    /// but nobody is helped to add to a channel that its payer wants closed.)
-    pub fn foreseen(&self, shown: OnChain) -> OnChain {
-        match self {
-            Self::Open(opening) if !shown.exists() => opening.on_chain(),
-            Self::TopUp(topping_up) if shown.exists() => {
-                OnChain { deposit: shown.deposit.saturating_add(topping_up.signed.authorization.value), ..shown }
-            }
-            // It is open already; or there is nothing to add to.
-            Self::Open(_) | Self::TopUp(_) => shown,
-        }
+    pub const fn is_sponsored(&self) -> bool {
+        self.sponsored.is_some()
     }
 }
 
 impl Payload<'_> {
-    /// Whether an open or a topUp is to be submitted by the gateway, by `type`.
-    fn is_submitted_by_gateway(&self, method: Method, action: &str) -> Result<bool, Problem> {
+    /// Whether the deposit of an open or a topUp is to be sponsored, by `type`.
+    fn is_sponsored(&self, method: Method, action: &str) -> Result<bool, Problem> {
         let kind = text("payload.type", self.kind)?;
-        let funds = matches!(action, "open" | "topUp");
+        let deposits = matches!(action, "open" | "topUp");
         match (method, kind.as_deref()) {
             // Drafts before the last said `transaction`.
-            (Method::Evm, Some("authorization" | "transaction")) if funds => Ok(true),
+            (Method::Evm, Some("authorization" | "transaction")) if deposits => Ok(true),
             (Method::Evm, Some("hash")) | (Method::Abstract, _) => Ok(false),
-            (Method::Evm, _) if !funds => Ok(false),
+            (Method::Evm, _) if !deposits => Ok(false),
             (Method::Evm, Some("permit2")) => Err(unsupported("payload.type")),
             (Method::Evm, None) if self.authorization.is_none() => Ok(false),
             (Method::Evm, _) => Err(malformed("payload.type", "must be \"authorization\" or \"hash\"")),
@@ -254,11 +209,11 @@ impl Payload<'_> {
         }
     }
 
-    fn voucher(&self, by_gateway: bool) -> Result<SignedVoucher, Problem> {
+    fn voucher(&self, is_sponsored: bool) -> Result<SignedVoucher, Problem> {
         let cumulative = amount("payload.cumulativeAmount", self.cumulative_amount)?;
-        // The signature of an opening by the gateway is the authorization's.
+        // The signature of a sponsored opening is the authorization's.
         let (field, value) =
-            if by_gateway { ("payload.voucherSignature", self.voucher_signature) } else { ("payload.signature", self.signature) };
+            if is_sponsored { ("payload.voucherSignature", self.voucher_signature) } else { ("payload.signature", self.signature) };
         let signature = Signature::parse(&required(field, value)?).map_err(|error| invalid_signature(field, error))?;
         Ok(SignedVoucher { cumulative, signature })
     }
@@ -271,7 +226,7 @@ impl Payload<'_> {
     }
 
     /// The opening that the members below `at` describe.
-    fn opening(&self, at: &str, terms: &Terms, id: B256) -> Result<Funding, Problem> {
+    fn opening(&self, at: &str, terms: &Terms, id: B256) -> Result<SponsoredDeposit, Problem> {
         let field = |name: &str| format!("{at}.{name}");
         let opening = Opening {
             escrow: terms.escrow,
@@ -288,28 +243,28 @@ impl Payload<'_> {
             return Err(failed("payload.channelId: is not the id of a channel with these parameters"));
         }
         check_nonce(at, opening.nonce(), &opening.signed)?;
-        Ok(Funding::Open(opening))
+        Ok(SponsoredDeposit::Open(opening))
     }
 
     /// The addition to the deposit that the members below `at` describe.
-    fn topping_up(&self, at: &str, terms: &Terms, channel_id: B256) -> Result<Funding, Problem> {
+    fn topping_up(&self, at: &str, terms: &Terms, channel_id: B256) -> Result<SponsoredDeposit, Problem> {
         let salt = hash(&format!("{at}.salt"), self.salt)?;
         let topping_up = ToppingUp { escrow: terms.escrow, token: terms.token, channel_id, salt, signed: self.signed(at, terms)? };
         check_nonce(at, topping_up.nonce(), &topping_up.signed)?;
-        Ok(Funding::TopUp(topping_up))
+        Ok(SponsoredDeposit::TopUp(topping_up))
     }
 
-    fn addition(&self, terms: &Terms, channel_id: B256) -> Result<Funding, Problem> {
+    fn addition(&self, terms: &Terms, channel_id: B256) -> Result<SponsoredDeposit, Problem> {
         let addition = amount("payload.additionalDeposit", self.additional_deposit)?;
-        let funding = self.topping_up("payload", terms, channel_id)?;
-        if funding.signed().authorization.value != addition {
+        let sponsored = self.topping_up("payload", terms, channel_id)?;
+        if sponsored.signed().authorization.value != addition {
             return Err(failed("payload.additionalDeposit: is not the authorization's value"));
         }
-        Ok(funding)
+        Ok(sponsored)
     }
 
     /// What a voucher brings along.
-    fn merged_deposit(&self, method: Method, terms: &Terms, id: B256) -> Result<Option<Funding>, Problem> {
+    fn merged_deposit(&self, method: Method, terms: &Terms, id: B256) -> Result<Option<SponsoredDeposit>, Problem> {
         const AT: &str = "payload.deposit";
         let Some(deposit) = self.deposit else { return Ok(None) };
         if method == Method::Abstract {

@@ -1,14 +1,12 @@
 //! Additions to the deposit that clients name. Those who name some at the same time wait for one question to the chain.
 
-use super::{Channel, Step};
-use crate::channel::{Addition, Additions, Channel as Ledger};
-use crate::evm::U256;
+use super::{ChannelObject, Unserved};
+use crate::channel::{Addition, Additions, Channel, Claim, Told};
 use crate::money::Amount;
 use crate::wire::problem::Problem;
 use crate::worker::clock::{now, sleep};
 use crate::worker::config::Isolate;
 use crate::worker::escrow;
-use crate::worker::objects::Claim;
 use futures_channel::oneshot;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -25,7 +23,7 @@ pub(super) struct Desk {
 /// What one who waits is told.
 enum Turn {
     /// This came of it.
-    Told(Step<()>),
+    Told(Told),
     /// Ask for all who wait.
     Ask(Asking),
 }
@@ -54,26 +52,26 @@ impl Drop for Asking {
     }
 }
 
-impl Channel {
+impl ChannelObject {
     /// Looks whether the ledger holds an addition that a client names, and has the chain asked if not. Whoever names it has shown
     /// nothing of his own.
-    pub(super) async fn hear_of_addition(&self, isolate: &Isolate, claim: &Claim, addition: Addition) -> Result<Step<()>> {
+    pub(super) async fn hear_of_addition(&self, isolate: &Isolate, claim: &Claim, addition: Addition) -> Result<(), Unserved> {
         let desk = &self.desk;
-        let deposit = self.look(Ledger::deposit)?.unwrap_or(Amount::ZERO);
+        let deposit = self.look(Channel::deposit)?.unwrap_or(Amount::ZERO);
         if desk.additions.borrow().is_known(&addition, deposit) {
-            return Ok(Ok(()));
+            return Ok(());
         }
         let _asking = if desk.is_asking.get() {
             let wanted = desk.waiting.borrow().iter().map(|(wanted, _)| *wanted).chain([addition]).collect::<Vec<_>>();
             if !Additions::batch(wanted.into_iter()).contains(&addition) {
-                return Ok(Err(Problem::unavailable("too many additions to the channel are named at the moment")));
+                return Err(Problem::unavailable("too many additions to the channel are named at the moment").into());
             }
             let (sender, turn) = oneshot::channel();
             desk.waiting.borrow_mut().push((addition, sender));
             match turn.await {
-                Ok(Turn::Told(told)) => return Ok(told),
+                Ok(Turn::Told(told)) => return Ok(told?),
                 Ok(Turn::Ask(asking)) => asking,
-                Err(oneshot::Canceled) => return Ok(Err(unanswered())),
+                Err(oneshot::Canceled) => return Err(unanswered().into()),
             }
         } else {
             Asking::begin(desk)
@@ -89,34 +87,28 @@ impl Channel {
             // One who has left does not mind.
             let _ = sender.send(Turn::Told(told_of(&wanted).unwrap_or_else(|| Err(unanswered()))));
         }
-        Ok(told_of(&addition).unwrap_or_else(|| Err(unanswered())))
+        Ok(told_of(&addition).unwrap_or_else(|| Err(unanswered()))?)
     }
 
-    /// Asks the chain about some additions, and about the channel if one of them is news.
-    pub(super) async fn ask_about(&self, isolate: &Isolate, claim: &Claim, additions: &[Addition]) -> Result<Vec<Step<()>>> {
+    /// Asks the chain about some additions, and about the channel if one of them is news. Tells of each in turn.
+    pub(super) async fn ask_about(&self, isolate: &Isolate, claim: &Claim, additions: &[Addition]) -> Result<Vec<Told>> {
         let (head, left) = match escrow::verify_additions(isolate, claim, additions).await {
             Ok(verified) => verified,
             Err(problem) => return Ok(additions.iter().map(|_| Err(problem.clone())).collect()),
         };
-        let deposit = self.look(Ledger::deposit)?.unwrap_or(Amount::ZERO);
-        let is_news = |left: &Step<U256>| left.as_ref().is_ok_and(|left| *left > deposit.to_u256());
-        let seen = if left.iter().any(is_news) { self.inspect(isolate).await? } else { Ok(head) };
-        let seen = seen.and_then(|block| if block < head { Err(behind()) } else { Ok(()) });
-        let steps = additions.iter().zip(left).map(|(addition, left)| {
-            let is_news = is_news(&left);
-            let left = left?;
-            if is_news {
-                seen.clone()?;
+        let deposit = self.look(Channel::deposit)?.unwrap_or(Amount::ZERO);
+        let seen = if left.iter().any(|left| Additions::is_news(left, deposit)) {
+            match self.inspect(isolate).await {
+                Ok(block) => Ok(block),
+                Err(Unserved::Problem(problem)) => Err(problem),
+                Err(Unserved::Error(error)) => return Err(error),
             }
-            self.desk.additions.borrow_mut().note(*addition, left);
-            Ok(())
-        });
-        Ok(steps.collect())
+        } else {
+            Ok(head)
+        };
+        let mut known = self.desk.additions.borrow_mut();
+        Ok(additions.iter().zip(left).map(|(addition, left)| known.tell(*addition, left, deposit, head, &seen)).collect())
     }
-}
-
-pub(super) fn behind() -> Problem {
-    Problem::unavailable("the node that was asked does not show the addition yet")
 }
 
 fn unanswered() -> Problem {

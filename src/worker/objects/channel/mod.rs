@@ -2,13 +2,12 @@
 
 mod additions;
 mod claims;
-mod funding;
 mod on_chain;
 
 use super::export::Object;
 use super::table::{Table, or_later, set_alarm};
 use super::{ChannelMessage, ChannelReply, Done, Shown, unconfigured};
-use crate::channel::{Answer, Channel as Ledger, Delivery, Drawn, Effect, Event, Outcome, Refusal, Reuse};
+use crate::channel::{Answer, Channel, Delivery, Drawn, Effect, Event, Outcome, Refusal, Reuse};
 use crate::evm::B256;
 use crate::evm::reading::Reading;
 use crate::money::Amount;
@@ -26,12 +25,12 @@ use worker::{Env, Result, State, console_error, console_warn};
 const OUTDATED: Duration = Duration::from_secs(60 * 60);
 
 /// See the module.
-pub(super) struct Channel {
+pub(super) struct ChannelObject {
     state: State,
     env: Env,
     table: OnceCell<Table>,
     /// As it is stored, once it was read or written.
-    ledger: RefCell<Option<Ledger>>,
+    ledger: RefCell<Option<Channel>>,
     /// Those who wait for the balance to change.
     waiting: RefCell<Vec<oneshot::Sender<()>>>,
     /// Whether a call has an operation brought onto the chain.
@@ -40,10 +39,44 @@ pub(super) struct Channel {
     desk: Rc<Desk>,
 }
 
-/// What a step of the work gave, or the problem to answer with.
-type Step<T> = std::result::Result<T, Problem>;
+/// Why something is not done.
+enum Unserved {
+    /// The answer to whoever wants it.
+    Problem(Problem),
+    /// The object cannot work.
+    Error(worker::Error),
+}
 
-impl Object for Channel {
+impl From<Problem> for Unserved {
+    fn from(problem: Problem) -> Self {
+        Self::Problem(problem)
+    }
+}
+
+impl From<Refusal> for Unserved {
+    fn from(refusal: Refusal) -> Self {
+        Self::Problem(refusal.problem())
+    }
+}
+
+impl From<worker::Error> for Unserved {
+    fn from(error: worker::Error) -> Self {
+        Self::Error(error)
+    }
+}
+
+impl Unserved {
+    /// When a problem concerns nobody but who reads the log.
+    fn logged(self) -> Result<()> {
+        match self {
+            Self::Problem(problem) => console_warn!("channel: {}", problem.detail),
+            Self::Error(error) => return Err(error),
+        }
+        Ok(())
+    }
+}
+
+impl Object for ChannelObject {
     type Message = ChannelMessage;
     type Reply = ChannelReply;
 
@@ -70,11 +103,11 @@ impl Object for Channel {
     }
 }
 
-impl Channel {
+impl ChannelObject {
     async fn work_on(&self) -> Result<()> {
         let loaded = load(&self.env);
         let isolate = loaded.as_ref().as_ref().map_err(|_| unconfigured())?;
-        let Some(payee) = self.look(Ledger::payee)? else { return Ok(()) };
+        let Some(payee) = self.look(Channel::payee)? else { return Ok(()) };
         if payee != isolate.gateway.recipient {
             console_error!("channel: it pays {payee}, for whom this gateway cannot settle any more");
             return set_alarm(&self.state, now().saturating_add(OUTDATED)).await;
@@ -82,16 +115,10 @@ impl Channel {
         let outcome = self.step(isolate, Event::Woken).await?;
         for effect in outcome.effects {
             match effect {
-                Effect::Inspect => {
-                    if let Err(problem) = self.inspect(isolate).await? {
-                        console_warn!("channel: {}", problem.detail);
-                    }
-                }
+                Effect::Inspect => self.inspect(isolate).await.map(drop).or_else(Unserved::logged)?,
                 Effect::Submit(operation) => {
                     let deadline = now().saturating_add(isolate.gateway.limits.settlement_timeout);
-                    if let Err(problem) = self.submit(isolate, operation, deadline).await? {
-                        console_warn!("channel {}: {}", operation.payout.channel_id, problem.detail);
-                    }
+                    self.submit(isolate, operation, deadline).await.or_else(Unserved::logged)?;
                 }
                 Effect::WakeAt(_) => {}
             }
@@ -101,7 +128,7 @@ impl Channel {
 
     async fn handle(&self, isolate: &Isolate, message: ChannelMessage) -> Result<ChannelReply> {
         match message {
-            ChannelMessage::Claim(claim) => self.claim(isolate, &claim).await,
+            ChannelMessage::Claim { method, claim } => self.claim(isolate, method, &claim).await,
             ChannelMessage::Show { price, reuse } => self.show(isolate, price, reuse),
             ChannelMessage::Delivery { delivery, price, wait } => self.deliver(isolate, delivery, price, wait).await,
             ChannelMessage::Observed(reading) => self.observe(isolate, reading).await,
@@ -116,13 +143,18 @@ impl Channel {
         Ok(self.table.get_or_init(|| table))
     }
 
-    /// Looks at the ledger; `None` while the channel was not taken on.
-    fn look<T>(&self, of: impl FnOnce(&Ledger) -> T) -> Result<Option<T>> {
+    /// Looks at the ledger, if the channel was taken on.
+    fn look_for<T>(&self, of: impl FnOnce(Option<&Channel>) -> T) -> Result<T> {
         if self.ledger.borrow().is_none() {
-            let stored = self.table()?.open_values::<Ledger>()?.pop();
+            let stored = self.table()?.open_values::<Channel>()?.pop();
             self.ledger.replace(stored);
         }
-        Ok(self.ledger.borrow().as_ref().map(of))
+        Ok(of(self.ledger.borrow().as_ref()))
+    }
+
+    /// Looks at the ledger; `None` while the channel was not taken on.
+    fn look<T>(&self, of: impl FnOnce(&Channel) -> T) -> Result<Option<T>> {
+        self.look_for(|ledger| ledger.map(of))
     }
 
     fn is_known(&self) -> Result<bool> {
@@ -131,7 +163,7 @@ impl Channel {
 
     /// One step of the ledger: decided and stored without an await in between.
     async fn step(&self, isolate: &Isolate, event: Event) -> Result<Outcome> {
-        let before = self.look(Ledger::clone)?.ok_or_else(not_taken_on)?;
+        let before = self.look(Channel::clone)?.ok_or_else(not_taken_on)?;
         let failures = before.failures();
         let (ledger, outcome) = before.step(event, &isolate.gateway.session.policy, now());
         match (failures, ledger.failures()) {
@@ -148,7 +180,7 @@ impl Channel {
         Ok(outcome)
     }
 
-    fn store(&self, ledger: Ledger) -> Result<()> {
+    fn store(&self, ledger: Channel) -> Result<()> {
         if self.ledger.borrow().as_ref() == Some(&ledger) {
             return Ok(());
         }
