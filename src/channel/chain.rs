@@ -64,15 +64,20 @@ impl Unfit {
     pub fn problem(self) -> Option<Problem> {
         let failed = |detail| Some(Problem::new(ProblemKind::VerificationFailed, detail));
         match self {
-            Self::Absent => Some(Problem::new(ProblemKind::ChannelNotFound, "payload.channelId: the escrow has no such channel")),
+            Self::Absent => Some(Problem::new(ProblemKind::ChannelNotFound, "payload.channelId: the escrow has no such channel; open one")),
             Self::Finalized => Some(Refusal::Closed.problem()),
             Self::CloseRequested => Some(Refusal::Closing.problem()),
-            Self::OtherPayee => failed("payload.channelId: the channel does not pay this recipient"),
-            Self::OtherToken => failed("payload.channelId: the channel is in another currency"),
-            Self::SignerHasCode => Some(Refusal::SignerHasCode.problem()),
-            Self::TooSmall => {
-                Some(Problem::new(ProblemKind::InsufficientBalance, "payload.channelId: the channel's deposit does not pay for one unit"))
+            Self::OtherPayee => {
+                failed("payload.channelId: the channel pays somebody else than the challenge's recipient; open one that pays it")
             }
+            Self::OtherToken => {
+                failed("payload.channelId: the channel pays in another token than the challenge's currency; open one in that")
+            }
+            Self::SignerHasCode => Some(Refusal::SignerHasCode.problem()),
+            Self::TooSmall => Some(Problem::new(
+                ProblemKind::InsufficientBalance,
+                "payload.channelId: what is left of the channel's deposit does not pay for one unit; top it up, or open another",
+            )),
             Self::GracePeriod | Self::OtherDomain => None,
         }
     }

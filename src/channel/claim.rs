@@ -75,10 +75,13 @@ impl SponsoredDeposit {
     /// `method-unsupported`, `payment-insufficient`.
     pub fn check(&self, least: Option<Amount>) -> Result<(), Problem> {
         match least {
-            None => Err(Problem::new(ProblemKind::MethodUnsupported, "payload.type: this gateway does not submit openings and additions")),
+            None => Err(Problem::new(
+                ProblemKind::MethodUnsupported,
+                "payload.type: this gateway does not submit openings and additions; send the transaction yourself, with type \"hash\"",
+            )),
             Some(least) if self.signed().authorization.value < least => Err(Problem::new(
                 ProblemKind::PaymentInsufficient,
-                "payload.authorization.value: is less than the deposit that this gateway submits",
+                "payload.authorization.value: is less than the least deposit that this gateway submits; authorize more, or send the transaction yourself",
             )),
             Some(_) => Ok(()),
         }

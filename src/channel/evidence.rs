@@ -14,15 +14,22 @@ pub fn check_transaction<T>(
     confirmations: u64,
     shows: impl FnOnce(&[Log]) -> Option<T>,
 ) -> Result<T, Problem> {
-    let receipt = receipt.ok_or_else(|| Problem::unavailable("the transaction is not mined yet"))?;
+    let receipt = receipt.ok_or_else(|| Problem::unavailable("the transaction that the credential names is not mined yet"))?;
     if !receipt.succeeded() {
-        return Err(Problem::new(ProblemKind::TransactionReverted, "the transaction was reverted"));
+        return Err(Problem::new(
+            ProblemKind::TransactionReverted,
+            "the transaction that the credential names was reverted; look at the chain, and make another",
+        ));
     }
-    let shown = shows(&receipt.logs)
-        .ok_or_else(|| Problem::new(ProblemKind::VerificationFailed, "the transaction did not do this to this channel"))?;
+    let shown = shows(&receipt.logs).ok_or_else(|| {
+        Problem::new(
+            ProblemKind::VerificationFailed,
+            "the transaction that the credential names did not open this channel, or did not add this amount to it; name the one that did",
+        )
+    })?;
     let depth = head.checked_sub(receipt.block_number()).map_or(0, |above| above.saturating_add(1));
     if depth < confirmations {
-        return Err(Problem::unavailable("the transaction is not deep enough in the chain yet"));
+        return Err(Problem::unavailable("the transaction that the credential names is not deep enough in the chain yet"));
     }
     Ok(shown)
 }

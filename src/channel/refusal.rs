@@ -1,6 +1,7 @@
 //! Why a channel does not do what was asked for.
 
 use crate::wire::problem::{Problem, ProblemKind};
+use core::fmt;
 
 /// See the module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,54 +44,69 @@ pub enum Refusal {
     NoSale,
 }
 
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.problem().detail)
+    }
+}
+
+impl core::error::Error for Refusal {}
+
 impl Refusal {
     /// The answer to the client.
     pub fn problem(self) -> Problem {
         let (kind, detail) = match self {
-            Self::SignerMismatch => {
-                (ProblemKind::SignerMismatch, "payload.signature: not made by the channel's signer for this voucher and escrow")
-            }
-            Self::ForeignSource => (ProblemKind::VerificationFailed, "source: must be the channel's payer or its authorized signer"),
+            Self::SignerMismatch => (
+                ProblemKind::SignerMismatch,
+                "payload.signature: the channel's signer did not make it for this channel, total and escrow; sign with the channel's authorizedSigner, or with its payer where there is none",
+            ),
+            Self::ForeignSource => (ProblemKind::VerificationFailed, "source: must name the channel's payer or its signer"),
             Self::Unknown => (
                 ProblemKind::VerificationFailed,
-                "payload.channelId: the channel is not known here yet; send a voucher of it, and what was added counts with that",
+                "payload.channelId: this gateway does not know the channel yet; send a voucher of it, and the addition counts with that",
             ),
-            Self::Closed => (ProblemKind::ChannelFinalized, "the channel is closed; open another"),
-            Self::Closing => (ProblemKind::ChannelFinalized, "the channel is being closed; open another"),
+            Self::Closed => (ProblemKind::ChannelFinalized, "payload.channelId: the channel is closed; open another"),
+            Self::Closing => {
+                (ProblemKind::ChannelFinalized, "payload.channelId: the channel is being closed and buys nothing any more; open another")
+            }
             Self::Outdated => (
                 ProblemKind::ChannelFinalized,
-                "the channel was opened for another recipient or currency; open another, and request its close from the escrow",
+                "payload.channelId: the channel pays another recipient, or in another token, than this gateway now does; open another, and get the deposit of this one back by requestClose",
             ),
-            Self::Busy => return Problem::unavailable("too many metered answers are under way on the channel"),
+            Self::Busy => return Problem::unavailable("as many metered answers are under way on the channel as there can be"),
             Self::Cancelled => return Problem::unavailable("the purchase was given up, and nothing was charged for it"),
-            Self::Suspended => return Problem::unavailable("the chain does not show the channel's deposit at the moment"),
+            Self::Suspended => {
+                return Problem::unavailable("the chain does not show the channel's deposit at the moment, so nothing is sold on it");
+            }
             Self::SignerHasCode => (
                 ProblemKind::VerificationFailed,
-                "the payer or the channel's signer is a contract, or delegated to one; sign with an account without code",
+                "the channel's payer or signer has code (a contract, or a key delegated to one); sign with an account that has none",
             ),
             // Waiting loses nothing; another channel would bind another deposit, and may fare no better.
             Self::Uncollectable => {
-                return Problem::unavailable(
-                    "what the channel has bought cannot be settled at the moment; nothing is sold on it until it is",
-                );
+                return Problem::unavailable("what the channel has bought cannot be settled at the moment, so nothing is sold on it");
             }
             Self::ExceedsDeposit => {
-                (ProblemKind::AmountExceedsDeposit, "payload.cumulativeAmount: exceeds the channel's deposit; top it up first")
+                (ProblemKind::AmountExceedsDeposit, "payload.cumulativeAmount: exceeds the channel's deposit; top the channel up first")
             }
-            Self::DeltaTooSmall => (ProblemKind::DeltaTooSmall, "payload.cumulativeAmount: raises the total by less than minVoucherDelta"),
+            Self::DeltaTooSmall => (
+                ProblemKind::DeltaTooSmall,
+                "payload.cumulativeAmount: raises the total by less than the challenge's minVoucherDelta; sign for more",
+            ),
             Self::Insufficient => (
                 ProblemKind::InsufficientBalance,
-                "payload.cumulativeAmount: does not pay for this, or was shown by the chain; sign a voucher for at least requiredCumulative",
+                "payload.cumulativeAmount: what is left of it does not pay for this request, or the chain has shown this voucher; sign one for at least requiredCumulative",
             ),
             Self::Unproven => (
                 ProblemKind::VerificationFailed,
-                "payload.cumulativeAmount: the chain has shown this voucher; add payload.proof, or send a voucher above what is settled",
+                "payload.cumulativeAmount: the chain has shown this voucher, so anybody may have sent it; add payload.proof, or sign for more than is settled",
             ),
-            Self::KeyOfAnother => (ProblemKind::BadRequest, "Idempotency-Key: was used for another request or amount"),
-            Self::KeySpent => {
-                (ProblemKind::BadRequest, "Idempotency-Key: was used too often, or for a metered answer, which is not repeated")
-            }
-            Self::NoSale => (ProblemKind::BadRequest, "there is no such sale"),
+            Self::KeyOfAnother => (ProblemKind::BadRequest, "Idempotency-Key: was used for another request; choose another key"),
+            Self::KeySpent => (
+                ProblemKind::BadRequest,
+                "Idempotency-Key: was repeated too often, or used for a metered answer, which is not repeated; choose another key",
+            ),
+            Self::NoSale => (ProblemKind::BadRequest, "the metered answer that this is about has ended"),
         };
         Problem::new(kind, detail)
     }
