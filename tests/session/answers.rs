@@ -125,8 +125,8 @@ fn why_the_escrow_cannot_use_an_authorization() {
     };
     let early = (VerificationFailed, "payload.authorization.validAfter".to_owned());
     let late = (PaymentExpired, "payload.authorization.validBefore".to_owned());
-    let poor = (PaymentInsufficient, "the payer's token balance is less than the deposit".to_owned());
-    let unknown = (VerificationFailed, "the escrow or the token refuses the deposit".to_owned());
+    let poor = (PaymentInsufficient, "payload.authorization.value".to_owned());
+    let unknown = (VerificationFailed, "payload.authorization".to_owned());
     for (millis, balance, told) in [
         (0, 0, &early),
         (1_000_000, 500, &early),

@@ -206,7 +206,7 @@ fn an_authorization_is_for_receiving_and_by_whom_it_is_from() {
         ] {
             let problem = judged(sign(key, digest)).unwrap_err();
             assert_eq!(problem.kind, VerificationFailed);
-            assert!(problem.detail.contains("authorization: the signature was not made by from"), "{form:?}: {}", problem.detail);
+            assert!(problem.detail.contains("authorization: is not signed by its from"), "{form:?}: {}", problem.detail);
         }
     }
 }

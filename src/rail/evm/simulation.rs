@@ -66,7 +66,7 @@ impl Unfit {
     pub fn into_problem(self) -> Problem {
         match self {
             Self::Refused(problem) | Self::Later(problem) => problem,
-            Self::Unknown => Problem::unavailable("the chain cannot be asked"),
+            Self::Unknown => Problem::unavailable("the chain cannot be asked at the moment"),
         }
     }
 }
@@ -83,15 +83,18 @@ impl Simulation {
         }
         let refused = |kind, detail| Err(Unfit::Refused(Problem::new(kind, detail)));
         if self.payer_has_code {
-            let detail = "payload.from: is a contract, or delegated to one; pay from an account without code";
+            let detail = "payload.from: has code (a contract, or a key delegated to one); pay from an account that has none";
             return refused(ProblemKind::VerificationFailed, detail);
         }
         if self.balance < value {
-            return refused(ProblemKind::PaymentInsufficient, "the payer's token balance is less than the amount");
+            return refused(
+                ProblemKind::PaymentInsufficient,
+                "payload.from: has less of the token than the amount; pay from an account that has enough",
+            );
         }
         let gas_limit = self.tried.judge(gas_cap).map_err(unfit)?;
         if value.checked_add(reserved).is_none_or(|sum| self.balance < sum) {
-            let detail = "the payer's token balance does not cover this payment beside its others on their way";
+            let detail = "payload.from: has not enough of the token for this payment beside its others that are on their way";
             return Err(Unfit::Later(Problem::unavailable(detail)));
         }
         Ok(Simulated::Viable { gas_limit })
@@ -101,20 +104,25 @@ impl Simulation {
 fn used_before() -> Problem {
     Problem::new(
         ProblemKind::VerificationFailed,
-        "payload.nonce: the authorization was used or cancelled before it was presented here; what is on the chain may be anybody's",
+        "payload.nonce: the authorization was used or cancelled before it was presented here, and may be anybody's; sign a new one",
     )
 }
 
 fn unfit(flaw: Flaw) -> Unfit {
     let failed = |detail| Unfit::Refused(Problem::new(ProblemKind::VerificationFailed, detail));
     match flaw {
-        Flaw::Reverts(Some(reason)) => {
-            Unfit::Refused(Problem::new(ProblemKind::VerificationFailed, format!("the token refuses the transfer: {reason}")))
+        Flaw::Reverts(Some(reason)) => Unfit::Refused(Problem::new(
+            ProblemKind::VerificationFailed,
+            format!("the token would revert the transfer, and nothing was paid: {reason}"),
+        )),
+        Flaw::Reverts(None) => {
+            failed("the token would revert the transfer, and nothing was paid; it may be paused, or have blacklisted the payer")
         }
-        Flaw::Reverts(None) => failed("the token refuses the transfer"),
-        Flaw::TooDear => failed("the transfer takes more gas than this gateway pays for"),
-        Flaw::Changing => Unfit::Later(Problem::unavailable("the transfer's outcome is changing")),
-        Flaw::Unknown => Unfit::Later(Problem::unavailable("the transfer could not be simulated")),
+        Flaw::TooDear => {
+            failed("the transfer would take more gas than this gateway pays for; pay in a plain token, from an account without code")
+        }
+        Flaw::Changing => Unfit::Later(Problem::unavailable("the chain gives different answers about the transfer at the moment")),
+        Flaw::Unknown => Unfit::Later(Problem::unavailable("the transfer could not be tried out at the moment")),
     }
 }
 

@@ -168,14 +168,26 @@ impl Authorization {
     /// Why the escrow cannot use this authorization of a payer who has `balance`, as well as it can be told.
     pub fn refusal(&self, balance: U256, now: Timestamp) -> Problem {
         if now >= self.valid_before.timestamp() {
-            return Problem::new(ProblemKind::PaymentExpired, "payload.authorization.validBefore: the authorization has expired");
+            return Problem::new(
+                ProblemKind::PaymentExpired,
+                "payload.authorization.validBefore: the authorization has expired; sign a new one",
+            );
         }
         if now.seconds() <= self.valid_after {
-            return Problem::new(ProblemKind::VerificationFailed, "payload.authorization.validAfter: the authorization is not valid yet");
+            return Problem::new(
+                ProblemKind::VerificationFailed,
+                "payload.authorization.validAfter: the authorization is not valid yet; sign one that is valid now",
+            );
         }
         if balance < self.value.to_u256() {
-            return Problem::new(ProblemKind::PaymentInsufficient, "the payer's token balance is less than the deposit");
+            return Problem::new(
+                ProblemKind::PaymentInsufficient,
+                "payload.authorization.value: the payer has less of the token than this deposit",
+            );
         }
-        Problem::new(ProblemKind::VerificationFailed, "the escrow or the token refuses the deposit")
+        Problem::new(
+            ProblemKind::VerificationFailed,
+            "payload.authorization: the escrow or the token would revert this deposit; look at the channel and the token on chain",
+        )
     }
 }

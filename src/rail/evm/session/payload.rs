@@ -160,7 +160,8 @@ impl Unverified {
                 if let Some((signature, digest)) = fresh {
                     let by = signature.recover(digest).map_err(|error| invalid_signature("payload.proof", error))?;
                     if by != signer {
-                        let detail = "payload.proof: not made by the voucher's signer for this channel and challenge";
+                        let detail =
+                            "payload.proof: is not by the voucher's signer for this channel and challenge; sign it anew for this challenge";
                         return Err(Problem::new(ProblemKind::SignerMismatch, detail));
                     }
                 }
@@ -174,7 +175,7 @@ impl Unverified {
             let signer = digest.and_then(|digest| signed.signature.recover(digest).ok());
             if signer != Some(signed.authorization.from) {
                 let at = if self.action == Action::Voucher { "payload.deposit.authorization" } else { "payload.authorization" };
-                return Err(failed(format!("{at}: the signature was not made by from for receiveWithAuthorization")));
+                return Err(failed(format!("{at}: is not signed by its from; sign it as ReceiveWithAuthorization, in the token's domain")));
             }
         }
         Ok(Proof { presented, source, sponsored })
@@ -240,7 +241,9 @@ impl Payload<'_> {
             signed: self.signed(at, terms)?,
         };
         if channel_id(&opening, terms.chain_id) != id {
-            return Err(failed("payload.channelId: is not the id of a channel with these parameters"));
+            return Err(failed(
+                "payload.channelId: is not what computeChannelId gives for this payer, recipient, currency, salt and authorizedSigner",
+            ));
         }
         check_nonce(at, opening.nonce(), &opening.signed)?;
         Ok(SponsoredDeposit::Open(opening))
@@ -258,7 +261,7 @@ impl Payload<'_> {
         let addition = amount("payload.additionalDeposit", self.additional_deposit)?;
         let sponsored = self.topping_up("payload", terms, channel_id)?;
         if sponsored.signed().authorization.value != addition {
-            return Err(failed("payload.additionalDeposit: is not the authorization's value"));
+            return Err(failed("payload.additionalDeposit: must be the value of payload.authorization"));
         }
         Ok(sponsored)
     }
@@ -268,7 +271,7 @@ impl Payload<'_> {
         const AT: &str = "payload.deposit";
         let Some(deposit) = self.deposit else { return Ok(None) };
         if method == Method::Abstract {
-            return Err(malformed(AT, "the method abstract has none"));
+            return Err(malformed(AT, "is not known in the method abstract; leave it out"));
         }
         let deposit: Payload<'_> = object(AT, deposit)?;
         if !matches!(text("payload.deposit.type", deposit.kind)?.as_deref(), None | Some("authorization")) {
@@ -287,7 +290,7 @@ impl Payload<'_> {
         let raw: RawAuthorization<'_> = object(&format!("{at}.authorization"), raw)?;
         let to = address(&field("to"), raw.to)?;
         if to != terms.escrow {
-            return Err(failed(format!("{}: must be the escrow", field("to"))));
+            return Err(failed(format!("{}: must be the challenge's escrowContract", field("to"))));
         }
         let authorization = Authorization {
             from: address(&field("from"), raw.from)?,
@@ -308,14 +311,14 @@ fn check_nonce(at: &str, derived: B256, signed: &SignedAuthorization) -> Result<
     if signed.authorization.nonce == derived {
         return Ok(());
     }
-    Err(failed(format!("{at}.authorization.nonce: must be derived from the channel's parameters")))
+    Err(failed(format!("{at}.authorization.nonce: must be derived from what it opens or adds to, as docs/wire.md says")))
 }
 
 fn source(credential: &Credential, terms: &Terms) -> Result<Option<Address>, Problem> {
     let Some(source) = credential.source.as_deref() else { return Ok(None) };
     match parse::did_pkh(source) {
         Some((chain_id, address)) if chain_id == terms.chain_id => Ok(Some(address)),
-        _ => Err(failed("source: must be did:pkh:eip155:<chainId>:<address>")),
+        _ => Err(failed("source: must be did:pkh:eip155:<the challenge's chainId>:<address>")),
     }
 }
 
@@ -356,7 +359,10 @@ fn seconds(field: &str, raw: Option<&RawValue>) -> Result<UnixSeconds, Problem> 
 }
 
 fn unsupported(field: &str) -> Problem {
-    Problem::new(ProblemKind::MethodUnsupported, format!("{field}: only \"authorization\" and \"hash\" are accepted here"))
+    Problem::new(
+        ProblemKind::MethodUnsupported,
+        format!("{field}: must be \"hash\", or \"authorization\" where the challenge names it in credentialTypes"),
+    )
 }
 
 fn invalid_signature(field: &str, error: impl core::fmt::Display) -> Problem {
