@@ -8,8 +8,10 @@ use mpp_edge::evm::erc3009::{Authorization, SignedAuthorization};
 use mpp_edge::evm::key::PrivateKey;
 use mpp_edge::gateway::offer::{Asked, Circumstances, Offer};
 use mpp_edge::money::Amount;
+use mpp_edge::rail::RailId;
+use mpp_edge::rail::evm::Asset;
 use mpp_edge::rail::evm::Method;
-use mpp_edge::rail::evm::charge::{Charge, Terms, Unverified, challenge_hashes};
+use mpp_edge::rail::evm::charge::{Binding, Charge, Terms, Unverified, challenge_hashes};
 use mpp_edge::time::{Timestamp, UnixSeconds};
 use mpp_edge::wire::encoding::to_base64url;
 use mpp_edge::wire::mpp::challenge::BindingKeys;
@@ -43,7 +45,7 @@ fn domain() -> Domain {
 }
 
 fn offers() -> Vec<Offer> {
-    Method::ALL.map(|method| Offer::charge(method, &TERMS.request(method, None))).to_vec()
+    Method::ALL.map(|method| Offer::of_charge(RailId(0), method, TERMS, None)).to_vec()
 }
 
 /// A fresh challenge as a client returns it.
@@ -250,7 +252,7 @@ fn an_edited_or_outdated_challenge_is_invalid() {
         // The price has changed since.
         let dearer = Terms { amount: Amount::from_base_units(10_001), ..TERMS };
         let credential = Credential::parse(&to_base64url(honest(method).to_string())).unwrap();
-        let offers = [Offer::charge(method, &dearer.request(method, None))];
+        let offers = [Offer::of_charge(RailId(0), method, dearer, None)];
         assert_eq!(ASKED.accept(&credential, &offers, &keys(), NOW).unwrap_err().kind, ProblemKind::InvalidChallenge);
         let late = NOW.saturating_add(LIFETIME + Duration::from_secs(86_400));
         assert_eq!(ASKED.accept(&credential, &self::offers(), &keys(), late).unwrap_err().kind, ProblemKind::PaymentExpired);
@@ -286,7 +288,11 @@ fn a_challenge_is_answered_in_the_field_it_names() {
 fn only_what_can_still_be_settled_is_begun() {
     let signed = judge(Method::Abstract, &honest(Method::Abstract)).unwrap();
     let expires = NOW.saturating_add(LIFETIME);
-    let charge = Charge { challenge_id: "i".into(), is_bound: false, expires, token: TERMS.token, signed };
+    let charge = Charge {
+        binding: Binding::Challenge { id: "i".into(), expires, binds_nonce: false },
+        asset: Asset { chain_id: TERMS.chain_id, token: TERMS.token },
+        signed,
+    };
     let kind = |charge: &Charge, at: Timestamp| charge.untimely(at).map(|problem| problem.kind);
     assert_eq!(kind(&charge, NOW), None);
     assert_eq!(kind(&charge, expires), Some(ProblemKind::PaymentExpired));

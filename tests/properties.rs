@@ -18,7 +18,8 @@ use mpp_edge::gateway::offer::{Asked, Circumstances, Offer};
 use mpp_edge::gateway::path::Readings;
 use mpp_edge::gateway::route::{Methods, Pattern, Route, Router, is_priced};
 use mpp_edge::gateway::{admin, headers, validate};
-use mpp_edge::money::{Amount, InvalidAmount, decimal_u64};
+use mpp_edge::money::{Amount, InvalidAmount, Price, decimal_u64};
+use mpp_edge::rail::RailId;
 use mpp_edge::rail::evm::charge::{Terms, Unverified};
 use mpp_edge::rail::evm::{Method, session};
 use mpp_edge::time::Timestamp;
@@ -285,11 +286,13 @@ proptest! {
 
 // --- paths -------------------------------------------------------------------------------------------------------
 
+const TERMS: Terms = Terms { amount: Amount::from_base_units(1), chain_id: 1, token: Address::ZERO, decimals: 6, recipient: Address::ZERO };
+
 fn route(pattern: &str, price: u128) -> Route {
     Route {
         pattern: Pattern::parse(pattern).unwrap(),
         methods: Methods::Any,
-        terms: Terms { amount: Amount::from_base_units(price), chain_id: 1, token: Address::ZERO, decimals: 6, recipient: Address::ZERO },
+        price: Price::parse(&price.to_string()).unwrap(),
         description: None,
         offers: vec![],
         settle: Settle::First,
@@ -317,7 +320,7 @@ fn router() -> Router {
 fn price(router: &Router, path: &str) -> u128 {
     // What is refused is nobody's.
     let Ok(path) = Readings::of(path) else { return u128::MAX };
-    router.find("GET", &path).map_or(0, |route| route.terms.amount.base_units())
+    router.find("GET", &path).map_or(0, |route| route.price.to_string().parse().unwrap())
 }
 
 /// Paths as they stand in a specification, priced and not.
@@ -470,7 +473,7 @@ proptest! {
         new in "[ -~]", evm in any::<bool>(),
     ) {
         let keys = BindingKeys::new(&secret, None).unwrap();
-        let offers = Method::ALL.map(|method| Offer::charge(method, r#"{"amount":"1"}"#));
+        let offers = Method::ALL.map(|method| Offer::of_charge(RailId(0), method, TERMS, None));
         let expires = NOW.saturating_add(Duration::from_secs(300));
         let issued = offers[usize::from(evm)].issue(&asked(digest), &keys, None, &Circumstances::default(), expires, entropy);
         let mut challenge = echoed(&issued.header);
@@ -504,7 +507,7 @@ proptest! {
     #[test]
     fn a_challenge_with_a_field_more_or_less_is_refused(entropy in any::<[u8; 12]>(), field in any::<usize>(), digest in any::<bool>()) {
         let keys = BindingKeys::new(&[7; 32], None).unwrap();
-        let offers = [Offer::charge(Method::Evm, r#"{"amount":"1"}"#)];
+        let offers = [Offer::of_charge(RailId(0), Method::Evm, TERMS, None)];
         let issued = offers[0].issue(&asked(digest), &keys, None, &Circumstances::default(), NOW.saturating_add(Duration::from_secs(300)), entropy);
         let mut challenge = echoed(&issued.header);
         if digest || !field.is_multiple_of(challenge.len() + 1) {
@@ -522,7 +525,7 @@ proptest! {
 #[test]
 fn the_head_is_accepted_before_the_body_is_known() {
     let keys = BindingKeys::new(&[7; 32], None).unwrap();
-    let offers = [Offer::charge(Method::Evm, r#"{"amount":"1"}"#)];
+    let offers = [Offer::of_charge(RailId(0), Method::Evm, TERMS, None)];
     let issue = |digest| {
         offers[0].issue(&asked(digest), &keys, None, &Circumstances::default(), NOW.saturating_add(Duration::from_secs(300)), [1; 12])
     };
@@ -540,7 +543,7 @@ fn the_head_is_accepted_before_the_body_is_known() {
 #[test]
 fn an_id_in_the_other_alphabet_is_refused() {
     let keys = BindingKeys::new(&[7; 32], None).unwrap();
-    let offers = [Offer::charge(Method::Evm, r#"{"amount":"1"}"#)];
+    let offers = [Offer::of_charge(RailId(0), Method::Evm, TERMS, None)];
     let expires = NOW.saturating_add(Duration::from_secs(300));
     let issue = |n: u8| offers[0].issue(&asked(false), &keys, None, &Circumstances::default(), expires, [n; 12]);
     let issued = (0..=255).map(issue).find(|issued| issued.id.contains('-') && !issued.id.contains('_')).unwrap();

@@ -13,7 +13,8 @@ use mpp_edge::evm::erc3009::{Authorization, SignedAuthorization};
 use mpp_edge::evm::key::PrivateKey;
 use mpp_edge::money::Amount;
 use mpp_edge::purchase::{LeaseId, Lost, MAX_CALLS, Next, Purchase, REOPENABLE, REST, Refusal, Reopened, Stage, Undelivered};
-use mpp_edge::rail::evm::charge::Charge;
+use mpp_edge::rail::evm::Asset;
+use mpp_edge::rail::evm::charge::{Binding, Charge};
 use mpp_edge::settlement::{Failure, Verdict};
 use mpp_edge::time::{Timestamp, UnixSeconds};
 use mpp_edge::wire::idempotency::Key;
@@ -33,6 +34,8 @@ static KEYS: LazyLock<[Option<Key>; 4]> = LazyLock::new(|| {
     [None, key("k", "one"), key("k", "two"), key("l", "one")]
 });
 
+static EXPIRES: LazyLock<Timestamp> = LazyLock::new(|| START.saturating_add(LIFETIME));
+
 static CHARGE: LazyLock<Charge> = LazyLock::new(|| {
     let key = PrivateKey::parse("0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80").unwrap();
     let authorization = Authorization {
@@ -44,10 +47,8 @@ static CHARGE: LazyLock<Charge> = LazyLock::new(|| {
         nonce: B256::repeat_byte(3),
     };
     Charge {
-        challenge_id: "a".into(),
-        is_bound: true,
-        expires: START.saturating_add(LIFETIME),
-        token: Address::repeat_byte(1),
+        binding: Binding::Challenge { id: "a".into(), expires: *EXPIRES, binds_nonce: true },
+        asset: Asset { chain_id: 1, token: Address::repeat_byte(1) },
         signed: SignedAuthorization { authorization, signature: key.sign(keccak256(b"x")) },
     }
 });
@@ -174,7 +175,7 @@ impl World {
 
     fn arrive(&mut self, reserve: bool, key: Option<Key>) -> Result<(), Refusal> {
         // The gateway does not even ask for a challenge older than this.
-        if self.now >= CHARGE.expires.saturating_add(RESUMABLE) {
+        if self.now >= EXPIRES.saturating_add(RESUMABLE) {
             return Ok(());
         }
         let (payment, next) = Purchase::present(self.payment(), CHARGE.clone(), key, self.now, self.at_work)?;
@@ -389,8 +390,8 @@ impl World {
         prop_assert!(self.unfailed <= MAX_CALLS, "the origin was called {} times", self.unfailed);
         prop_assert!(self.repeated < MAX_CALLS, "repeated {} times", self.repeated);
         let stage = self.payment().map(|payment| payment.stage());
-        let resumable = self.now < CHARGE.expires.saturating_add(RESUMABLE);
-        if self.asked && resumable && self.now < CHARGE.expires {
+        let resumable = self.now < EXPIRES.saturating_add(RESUMABLE);
+        if self.asked && resumable && self.now < *EXPIRES {
             prop_assert!(stage.is_some(), "forgotten while it may be on chain");
         }
         if self.asked && resumable && self.verdict.is_some_and(|verdict| matches!(verdict, Verdict::Settled { .. })) && self.delivered == 0
@@ -407,7 +408,7 @@ impl World {
         self.happen(&Event::Restart);
         self.requests.clear();
         self.happen(&Event::Pass { seconds: LEASE.max(REST).as_secs() });
-        if self.now >= CHARGE.expires.saturating_add(RESUMABLE) {
+        if self.now >= EXPIRES.saturating_add(RESUMABLE) {
             return Ok(());
         }
         let paid = matches!(self.verdict, Some(Verdict::Settled { .. }));
@@ -454,9 +455,9 @@ fn the_stored_form_is_that_of_its_version() {
     assert_eq!(
         (VERSION, forms[0].as_str(), forms[1].as_str()),
         (
-            2,
-            "0x5b92a4aeae34db0f238dfc29b6b8da9d0abe35f937b069f8c82e87da372c9707",
-            "0x9f3db9e404a2c2f035e1b3e14c5312ab22190ada6c58b118ec26faba30264c1a"
+            3,
+            "0x96997b7c057af746a46f92d425d797e9eccfa5a2ebd08091e2f3437dffc3a212",
+            "0x48d5cab6fbaeebc08c5e28b82f154030de8213e4e009c8633a3c6207b99104eb"
         )
     );
 }

@@ -1,13 +1,14 @@
 //! The ledger of a channel: a voucher that buys, on a channel of ten purchases and on one that holds as much as it can.
 
 use super::bench::Bench;
-use super::setting::{CHANNEL, ESCROW, NOW, PAYER, RECIPIENT, TOKEN, signed};
+use super::setting::{CHAIN_ID, CHANNEL, ESCROW, NOW, PAYER, RECIPIENT, TOKEN, signed};
 use alloy_primitives::{Address, B256};
 use mpp_edge::channel::{Answer, Bought, Channel, Delivery, Event, Expected, Key, Kind, Order, Policy, Presented, Reuse};
 use mpp_edge::evm::escrow::{EscrowFacts, OnChain, SignedVoucher};
 use mpp_edge::evm::reading::Reading;
 use mpp_edge::evm::signature::Signature;
 use mpp_edge::money::Amount;
+use mpp_edge::rail::evm::Asset;
 use mpp_edge::time::{Timestamp, UnixSeconds};
 use std::time::Duration;
 
@@ -55,7 +56,13 @@ impl Ledger {
         let separator = B256::repeat_byte(0x5e);
         let reading = Reading { block: 1, on_chain, signer_has_code: false };
         let facts = EscrowFacts { grace_period: Duration::from_secs(900), separator };
-        let expected = Expected { escrow: ESCROW, separator, payee: RECIPIENT, token: TOKEN, price: Amount::from_base_units(10) };
+        let expected = Expected {
+            escrow: ESCROW,
+            separator,
+            payee: RECIPIENT,
+            asset: Asset { chain_id: CHAIN_ID, token: TOKEN },
+            price: Amount::from_base_units(10),
+        };
         let channel = Channel::adopt(CHANNEL, &reading, &facts, &expected, NOW).unwrap();
         // The ledger compares signers that were recovered before: any signature will do.
         let signature = Signature::from_bytes(&signed(B256::repeat_byte(3))).unwrap();

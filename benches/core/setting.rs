@@ -8,6 +8,7 @@ use mpp_edge::evm::escrow::SignedVoucher;
 use mpp_edge::evm::key::PrivateKey;
 use mpp_edge::gateway::offer::{Asked, Circumstances, Offer};
 use mpp_edge::money::Amount;
+use mpp_edge::rail::RailId;
 use mpp_edge::rail::evm::Method;
 use mpp_edge::rail::evm::charge::challenge_hashes;
 use mpp_edge::rail::evm::{charge, session};
@@ -63,7 +64,7 @@ pub(crate) fn keys() -> BindingKeys {
 }
 
 pub(crate) fn offers() -> [Offer; 2] {
-    [Offer::charge(METHOD, &CHARGE.request(METHOD, None)), Offer::session(METHOD, "/v1/quote", session(), None, Reuse::Once)]
+    [Offer::of_charge(RailId(0), METHOD, CHARGE, None), Offer::of_session(RailId(0), METHOD, "/v1/quote", session(), None, Reuse::Once)]
 }
 
 fn expiry() -> Timestamp {

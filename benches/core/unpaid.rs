@@ -8,6 +8,8 @@ use mpp_edge::gateway::headers::{Names, Withheld};
 use mpp_edge::gateway::offer::{Asked, Circumstances, Offer};
 use mpp_edge::gateway::route::{Methods, Pattern, Route, Router};
 use mpp_edge::gateway::target::Target;
+use mpp_edge::money::Price;
+use mpp_edge::rail::RailId;
 use mpp_edge::rail::evm::Method;
 use mpp_edge::wire::encoding::to_base64url;
 use mpp_edge::wire::mpp::accept::preferred;
@@ -54,13 +56,13 @@ struct Gateway {
 impl Gateway {
     fn new() -> Self {
         let offers = [Method::Abstract, Method::Evm].into_iter().flat_map(|method| {
-            let charge = Offer::charge(method, &CHARGE.request(method, None));
-            [charge, Offer::session(method, "/v1/*", session(), None, Reuse::Once)]
+            let charge = Offer::of_charge(RailId(0), method, CHARGE, None);
+            [charge, Offer::of_session(RailId(0), method, "/v1/*", session(), None, Reuse::Once)]
         });
         let route = Route {
             pattern: Pattern::parse("/v1/*").unwrap(),
             methods: Methods::Any,
-            terms: CHARGE,
+            price: Price::parse("0.01").unwrap(),
             description: Some("A quote".into()),
             offers: offers.collect(),
             settle: Settle::First,
@@ -107,7 +109,7 @@ impl Gateway {
                 Err(error) => Problem::new(ProblemKind::MalformedCredential, format!("Authorization: {error}")),
             };
         }
-        let named: Vec<_> = route.offers.iter().map(|offer| (offer.method.name(), offer.intent.name())).collect();
+        let named: Vec<_> = route.offers.iter().map(|offer| (offer.method.name(), offer.intent().name())).collect();
         let accept_payment = (!request.accept_payment.is_empty()).then_some(request.accept_payment.as_str());
         let expires = NOW.saturating_add(Duration::from_secs(300));
         let offers = preferred(&named, accept_payment).into_iter().filter_map(|index| route.offers.get(index));

@@ -13,6 +13,7 @@ use crate::evm::escrow::{EscrowFacts, MIN_GRACE_PERIOD};
 use crate::evm::reading::Reading;
 use crate::evm::{Address, B256};
 use crate::money::Amount;
+use crate::rail::evm::Asset;
 use crate::time::{Timestamp, UnixSeconds};
 use crate::wire::problem::{Problem, ProblemKind};
 use core::time::Duration;
@@ -31,7 +32,7 @@ pub struct Expected {
     /// Who is paid.
     pub payee: Address,
     /// In what.
-    pub token: Address,
+    pub asset: Asset,
     /// The least that must be left of the deposit.
     pub price: Amount,
 }
@@ -125,7 +126,7 @@ impl Channel {
         if on_chain.payee != expected.payee {
             return Err(Unfit::OtherPayee);
         }
-        if on_chain.token != expected.token {
+        if on_chain.token != expected.asset.token {
             return Err(Unfit::OtherToken);
         }
         if on_chain.close_requested_at != UnixSeconds::new(0) {
@@ -142,7 +143,7 @@ impl Channel {
             id,
             escrow: expected.escrow,
             payee: on_chain.payee,
-            token: on_chain.token,
+            asset: expected.asset,
             payer: on_chain.payer,
             signer: on_chain.signer(),
             seen: (reading.block, now),
@@ -176,8 +177,8 @@ impl Channel {
     ///
     /// # Errors
     /// [`Refusal::Outdated`].
-    pub fn check_payee(&self, payee: Address, token: Address) -> Result<(), Refusal> {
-        if (self.payee, self.token) == (payee, token) { Ok(()) } else { Err(Refusal::Outdated) }
+    pub fn check_payee(&self, payee: Address, asset: Asset) -> Result<(), Refusal> {
+        if (self.payee, self.asset) == (payee, asset) { Ok(()) } else { Err(Refusal::Outdated) }
     }
 
     pub(super) fn observe(&mut self, reading: &Reading, now: Timestamp) -> Result<Answer, Refusal> {

@@ -295,7 +295,7 @@ impl<'a> Claiming<'a> {
         match (ledger.status(), self.claim.action) {
             (Status::Closed { .. }, Action::Close) => Ok(()),
             (Status::Closed { .. }, _) => Err(Refusal::Closed),
-            _ => ledger.check_payee(self.rules.expected.payee, self.rules.expected.token),
+            _ => ledger.check_payee(self.rules.expected.payee, self.rules.expected.asset),
         }
     }
 

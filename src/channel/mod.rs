@@ -55,6 +55,7 @@ use crate::evm::escrow::SignedVoucher;
 use crate::evm::reading::Reading;
 use crate::evm::{Address, B256};
 use crate::money::Amount;
+use crate::rail::evm::Asset;
 use crate::settlement::Verdict;
 use crate::time::Timestamp;
 use alloc::vec::Vec;
@@ -124,7 +125,7 @@ pub struct Channel {
     id: B256,
     escrow: Address,
     payee: Address,
-    token: Address,
+    asset: Asset,
     payer: Address,
     signer: Address,
     /// The latest block in which it was seen, and when that was.
@@ -330,6 +331,11 @@ impl Channel {
     /// Its escrow.
     pub const fn escrow(&self) -> Address {
         self.escrow
+    }
+
+    /// What it pays in.
+    pub const fn asset(&self) -> Asset {
+        self.asset
     }
 
     /// Who is paid.

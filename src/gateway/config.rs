@@ -3,13 +3,14 @@
 use super::path::{InvalidPath, Readings};
 use super::route::{Pattern, Router};
 pub use crate::channel::Meter;
-use crate::channel::{Policy, Reuse};
-use crate::evm::key::PrivateKey;
-use crate::evm::{Address, ChainId};
-use crate::money::Amount;
-use crate::rail::evm::Method;
+use crate::channel::Reuse;
+use crate::evm::ChainId;
+use crate::rail::RailId;
+use crate::rail::evm::Rail;
 use crate::wire::mpp::challenge::BindingKeys;
+use alloc::collections::BTreeMap;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
@@ -19,22 +20,52 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(in crate::gateway) struct RawGateway {
+    /// The short form: one rail, without a name of its own.
     pub(in crate::gateway) network: Option<String>,
     pub(in crate::gateway) chain_id: Option<ChainId>,
     pub(in crate::gateway) rpc_urls: Option<Vec<String>>,
     pub(in crate::gateway) escrow: Option<String>,
     pub(in crate::gateway) evm_escrow: Option<String>,
     pub(in crate::gateway) token: Option<RawToken>,
-    pub(in crate::gateway) recipient: String,
+    pub(in crate::gateway) confirmations: Option<u64>,
+    /// The long form.
+    pub(in crate::gateway) rails: Option<Vec<RawRail>>,
+    pub(in crate::gateway) recipient: Option<String>,
+    pub(in crate::gateway) currency: Option<String>,
     pub(in crate::gateway) realm: Option<String>,
     pub(in crate::gateway) challenge_lifetime_seconds: Option<u64>,
-    pub(in crate::gateway) confirmations: Option<u64>,
     pub(in crate::gateway) origin: RawOrigin,
     #[serde(default)]
     pub(in crate::gateway) limits: RawLimits,
     #[serde(default)]
     pub(in crate::gateway) session: RawSession,
     pub(in crate::gateway) routes: Vec<RawRoute>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(in crate::gateway) struct RawRail {
+    pub(in crate::gateway) name: Option<String>,
+    #[serde(default)]
+    pub(in crate::gateway) kind: Kind,
+    pub(in crate::gateway) network: Option<String>,
+    pub(in crate::gateway) chain_id: Option<ChainId>,
+    pub(in crate::gateway) rpc_urls: Option<Vec<String>>,
+    pub(in crate::gateway) escrow: Option<String>,
+    pub(in crate::gateway) evm_escrow: Option<String>,
+    pub(in crate::gateway) token: Option<RawToken>,
+    pub(in crate::gateway) recipient: Option<String>,
+    pub(in crate::gateway) confirmations: Option<u64>,
+    pub(in crate::gateway) currency: Option<String>,
+}
+
+/// What a rail is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(in crate::gateway) enum Kind {
+    /// An EVM network.
+    #[default]
+    Evm,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -102,6 +133,8 @@ pub(in crate::gateway) struct RawRoute {
     pub(in crate::gateway) max_units: Option<u64>,
     pub(in crate::gateway) reuse: Option<Reuse>,
     pub(in crate::gateway) header: Option<String>,
+    pub(in crate::gateway) rails: Option<Vec<String>>,
+    pub(in crate::gateway) prices: Option<BTreeMap<String, String>>,
 }
 
 /// What of a configuration must be right for unpriced requests to pass: read on its own when the rest
@@ -127,34 +160,6 @@ pub enum Settle {
     First,
     /// After the origin has answered below 400, before its answer is released.
     AfterOrigin,
-}
-
-/// How sessions are run.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Session {
-    /// When money is brought onto the chain, and what a voucher must be like.
-    pub policy: Policy,
-    /// How often channels are looked at on chain.
-    pub watch: Duration,
-    /// How long a stream waits for a voucher.
-    pub voucher_wait: Duration,
-    /// What clients are advised to deposit.
-    pub suggested_deposit: Option<Amount>,
-    /// Whether openings and additions are submitted for clients.
-    pub fee_payer: bool,
-    /// The least deposit that is submitted for a client.
-    pub min_deposit: Amount,
-}
-
-/// A token that supports ERC-3009.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Token {
-    /// Its contract.
-    pub address: Address,
-    /// Decimal places of a human unit.
-    pub decimals: u8,
-    /// Name and version of its EIP-712 domain, when configured; otherwise the token is asked.
-    pub domain: Option<(String, String)>,
 }
 
 /// Where requests go.
@@ -198,26 +203,12 @@ pub struct Limits {
 
 /// A validated configuration.
 pub struct Gateway {
-    /// EIP-155 chain id.
-    pub chain_id: ChainId,
-    /// What is paid in.
-    pub token: Token,
-    /// The channel escrow of the method `abstract`, where the network has one.
-    pub escrow: Option<Address>,
-    /// That of the method `evm`.
-    pub evm_escrow: Option<Address>,
-    /// How sessions are run.
-    pub session: Session,
-    /// Who is paid.
-    pub recipient: Address,
+    /// The networks and tokens that it is paid by; never empty.
+    pub rails: Vec<Arc<Rail>>,
     /// Protection space; the request's host when not configured.
     pub realm: Option<String>,
-    /// JSON-RPC endpoints in order of preference. May hold API keys: never shown.
-    pub rpc_urls: Vec<String>,
     /// How long a challenge is honoured.
     pub challenge_lifetime: Duration,
-    /// Blocks that a transaction needs to count as settled, its own included.
-    pub confirmations: u64,
     /// Where requests go.
     pub origin: Origin,
     /// Bounds.
@@ -226,26 +217,21 @@ pub struct Gateway {
     pub router: Router,
     /// The secrets that bind challenges.
     pub binding_keys: BindingKeys,
-    /// The key that pays gas and sends settlements.
-    pub settlement_key: PrivateKey,
     /// Opens the operators' endpoints, where there is one.
     pub admin_token: Option<String>,
 }
 
 impl Gateway {
-    /// The channel escrow of a method. An escrow has one signing domain, so each method has its own.
-    pub const fn escrow_of(&self, method: Method) -> Option<Address> {
-        match method {
-            Method::Abstract => self.escrow,
-            Method::Evm => self.evm_escrow,
-        }
+    /// The rail of an offer.
+    pub fn rail(&self, id: RailId) -> Option<&Rail> {
+        self.rails.get(id.0).map(Arc::as_ref)
     }
 }
 
 // The configuration holds secrets.
 impl fmt::Debug for Gateway {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Gateway").field("chain_id", &self.chain_id).field("recipient", &self.recipient).finish_non_exhaustive()
+        f.debug_struct("Gateway").field("rails", &self.rails).finish_non_exhaustive()
     }
 }
 

@@ -75,7 +75,8 @@ mod tests {
     use crate::gateway::config::{Meter, Settle};
     use crate::gateway::offer::Offer;
     use crate::gateway::route::{Methods, Pattern, Route};
-    use crate::money::Amount;
+    use crate::money::{Amount, Price};
+    use crate::rail::RailId;
     use crate::rail::evm::{Method, charge, session};
     use crate::wire::mpp::credential::CredentialField;
     use alloc::vec;
@@ -98,7 +99,7 @@ mod tests {
         let route = |path: &str, methods: Methods, offers: Vec<Offer>| Route {
             pattern: Pattern::parse(path).unwrap(),
             methods,
-            terms: charge::Terms { amount: price, chain_id: 1, token: asset, decimals: 6, recipient: asset },
+            price: Price::parse("0.01").unwrap(),
             description: None,
             offers,
             settle: Settle::First,
@@ -109,8 +110,10 @@ mod tests {
             field,
         };
         let get = || Methods::Only(vec!["GET".into()]);
-        let session = Offer::session(Method::Evm, "/s", terms, None, crate::channel::Reuse::Once);
-        Router::new(vec![route("/charge", get(), vec![Offer::charge(Method::Evm, "{}")]), route("/s", get(), vec![session])])
+        let charge = charge::Terms { amount: price, chain_id: 1, token: asset, decimals: 6, recipient: asset };
+        let charge = Offer::of_charge(RailId(0), Method::Evm, charge, None);
+        let session = Offer::of_session(RailId(0), Method::Evm, "/s", terms, None, crate::channel::Reuse::Once);
+        Router::new(vec![route("/charge", get(), vec![charge]), route("/s", get(), vec![session])])
     }
 
     fn is_priced(method: &str, headers: &str, path: &str) -> bool {

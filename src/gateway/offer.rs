@@ -4,15 +4,17 @@
 
 use crate::channel::Reuse;
 use crate::evm::eip712::Domain;
+use crate::rail::RailId;
 use crate::rail::evm::charge::RESUMABLE;
-use crate::rail::evm::{Intent, Method, session};
+use crate::rail::evm::{Intent, Method, charge, session};
 use crate::time::Timestamp;
 use crate::wire::encoding::{from_base64, to_base64url};
 use crate::wire::mpp::challenge::{BindingKeys, Challenge, Terms};
-use crate::wire::mpp::credential::{Credential, CredentialField};
+use crate::wire::mpp::credential::{Credential, CredentialField, EchoedChallenge};
 use crate::wire::mpp::digest::{BodyDigest, sha256_base64url};
 use crate::wire::problem::{Problem, ProblemKind};
 use alloc::borrow::Cow;
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
 use serde::{Deserialize, Serialize};
@@ -23,14 +25,23 @@ pub type Entropy = [u8; 12];
 /// One way to pay for a route. Everything that does not depend on the request is computed once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Offer {
+    /// The rail that it is paid by.
+    pub rail: RailId,
     /// Payment method.
     pub method: Method,
-    /// Payment intent.
-    pub intent: Intent,
+    /// What is asked for.
+    pub ask: Ask,
     /// base64url of the JCS form of the request object.
     pub request: String,
-    /// More about a session; absent for a charge.
-    pub session: Option<SessionOffer>,
+}
+
+/// What an offer asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ask {
+    /// One payment for one request.
+    Charge(charge::Terms),
+    /// A channel, and a voucher with every request.
+    Session(Box<SessionOffer>),
 }
 
 /// What an offer of a session has besides.
@@ -51,10 +62,10 @@ pub struct SessionOffer {
 /// What makes the challenges for one client differ from those for others.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Circumstances<'a> {
-    /// The gateway submits openings for clients.
-    pub sponsored: bool,
-    /// The client's channel, and its method.
-    pub snapshot: Option<(Method, &'a session::Snapshot)>,
+    /// The rails on which the gateway submits openings for clients.
+    pub sponsored: &'a [RailId],
+    /// The client's channel, its rail and method.
+    pub snapshot: Option<(RailId, Method, &'a session::Snapshot)>,
 }
 
 /// No challenge of ours is this much longer than what its offer asks for: what is longer is not hashed.
@@ -103,19 +114,35 @@ pub struct Accepted<'a> {
 }
 
 impl Offer {
-    /// An offer of a charge by `request`, a JCS text.
-    pub fn charge(method: Method, request: &str) -> Self {
-        Self { method, intent: Intent::Charge, request: to_base64url(request), session: None }
+    /// An offer of a charge.
+    pub fn of_charge(rail: RailId, method: Method, terms: charge::Terms, description: Option<&str>) -> Self {
+        Self { rail, method, request: to_base64url(terms.request(method, description)), ask: Ask::Charge(terms) }
     }
 
     /// An offer of a session on `route`, a pattern.
-    pub fn session(method: Method, route: &str, terms: session::Terms, description: Option<&str>, reuse: Reuse) -> Self {
+    pub fn of_session(rail: RailId, method: Method, route: &str, terms: session::Terms, description: Option<&str>, reuse: Reuse) -> Self {
         let request = terms.request(method, description, false, None);
         let sponsored_request = to_base64url(terms.request(method, description, true, None));
         let binding = sha256_base64url(format!("session {route} {request}").as_bytes());
         let domain = session::domain(method, terms.chain_id, terms.escrow);
         let session = SessionOffer { terms, domain, reuse, sponsored_request, binding };
-        Self { method, intent: Intent::Session, request: to_base64url(request), session: Some(session) }
+        Self { rail, method, request: to_base64url(request), ask: Ask::Session(Box::new(session)) }
+    }
+
+    /// Payment intent.
+    pub const fn intent(&self) -> Intent {
+        match self.ask {
+            Ask::Charge(_) => Intent::Charge,
+            Ask::Session(_) => Intent::Session,
+        }
+    }
+
+    /// What a session asks for, where it is one.
+    pub fn session(&self) -> Option<&SessionOffer> {
+        match &self.ask {
+            Ask::Charge(_) => None,
+            Ask::Session(session) => Some(session),
+        }
     }
 
     /// Makes a challenge that expires at `expires`.
@@ -133,11 +160,11 @@ impl Offer {
         let opaque = to_base64url(serde_json::to_vec(&opaque).unwrap_or_default());
         let expires = expires.to_rfc3339();
         let request = self.request_in(circumstances, description);
-        let digest = asked.digest.filter(|_| self.session.is_none()).map(|digest| digest.to_string());
+        let digest = asked.digest.filter(|_| self.session().is_none()).map(|digest| digest.to_string());
         let terms = Terms {
             realm: asked.realm,
             method: self.method.name(),
-            intent: self.intent.name(),
+            intent: self.intent().name(),
             request: &request,
             expires: Some(&expires),
             digest: digest.as_deref(),
@@ -150,29 +177,31 @@ impl Offer {
     }
 
     fn request_in(&self, circumstances: &Circumstances<'_>, description: Option<&str>) -> Cow<'_, str> {
-        let Some(session) = &self.session else { return Cow::Borrowed(&self.request) };
+        let Some(session) = self.session() else { return Cow::Borrowed(&self.request) };
+        let sponsored = circumstances.sponsored.contains(&self.rail);
         match circumstances.snapshot {
-            Some((method, snapshot)) if method == self.method => {
-                let request = session.terms.request(method, description, circumstances.sponsored, Some(snapshot));
-                Cow::Owned(to_base64url(request))
+            Some((rail, method, snapshot)) if (rail, method) == (self.rail, self.method) => {
+                Cow::Owned(to_base64url(session.terms.request(method, description, sponsored, Some(snapshot))))
             }
-            _ if circumstances.sponsored => Cow::Borrowed(&session.sponsored_request),
+            _ if sponsored => Cow::Borrowed(&session.sponsored_request),
             _ => Cow::Borrowed(&self.request),
         }
     }
 
     /// What a challenge of this offer is good for, as a hash.
     fn binding(&self, asked: &Asked<'_>) -> String {
-        match &self.session {
+        match self.session() {
             Some(session) => session.binding.clone(),
             None => asked.binding(),
         }
     }
 
-    /// Whether a challenge of this method, intent and request was made of this offer. That of a session may
+    /// Whether a challenge of this method, intent and request may have been made of this offer. That of a session may
     /// hold a snapshot; its binding tells.
-    fn made(&self, method: &str, intent: &str, request: &str) -> bool {
-        self.method.name() == method && self.intent.name() == intent && (self.session.is_some() || self.request == request)
+    fn may_have_made(&self, challenge: &EchoedChallenge) -> bool {
+        self.method.name() == challenge.method
+            && self.intent().name() == challenge.intent
+            && (self.session().is_some() || self.request == challenge.request)
     }
 }
 
@@ -220,21 +249,24 @@ impl Asked<'_> {
         if challenge.header.as_deref() != self.field.parameter() {
             return Err(invalid("the challenge was issued for a credential in another field"));
         }
-        let offer = offers
-            .iter()
-            .find(|offer| offer.made(&challenge.method, &challenge.intent, &challenge.request))
-            .ok_or_else(|| invalid("the offer has changed since the challenge was issued; a fresh one comes with this answer"))?;
         let bound = challenge
             .opaque
             .as_deref()
             .and_then(|text| from_base64(text).ok())
             .and_then(|json| serde_json::from_slice::<Opaque>(&json).ok());
-        if bound.is_none_or(|opaque| opaque.t != offer.binding(self)) {
-            return Err(invalid(match offer.session {
-                Some(_) => "the challenge was issued for another route, or its terms have changed; a fresh one comes with this answer",
-                None => "the challenge was issued for another method, path or query",
+        let is_bound_to = |offer: &Offer| bound.as_ref().is_some_and(|opaque| opaque.t == offer.binding(self));
+        let mut possible = offers.iter().filter(|offer| offer.may_have_made(challenge)).peekable();
+        let Some(first) = possible.peek().copied() else {
+            return Err(invalid("the offer has changed since the challenge was issued; a fresh one comes with this answer"));
+        };
+        let Some(offer) = possible.find(|offer| is_bound_to(offer)) else {
+            return Err(invalid(match first.ask {
+                Ask::Session(_) => {
+                    "the challenge was issued for another route, or its terms have changed; a fresh one comes with this answer"
+                }
+                Ask::Charge(_) => "the challenge was issued for another method, path or query",
             }));
-        }
+        };
         let expires = challenge.expires.as_deref().map(Timestamp::parse_rfc3339);
         let Some(Ok(expires)) = expires else { return Err(invalid("the challenge has no expiry")) };
         if now >= expires.saturating_add(RESUMABLE) {
@@ -250,7 +282,7 @@ impl Accepted<'_> {
     /// # Errors
     /// `invalid-challenge` when the challenge was issued for another one.
     pub fn covers(&self, credential: &Credential, digest: Option<BodyDigest>) -> Result<(), Problem> {
-        let digest = digest.filter(|_| self.offer.session.is_none());
+        let digest = digest.filter(|_| self.offer.session().is_none());
         if credential.challenge.digest.as_deref().map(BodyDigest::parse) == digest.map(Some) {
             return Ok(());
         }

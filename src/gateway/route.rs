@@ -3,8 +3,7 @@
 use super::config::{Meter, Settle};
 use super::offer::{Offer, SessionOffer};
 use super::path::{self, Readings};
-use crate::money::Amount;
-use crate::rail::evm::charge::Terms;
+use crate::money::{Amount, Price};
 use crate::wire::mpp::credential::CredentialField;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -57,8 +56,8 @@ pub struct Route {
     pub pattern: Pattern,
     /// Which methods.
     pub methods: Methods,
-    /// What one request costs, in what, paid to whom.
-    pub terms: Terms,
+    /// What one request costs, in the gateway's currency; a rail may have a price of its own.
+    pub price: Price,
     /// A line for people, printable ASCII.
     pub description: Option<String>,
     /// What is asked for, in the server's order; never empty.
@@ -193,7 +192,7 @@ impl Router {
 
     /// The route whose channels a request to `path` manages, whatever its method.
     pub fn find_session(&self, path: &Readings) -> Option<&Route> {
-        self.find_where(path, |route| route.offers.iter().any(|offer| offer.session.is_some()))
+        self.find_where(path, |route| route.offers.iter().any(|offer| offer.session().is_some()))
     }
 
     fn find_where(&self, path: &Readings, applies: impl Fn(&Route) -> bool) -> Option<&Route> {
@@ -202,7 +201,7 @@ impl Router {
             let matching = self.routes.iter().filter(|route| applies(route) && route.pattern.matches(reading));
             let Some(route) = matching.max_by_key(|route| route.pattern.specificity()) else { return };
             // The first of equally expensive readings: the path as it stands.
-            if dearest.is_none_or(|dearest| dearest.terms.amount < route.terms.amount) {
+            if dearest.is_none_or(|dearest| dearest.price < route.price) {
                 dearest = Some(route);
             }
         });
@@ -237,7 +236,6 @@ impl fmt::Display for InvalidPattern {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evm::Address;
     use alloc::vec;
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;
@@ -246,13 +244,7 @@ mod tests {
         Route {
             pattern: Pattern::parse(pattern).unwrap(),
             methods,
-            terms: Terms {
-                amount: Amount::from_base_units(price),
-                chain_id: 1,
-                token: Address::ZERO,
-                decimals: 6,
-                recipient: Address::ZERO,
-            },
+            price: Price::parse(&format!("{price}")).unwrap(),
             description: None,
             offers: vec![],
             settle: Settle::First,
@@ -273,7 +265,7 @@ mod tests {
     }
 
     fn price(router: &Router, path: &str) -> Option<u128> {
-        find(router, "GET", path).map(|route| route.terms.amount.base_units())
+        find(router, "GET", path).map(|route| route.price.to_string().parse().unwrap())
     }
 
     #[test]

@@ -1,12 +1,12 @@
 //! What a token says of itself, compared with what the configuration says of it.
 
-use super::config::Token;
 use super::validate::Rule;
 use crate::evm::eip712::Domain;
 use crate::evm::erc3009;
 use crate::evm::jsonrpc::{Answer, NodeError, Request, decode};
 use crate::evm::transaction::Call;
 use crate::evm::{Address, B256, ChainId, U256};
+use crate::rail::evm::Token;
 use crate::wire::problem::FieldError;
 use alloc::borrow::ToOwned;
 use alloc::string::String;

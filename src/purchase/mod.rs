@@ -215,8 +215,8 @@ impl Purchase {
 
     /// The same purchase, whatever valid signature it came with.
     fn is_for(&self, charge: &Charge) -> bool {
-        self.charge.challenge_id == charge.challenge_id
-            && self.charge.token == charge.token
+        self.charge.is_for_the_same(charge)
+            && self.charge.asset == charge.asset
             && self.charge.signed.authorization == charge.signed.authorization
     }
 
@@ -227,8 +227,8 @@ impl Purchase {
     /// What has to be brought about for it. An authorization whose nonce is not bound to its challenge may have been read off the
     /// chain: only a use after it was presented here can be this purchase.
     pub fn purpose(&self) -> Purpose {
-        let since = (!self.charge.is_bound).then_some(self.presented);
-        Purpose::Transfer(Transfer { token: self.charge.token, signed: self.charge.signed, since })
+        let since = (!self.charge.is_bound()).then_some(self.presented);
+        Purpose::Transfer(Transfer { token: self.charge.asset.token, signed: self.charge.signed, since })
     }
 
     /// What is paid.

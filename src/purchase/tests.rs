@@ -4,6 +4,8 @@ use super::*;
 use crate::evm::erc3009::{Authorization, SignedAuthorization};
 use crate::evm::keccak256;
 use crate::evm::key::PrivateKey;
+use crate::rail::evm::Asset;
+use crate::rail::evm::charge::Binding;
 use crate::time::UnixSeconds;
 use alloy_primitives::Address;
 #[cfg(target_arch = "wasm32")]
@@ -24,10 +26,8 @@ fn charge(id: &str) -> Charge {
         nonce: B256::repeat_byte(3),
     };
     Charge {
-        challenge_id: id.into(),
-        is_bound: true,
-        expires: NOW.saturating_add(Duration::from_secs(300)),
-        token: Address::repeat_byte(1),
+        binding: Binding::Challenge { id: id.into(), expires: NOW.saturating_add(Duration::from_secs(300)), binds_nonce: true },
+        asset: Asset { chain_id: 1, token: Address::repeat_byte(1) },
         signed: SignedAuthorization { authorization, signature: key.sign(keccak256(b"x")) },
     }
 }

@@ -126,11 +126,10 @@ async fn find_for_signer(env: &Env, context: &Context, channel_id: B256) -> std:
 }
 
 async fn find(isolate: &Isolate, env: &Env, channel_id: B256) -> std::result::Result<Option<Book>, Problem> {
-    let gateway = &isolate.gateway;
-    for method in Method::ALL {
-        let Some(escrow) = gateway.escrow_of(method) else { continue };
+    for (connection, method) in isolate.connections.iter().flat_map(|connection| Method::ALL.map(|method| (connection, method))) {
+        let Some(escrow) = connection.rail.escrow_of(method) else { continue };
         let show = ChannelMessage::Show { price: Amount::from_base_units(1), reuse: Reuse::DrawDown };
-        let ChannelReply::Shown(shown) = isolate.ask_channel(env, escrow, channel_id, &show).await? else { continue };
+        let ChannelReply::Shown(shown) = connection.ask_channel(env, escrow, channel_id, &show).await? else { continue };
         let (name, reason, tx_hash) = match shown.status {
             Status::Open => ("open", None, None),
             Status::Suspended => ("suspended", None, None),
@@ -141,7 +140,7 @@ async fn find(isolate: &Isolate, env: &Env, channel_id: B256) -> std::result::Re
             channel_id,
             method,
             escrow: escrow.to_checksum(None),
-            chain_id: gateway.chain_id,
+            chain_id: connection.rail.chain_id,
             status: name,
             reason,
             tx_hash,

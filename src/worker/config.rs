@@ -1,31 +1,26 @@
 //! The configuration, read once per isolate.
 
 use super::admin::{self, Books};
-use super::escrow::EscrowSupport;
+use super::connection::Connection;
 use super::health;
-use super::rpc::Rpc;
 use super::snapshot::{self, Snapshots};
-use super::token::TokenFacts;
 use crate::channel::InFlight;
 use crate::gateway::config::Gateway;
 use crate::gateway::shared::Shared;
 use crate::gateway::{Broken, Secrets, validate};
-use js_sys::JSON;
+use js_sys::{JSON, Object};
 use std::cell::{OnceCell, RefCell};
+use std::collections::BTreeMap;
 use std::rc::Rc;
-use wasm_bindgen::JsValue;
+use wasm_bindgen::{JsCast, JsValue};
 use worker::{Env, console_error};
 
 /// What an isolate keeps between requests: nothing that belongs to one of them.
 pub(super) struct Isolate {
     /// The validated configuration.
     pub(super) gateway: Gateway,
-    /// The chain's endpoints.
-    pub(super) rpc: Rpc,
-    /// What was learned of the token.
-    pub(super) token: TokenFacts,
-    /// What was learned of the escrow.
-    pub(super) escrow: EscrowSupport,
+    /// What there is of each rail.
+    pub(super) connections: Vec<Connection>,
     /// How the gateway is.
     pub(super) health: RefCell<Shared<(), (u16, String)>>,
     /// Purchases that channels' objects were asked for, once there was one.
@@ -49,18 +44,9 @@ pub(super) fn load(env: &Env) -> Rc<Loaded> {
 
 fn read(env: &Env) -> Loaded {
     let gateway = validate(variable(env).as_deref(), &secrets(env), |service| env.service(service).is_ok()).inspect_err(report)?;
-    let rpc = Rpc::new(gateway.rpc_urls.clone(), gateway.chain_id, gateway.limits.rpc_timeout);
+    let connections = Connection::all(&gateway);
     let health = RefCell::new(Shared::new(health::BOUNDS));
-    Ok(Isolate {
-        gateway,
-        rpc,
-        token: TokenFacts::default(),
-        escrow: EscrowSupport::default(),
-        health,
-        in_flight: RefCell::default(),
-        snapshots: snapshot::none(),
-        books: admin::none(),
-    })
+    Ok(Isolate { gateway, connections, health, in_flight: RefCell::default(), snapshots: snapshot::none(), books: admin::none() })
 }
 
 fn report(broken: &Broken) {
@@ -84,5 +70,13 @@ fn secrets(env: &Env) -> Secrets {
         settlement_private_key: secret("SETTLEMENT_PRIVATE_KEY"),
         rpc_url: secret("RPC_URL"),
         admin_token: secret("ADMIN_TOKEN"),
+        of_rails: secrets_of_rails(env),
     }
+}
+
+/// Those that are named after a rail.
+fn secrets_of_rails(env: &Env) -> BTreeMap<String, String> {
+    let names = Object::keys(env.unchecked_ref::<Object>());
+    let named = names.iter().filter_map(|name| name.as_string()).filter(|name| Secrets::is_of_rail(name));
+    named.filter_map(|name| env.secret(&name).ok().map(|secret| (name, secret.to_string()))).collect()
 }

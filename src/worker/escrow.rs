@@ -1,10 +1,10 @@
 //! The escrow as the chain shows it, and what is brought about there.
 
-use super::config::Isolate;
+use super::connection::Connection;
 use super::objects::{Errand, SettleMessage, SettleReply};
 use super::respond::misconfigured;
 use super::rpc::Unreachable;
-use crate::channel::{Addition, Claim, Expected, Found, Refusal, check_transaction};
+use crate::channel::{Addition, Claim, Expected, Found, Refusal, Unfit, check_transaction};
 use crate::evm::erc3009::balance_call;
 use crate::evm::escrow::{EscrowFacts, facts_calls, opened, takes_authorizations, topped_up};
 use crate::evm::jsonrpc::{Answer, NodeError, Receipt, Request, decode, has_code};
@@ -12,6 +12,8 @@ use crate::evm::reading::{Heights, Reading, Views, channel_questions, read_head}
 use crate::evm::transaction::Call;
 use crate::evm::{Address, B256, U256};
 use crate::gateway::escrow_misfit;
+use crate::gateway::offer::SessionOffer;
+use crate::gateway::route::Router;
 use crate::rail::evm::Method;
 use crate::rail::evm::session::domain;
 use crate::settlement::{Flaw, Purpose, Verdict};
@@ -20,20 +22,20 @@ use alloy_primitives::Bytes;
 use std::cell::Cell;
 use worker::{Env, console_warn};
 
-/// What an isolate has learned of the escrow of the method `evm`.
+/// What an connection has learned of the escrow of the method `evm`.
 #[derive(Default)]
 pub(super) struct EscrowSupport {
     takes_authorizations: Cell<Option<bool>>,
 }
 
-impl Isolate {
+impl Connection {
     /// Whether openings and additions are submitted for clients: when that is configured, and the escrow has the
-    /// functions for it. Asked once per isolate; a failure is not remembered, and means no.
+    /// functions for it. Asked once per connection; a failure is not remembered, and means no.
     pub(super) async fn sponsors(&self) -> bool {
-        if !self.gateway.session.fee_payer {
+        if !self.rail.session.fee_payer {
             return false;
         }
-        let Some(escrow) = self.gateway.escrow_of(Method::Evm) else { return false };
+        let Some(escrow) = self.rail.escrow_of(Method::Evm) else { return false };
         if let Some(known) = self.escrow.takes_authorizations.get() {
             return known;
         }
@@ -45,12 +47,13 @@ impl Isolate {
     }
 }
 
-impl Isolate {
+impl Connection {
     /// Whether the escrows of the methods in which sessions are sold can be relied on; what is wrong, if not.
-    pub(super) async fn check_escrows(&self) -> Result<(), Problem> {
-        let gateway = &self.gateway;
-        let offers = gateway.router.routes().iter().flat_map(|route| &route.offers);
-        let sold: Vec<_> = offers.filter_map(|offer| offer.session.as_ref().map(|session| (offer.method, session))).collect();
+    pub(super) async fn check_escrows(&self, router: &Router) -> Result<(), Problem> {
+        let offers = router.routes().iter().flat_map(|route| &route.offers);
+        let sessions = offers.filter_map(|offer| offer.session().map(|session| (offer.method, session)));
+        let is_here = |(_, session): &(Method, &SessionOffer)| session.terms.chain_id == self.rail.chain_id;
+        let sold: Vec<_> = sessions.filter(is_here).collect();
         for method in Method::ALL {
             let Some((_, session)) = sold.iter().find(|(sold, _)| *sold == method) else { continue };
             let [grace, separator] = self.rpc.ask(facts_questions(session.terms.escrow)).await.map_err(|_| unknown())?;
@@ -60,10 +63,15 @@ impl Isolate {
                 None => Some(None),
             };
             if let Some(unfit) = unfit {
-                return Err(misconfigured(&[escrow_misfit(method, unfit)]));
+                return Err(self.misfit(method, unfit));
             }
         }
         Ok(())
+    }
+
+    /// The answer when the escrow of a method is none that can be relied on.
+    pub(super) fn misfit(&self, method: Method, unfit: Option<Unfit>) -> Problem {
+        misconfigured(&[self.rail.locate(escrow_misfit(method, unfit))])
     }
 }
 
@@ -72,23 +80,23 @@ fn facts_questions(escrow: Address) -> [Request; 2] {
 }
 
 /// What the channel of a claim must be.
-pub(super) fn expected(isolate: &Isolate, method: Method, claim: &Claim) -> Expected {
-    let gateway = &isolate.gateway;
+pub(super) fn expected(connection: &Connection, method: Method, claim: &Claim) -> Expected {
+    let rail = &connection.rail;
     Expected {
         escrow: claim.escrow,
-        separator: domain(method, gateway.chain_id, claim.escrow).separator(),
-        payee: gateway.recipient,
-        token: gateway.token.address,
+        separator: domain(method, rail.chain_id, claim.escrow).separator(),
+        payee: rail.recipient,
+        asset: rail.asset(),
         price: claim.price,
     }
 }
 
 /// Reads the channel of a claim, and checks the transaction that is said to have opened it, if there is one.
-pub(super) async fn find(isolate: &Isolate, method: Method, claim: &Claim, opening: Option<B256>) -> Result<Found, Problem> {
-    let confirmations = isolate.gateway.confirmations;
+pub(super) async fn find(connection: &Connection, method: Method, claim: &Claim, opening: Option<B256>) -> Result<Found, Problem> {
+    let confirmations = connection.rail.confirmations;
     let mut heights = None;
     if opening.is_some() || confirmations > 1 {
-        let (head, receipt) = head_and_receipt(isolate, opening).await?;
+        let (head, receipt) = head_and_receipt(connection, opening).await?;
         if opening.is_some() {
             let shows = |logs: &[_]| opened(claim.escrow, claim.channel_id, logs);
             check_transaction(receipt.as_ref(), head, confirmations, shows)?;
@@ -99,15 +107,15 @@ pub(super) async fn find(isolate: &Isolate, method: Method, claim: &Claim, openi
     let signer = claim.proof.presented.map(|presented| presented.signer);
     let mut questions = Vec::from(facts_questions(claim.escrow));
     questions.extend(channel_questions(claim.escrow, claim.channel_id, signer.unwrap_or(Address::ZERO), heights));
-    let (block, answers) = ask(isolate, questions, heights).await.map_err(|_| unknown())?;
+    let (block, answers) = ask(connection, questions, heights).await.map_err(|_| unknown())?;
     let mut answers = answers.into_iter();
     let mut next = || answers.next().ok_or_else(unknown);
     let Some(facts) = EscrowFacts::decode(&bytes(next()?)?, &bytes(next()?)?) else {
-        return Err(misconfigured(&[escrow_misfit(method, None)]));
+        return Err(connection.misfit(method, None));
     };
     let mut views = Views::read(heights, &mut answers).ok_or_else(unknown)?;
     if signer.is_none() {
-        let [code] = isolate.rpc.ask([Request::code(views.latest.signer())]).await.map_err(|_| unknown())?;
+        let [code] = connection.rpc.ask([Request::code(views.latest.signer())]).await.map_err(|_| unknown())?;
         views.signer_has_code = is_code(code)?;
     }
     // A node that has the opening's receipt and not the channel lags behind itself.
@@ -116,29 +124,33 @@ pub(super) async fn find(isolate: &Isolate, method: Method, claim: &Claim, openi
 }
 
 /// Where to look at channels; `None` is the latest block alone.
-pub(super) async fn heights(isolate: &Isolate) -> Result<Option<Heights>, Unreachable> {
-    let confirmations = isolate.gateway.confirmations;
+pub(super) async fn heights(connection: &Connection) -> Result<Option<Heights>, Unreachable> {
+    let confirmations = connection.rail.confirmations;
     if confirmations <= 1 {
         return Ok(None);
     }
-    let [head] = isolate.rpc.ask([Request::latest_block()]).await?;
+    let [head] = connection.rpc.ask([Request::latest_block()]).await?;
     read_head(head).map(|head| Some(Heights::new(head, confirmations))).ok_or(Unreachable)
 }
 
 /// What the escrow says of a channel.
-pub(super) async fn look(isolate: &Isolate, escrow: Address, channel_id: B256, signer: Address) -> Result<Reading, Problem> {
-    let heights = heights(isolate).await.map_err(|_| unknown())?;
-    let (block, answers) = ask(isolate, channel_questions(escrow, channel_id, signer, heights), heights).await.map_err(|_| unknown())?;
+pub(super) async fn look(connection: &Connection, escrow: Address, channel_id: B256, signer: Address) -> Result<Reading, Problem> {
+    let heights = heights(connection).await.map_err(|_| unknown())?;
+    let (block, answers) = ask(connection, channel_questions(escrow, channel_id, signer, heights), heights).await.map_err(|_| unknown())?;
     Reading::read(block, heights, &mut answers.into_iter()).ok_or_else(unknown)
 }
 
 /// Asks at these heights. Returns the number of the latest block with the answers.
-pub(super) async fn ask(isolate: &Isolate, questions: Vec<Request>, heights: Option<Heights>) -> Result<(u64, Vec<Answer>), Unreachable> {
+pub(super) async fn ask(
+    connection: &Connection,
+    questions: Vec<Request>,
+    heights: Option<Heights>,
+) -> Result<(u64, Vec<Answer>), Unreachable> {
     if let Some(Heights { head, .. }) = heights {
-        return Ok((head, isolate.rpc.batch(&questions).await?));
+        return Ok((head, connection.rpc.batch(&questions).await?));
     }
     let requests: Vec<Request> = std::iter::once(Request::latest_block()).chain(questions).collect();
-    let mut answers = isolate.rpc.batch(&requests).await?.into_iter();
+    let mut answers = connection.rpc.batch(&requests).await?.into_iter();
     let block = answers.next().and_then(read_head).ok_or(Unreachable)?;
     Ok((block, answers.collect()))
 }
@@ -146,18 +158,18 @@ pub(super) async fn ask(isolate: &Isolate, questions: Vec<Request>, heights: Opt
 /// Checks additions to the deposit of a claim's channel. Returns the latest block then, since one who looks at the channel must see
 /// no less, and for each the deposit that it has left behind.
 pub(super) async fn verify_additions(
-    isolate: &Isolate,
+    connection: &Connection,
     claim: &Claim,
     additions: &[Addition],
 ) -> Result<(u64, Vec<Result<U256, Problem>>), Problem> {
     let receipts = additions.iter().map(|addition| Request::receipt(addition.transaction));
     let requests: Vec<Request> = std::iter::once(Request::latest_block()).chain(receipts).collect();
-    let mut answers = isolate.rpc.batch(&requests).await.map_err(|_| unknown())?.into_iter();
+    let mut answers = connection.rpc.batch(&requests).await.map_err(|_| unknown())?.into_iter();
     let head = answers.next().and_then(read_head).ok_or_else(unknown)?;
     let judge = |addition: &Addition, answer: Answer| {
         let receipt = read_receipt(answer)?;
         let shows = |logs: &[_]| topped_up(claim.escrow, claim.channel_id, addition.amount, logs);
-        check_transaction(receipt.as_ref(), head, isolate.gateway.confirmations, shows)
+        check_transaction(receipt.as_ref(), head, connection.rail.confirmations, shows)
     };
     Ok((head, additions.iter().zip(answers).map(|(addition, answer)| judge(addition, answer)).collect()))
 }
@@ -166,20 +178,20 @@ fn read_receipt(answer: Answer) -> Result<Option<Receipt>, Problem> {
     answer.ok().and_then(|answer| decode::<Option<Receipt>>(&answer).ok()).ok_or_else(unknown)
 }
 
-async fn head_and_receipt(isolate: &Isolate, transaction: Option<B256>) -> Result<(u64, Option<Receipt>), Problem> {
+async fn head_and_receipt(connection: &Connection, transaction: Option<B256>) -> Result<(u64, Option<Receipt>), Problem> {
     let mut requests = Vec::from([Request::latest_block()]);
     requests.extend(transaction.map(Request::receipt));
-    let mut answers = isolate.rpc.batch(&requests).await.map_err(|_| unknown())?.into_iter();
+    let mut answers = connection.rpc.batch(&requests).await.map_err(|_| unknown())?.into_iter();
     let head = answers.next().and_then(read_head).ok_or_else(unknown)?;
     let receipt = answers.next().map_or(Ok(None), read_receipt)?;
     Ok((head, receipt))
 }
 
 /// Why the deposit of a payer would revert: its balance, or `None` when the authorization is used.
-pub(super) async fn diagnose(isolate: &Isolate, purpose: &Purpose, payer: Address) -> Result<Option<U256>, Problem> {
-    let balance = Call { to: isolate.gateway.token.address, data: balance_call(payer).into() };
+pub(super) async fn diagnose(connection: &Connection, purpose: &Purpose, payer: Address) -> Result<Option<U256>, Problem> {
+    let balance = Call { to: connection.rail.token.address, data: balance_call(payer).into() };
     let questions = [Request::call(&purpose.search().state), Request::call(&balance)];
-    let [used, balance] = isolate.rpc.ask(questions).await.map_err(|_| unknown())?;
+    let [used, balance] = connection.rpc.ask(questions).await.map_err(|_| unknown())?;
     if purpose.is_used(&bytes(used)?).ok_or_else(unknown)? {
         return Ok(None);
     }
@@ -188,23 +200,23 @@ pub(super) async fn diagnose(isolate: &Isolate, purpose: &Purpose, payer: Addres
 
 /// Has the settlement account bring something about, unless it has, and waits for the verdict. `None`: it would revert, and was
 /// not sent.
-pub(super) async fn bring_about(isolate: &Isolate, env: &Env, purpose: Purpose) -> Result<Option<Verdict>, Problem> {
+pub(super) async fn bring_about(connection: &Connection, env: &Env, purpose: Purpose) -> Result<Option<Verdict>, Problem> {
     let inquiry = SettleMessage { purpose, errand: Errand::Inquire };
     // Sent already, it would revert in a simulation.
-    let gas_limit = match isolate.ask_account(env, &inquiry).await? {
+    let gas_limit = match connection.ask_account(env, &inquiry).await? {
         SettleReply::Ended(verdict) => return Ok(Some(verdict)),
-        SettleReply::NotTaken => estimate(isolate, &purpose).await?,
+        SettleReply::NotTaken => estimate(connection, &purpose).await?,
         // It has its gas.
         SettleReply::Pending => Some(0),
     };
     let Some(gas_limit) = gas_limit else {
-        return Ok(match isolate.ask_account(env, &inquiry).await? {
+        return Ok(match connection.ask_account(env, &inquiry).await? {
             SettleReply::Ended(verdict) => Some(verdict),
             SettleReply::NotTaken => None,
             SettleReply::Pending => return Err(Problem::unavailable("the transaction is not mined yet")),
         });
     };
-    match isolate.ask_account(env, &SettleMessage { purpose, errand: Errand::Send { gas_limit } }).await? {
+    match connection.ask_account(env, &SettleMessage { purpose, errand: Errand::Send { gas_limit } }).await? {
         SettleReply::Ended(verdict) => Ok(Some(verdict)),
         SettleReply::NotTaken => Err(Problem::unavailable("nothing can be sent to the chain at the moment")),
         SettleReply::Pending => Err(Problem::unavailable("the transaction is not mined yet")),
@@ -212,11 +224,11 @@ pub(super) async fn bring_about(isolate: &Isolate, env: &Env, purpose: Purpose) 
 }
 
 /// The gas that it takes, with a quarter to spare; `None` when it would revert, or takes more than is paid for it.
-async fn estimate(isolate: &Isolate, purpose: &Purpose) -> Result<Option<u64>, Problem> {
-    let account = isolate.gateway.settlement_key.address();
-    let gas_cap = purpose.gas_cap(isolate.gateway.chain_id);
+async fn estimate(connection: &Connection, purpose: &Purpose) -> Result<Option<u64>, Problem> {
+    let account = connection.rail.settlement_key.address();
+    let gas_cap = purpose.gas_cap(connection.rail.chain_id);
     let code = purpose.signers().into_iter().map(Request::code).collect();
-    let (tried, codes) = isolate.rpc.try_out(account, &purpose.call(), gas_cap, code).await.map_err(|_| unknown())?;
+    let (tried, codes) = connection.rpc.try_out(account, &purpose.call(), gas_cap, code).await.map_err(|_| unknown())?;
     for code in codes {
         if is_code(code)? {
             return Err(Refusal::SignerHasCode.problem());

@@ -1,6 +1,7 @@
 //! `GET /__mpp/health`: whether the gateway can do its work, and what hinders it. It holds no secret, and anybody may ask.
 
 use super::config::{Isolate, Loaded};
+use super::connection::Connection;
 use super::glue::fetched;
 use super::origin::Incoming;
 use super::respond::{entropy, json, problem};
@@ -10,11 +11,12 @@ use crate::evm::{Address, U256};
 use crate::gateway::Broken;
 use crate::gateway::config::Origin;
 use crate::gateway::probe::{self, Probe};
+use crate::gateway::route::Router;
 use crate::gateway::shared::Bounds;
 use crate::gateway::target::Target;
 use crate::gateway::token::flag;
 use crate::wire::problem::{FieldError, Problem};
-use futures_util::future::join;
+use futures_util::future::{join, join_all};
 use serde::Serialize;
 use std::borrow::Cow;
 use std::rc::Rc;
@@ -47,6 +49,16 @@ struct Health<'a> {
     errors: &'a [FieldError],
     #[serde(skip_serializing_if = "Option::is_none")]
     origin: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    rails: Vec<OnRail<'a>>,
+}
+
+/// How a rail is.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct OnRail<'a> {
+    name: &'a str,
+    ok: bool,
     #[serde(flatten)]
     chain: OnChain,
 }
@@ -83,7 +95,7 @@ struct OnChain {
 
 /// The health under a wrong configuration.
 pub(super) fn of_broken(broken: &Broken) -> Result<Response> {
-    let health = Health { ok: false, configuration: "wrong", errors: &broken.errors, origin: None, chain: OnChain::default() };
+    let health = Health { ok: false, configuration: "wrong", errors: &broken.errors, origin: None, rails: Vec::new() };
     json(&serde_json::to_string(&health)?, 503)
 }
 
@@ -102,34 +114,41 @@ pub(super) async fn answer(env: &Env, context: &Context, incoming: &Incoming) ->
 
 async fn examine(env: Env, loaded: Rc<Loaded>, base: String) -> ((u16, String), Duration) {
     let Ok(isolate) = loaded.as_ref() else { return ((503, String::new()), Duration::ZERO) };
-    let (origin, (chain, chain_is_good)) = join(examine_origin(&env, isolate, &base), examine_chain(isolate)).await;
-    let ok = chain_is_good && origin == GOOD;
-    let health = Health { ok, configuration: GOOD, errors: &[], origin: Some(origin), chain };
+    let rails = join_all(isolate.connections.iter().map(|connection| examine_rail(connection, &isolate.gateway.router)));
+    let (origin, rails) = join(examine_origin(&env, isolate, &base), rails).await;
+    // A rail that is down is not offered, and the others sell on.
+    let ok = origin == GOOD && rails.iter().any(|rail| rail.ok);
+    let health = Health { ok, configuration: GOOD, errors: &[], origin: Some(origin), rails };
     // A struct of texts, numbers and flags always serialises.
     ((if ok { 200 } else { 503 }, serde_json::to_string(&health).unwrap_or_default()), LIFETIME)
 }
 
+async fn examine_rail<'a>(connection: &'a Connection, router: &Router) -> OnRail<'a> {
+    let (chain, ok) = examine_chain(connection, router).await;
+    OnRail { name: &connection.rail.name, ok, chain }
+}
+
 /// Says how the chain is, and whether that is good.
-async fn examine_chain(isolate: &Isolate) -> (OnChain, bool) {
-    let gateway = &isolate.gateway;
-    let account = gateway.settlement_key.address();
+async fn examine_chain(connection: &Connection, router: &Router) -> (OnChain, bool) {
+    let rail = &connection.rail;
+    let account = rail.settlement_key.address();
     let mut health = OnChain { settlement_account: Some(account.to_checksum(None)), ..OnChain::default() };
-    let blacklisted = |address: Address| gateway.token.is_blacklisted(address);
+    let blacklisted = |address: Address| rail.token.is_blacklisted(address);
     let questions = [
         Request::chain_id(),
         Request::balance(account),
         Request::latest_block(),
-        gateway.token.is_paused(),
+        rail.token.is_paused(),
         blacklisted(account),
-        blacklisted(gateway.recipient),
+        blacklisted(rail.recipient),
     ];
-    let Ok([Ok(chain_id), Ok(balance), Ok(block), paused, account_barred, recipient_barred]) = isolate.rpc.ask(questions).await else {
-        let elsewhere = isolate.rpc.is_elsewhere();
+    let Ok([Ok(chain_id), Ok(balance), Ok(block), paused, account_barred, recipient_barred]) = connection.rpc.ask(questions).await else {
+        let elsewhere = connection.rpc.is_elsewhere();
         health.rpc = Some(if elsewhere { "an endpoint serves another chain, and none the right one" } else { "no endpoint answers" });
         return (health, false);
     };
     health.chain_id = decode_u64(&chain_id).ok();
-    let is_here = health.chain_id == Some(gateway.chain_id);
+    let is_here = health.chain_id == Some(rail.chain_id);
     health.rpc = Some(if is_here { GOOD } else { "an endpoint serves another chain since it was first asked" });
     health.block = decode::<Block>(&block).ok().map(|block| block.number());
     let balance = decode::<U256>(&balance).ok();
@@ -138,8 +157,8 @@ async fn examine_chain(isolate: &Isolate) -> (OnChain, bool) {
     health.settlement = Some(if funded { GOOD } else { "the settlement account is running out of gas money" });
     let stops = [&paused, &account_barred, &recipient_barred].map(flag);
     [health.token_paused, health.settlement_account_blacklisted, health.recipient_blacklisted] = stops;
-    let confirmed = isolate.confirm_token().await;
-    let escrows = isolate.check_escrows().await;
+    let confirmed = connection.confirm_token().await;
+    let escrows = connection.check_escrows(router).await;
     let good = is_here && funded && confirmed.is_ok() && escrows.is_ok() && !stops.contains(&Some(true));
     health.token = Some(confirmed.map_or_else(|problem| problem.detail, |_| GOOD.into()));
     health.escrow = Some(escrows.map_or_else(|problem| problem.detail, |()| GOOD.into()));

@@ -8,6 +8,7 @@ use super::respond::internal;
 use super::watch::hung_up;
 use crate::evm::{Address, B256};
 use crate::purchase::{LeaseId, Undelivered};
+use crate::rail::evm::Asset;
 use crate::wire::problem::Problem;
 use futures_channel::oneshot;
 use futures_util::future::{Either, select};
@@ -60,7 +61,7 @@ impl Sale<'_> {
     pub(super) async fn claim(&self, reserve: bool) -> Result<(PayerReply, Holding), Problem> {
         let env = self.request.env.clone();
         let nonce = self.nonce();
-        let payer = self.charge.signed.authorization.from;
+        let payer = Payer { asset: self.charge.asset, address: self.charge.signed.authorization.from };
         let message = PayerMessage::Claim { charge: Box::new(self.charge.clone()), key: self.key, reserve };
         let release = {
             let env = env.clone();
@@ -71,13 +72,21 @@ impl Sale<'_> {
     }
 }
 
-async fn ask(env: &Env, payer: Address, message: &PayerMessage) -> Result<PayerReply, Problem> {
-    let loaded = load(env);
-    let isolate = loaded.as_ref().as_ref().map_err(|_| internal("claim", "the configuration is wrong"))?;
-    isolate.ask_payer(env, payer, message).await
+/// Whose object is asked.
+#[derive(Clone, Copy)]
+struct Payer {
+    asset: Asset,
+    address: Address,
 }
 
-async fn release(env: Env, payer: Address, nonce: B256, lease: LeaseId, how: Undelivered) {
+async fn ask(env: &Env, payer: Payer, message: &PayerMessage) -> Result<PayerReply, Problem> {
+    let loaded = load(env);
+    let isolate = loaded.as_ref().as_ref().map_err(|_| internal("claim", "the configuration is wrong"))?;
+    let connection = isolate.connection_of(payer.asset).ok_or_else(|| internal("claim", payer.asset))?;
+    connection.ask_payer(env, payer.address, message).await
+}
+
+async fn release(env: Env, payer: Payer, nonce: B256, lease: LeaseId, how: Undelivered) {
     match ask(&env, payer, &PayerMessage::Release { nonce, lease, how }).await {
         Ok(PayerReply::Noted) => {}
         outcome => console_warn!("a payment whose client hung up could not be given back: {outcome:?}"),

@@ -5,6 +5,7 @@ mod admin;
 mod body;
 mod clock;
 mod config;
+mod connection;
 mod entry;
 mod escrow;
 mod glue;

@@ -2,6 +2,7 @@
 
 use super::clock::now;
 use super::config::{Isolate, load};
+use super::connection::Connection;
 use super::objects::{PayerMessage, PayerReply};
 use super::origin::{self, Incoming, Outgoing, PaidBy};
 use super::respond::{Rejection, failed, internal};
@@ -10,10 +11,11 @@ use super::watch::{Body, Ending, WatchedPipe};
 use crate::evm::B256;
 use crate::evm::erc3009::SignedAuthorization;
 use crate::gateway::config::Settle;
-use crate::gateway::offer::{Accepted, Asked, Offer};
+use crate::gateway::offer::{Accepted, Ask, Asked, Offer};
 use crate::gateway::route::Route;
 use crate::purchase::{Charging, Disposition, LeaseId, Undelivered};
-use crate::rail::evm::charge::{Charge, Unverified};
+use crate::rail::evm::Method;
+use crate::rail::evm::charge::{Binding, Charge, Terms, Unverified};
 
 use crate::wire::idempotency::{Key, MAX_BYTES};
 use crate::wire::mpp::credential::Credential;
@@ -39,6 +41,7 @@ pub(super) struct PaidRequest<'a> {
 /// A purchase whose proof is right: what is left is to move the money and the goods.
 pub(super) struct Sale<'a> {
     pub(super) request: &'a PaidRequest<'a>,
+    connection: &'a Connection,
     pub(super) charge: Charge,
     /// The request's idempotency key.
     pub(super) key: Option<Key>,
@@ -51,27 +54,36 @@ impl PaidRequest<'_> {
     pub(super) async fn complete(&self, credential: &Credential) -> Result<Response, Rejection> {
         let gateway = &self.isolate.gateway;
         let accepted = self.asked.accept_head(credential, &self.route.offers, &gateway.binding_keys, now())?;
-        match &accepted.offer.session {
-            Some(session) => self.visit(credential, &accepted, session).await,
-            None => self.charge(credential, &accepted).await.map_err(Rejection::from),
+        let connection = self.isolate.connection(accepted.offer.rail)?;
+        match &accepted.offer.ask {
+            Ask::Session(session) => self.visit(connection, credential, &accepted, session).await,
+            Ask::Charge(terms) => self.charge(connection, credential, &accepted, terms).await.map_err(Rejection::from),
         }
     }
 
-    async fn charge(&self, credential: &Credential, accepted: &Accepted<'_>) -> Result<Response, Problem> {
+    async fn charge(
+        &self,
+        connection: &Connection,
+        credential: &Credential,
+        accepted: &Accepted<'_>,
+        terms: &Terms,
+    ) -> Result<Response, Problem> {
         let gateway = &self.isolate.gateway;
-        let signed = self.verify(credential, accepted.offer).await?;
+        let signed = verify(connection, credential, accepted.offer.method, terms).await?;
         // Only now is the body received, to be held: who proves nothing has none of our memory.
         let binds = self.route.binds_body(&self.incoming.method);
         accepted.covers(credential, if binds { Some(self.incoming.hold(&gateway.limits).await?) } else { None })?;
         let key = self.key(credential).await?;
         let charge = Charge {
-            challenge_id: credential.challenge.id.clone(),
-            is_bound: accepted.offer.method.binds_nonces(),
-            expires: accepted.expires,
-            token: gateway.token.address,
+            binding: Binding::Challenge {
+                id: credential.challenge.id.clone(),
+                expires: accepted.expires,
+                binds_nonce: accepted.offer.method.binds_nonces(),
+            },
+            asset: connection.rail.asset(),
             signed,
         };
-        let sale = Sale { request: self, charge, key, offer: accepted.offer };
+        let sale = Sale { request: self, connection, charge, key, offer: accepted.offer };
         match self.route.settle {
             Settle::First => sale.settle_first().await,
             Settle::AfterOrigin => sale.settle_after_origin().await,
@@ -89,16 +101,16 @@ impl PaidRequest<'_> {
         let content = B256::from(content.sha256());
         Ok(Some(Key::new(&credential.challenge.id, &key, self.asked.method, self.asked.target, content)))
     }
+}
 
-    async fn verify(&self, credential: &Credential, offer: &Offer) -> Result<SignedAuthorization, Problem> {
-        let unverified = Unverified::read(credential, offer.method, &self.route.terms)?;
-        let domain = self.isolate.token_domain().await?;
-        let signed = unverified.verify(domain.domain())?;
-        if let TokenDomain::Configured(_) = domain {
-            self.isolate.confirm_token().await?;
-        }
-        Ok(signed)
+async fn verify(connection: &Connection, credential: &Credential, method: Method, terms: &Terms) -> Result<SignedAuthorization, Problem> {
+    let unverified = Unverified::read(credential, method, terms)?;
+    let domain = connection.token_domain().await?;
+    let signed = unverified.verify(domain.domain())?;
+    if let TokenDomain::Configured(_) = domain {
+        connection.confirm_token().await?;
     }
+    Ok(signed)
 }
 
 impl Sale<'_> {
@@ -144,7 +156,7 @@ impl Sale<'_> {
     }
 
     async fn ask(&self, message: &PayerMessage) -> Result<PayerReply, Problem> {
-        self.request.isolate.ask_payer(self.request.env, self.charge.signed.authorization.from, message).await
+        self.connection.ask_payer(self.request.env, self.charge.signed.authorization.from, message).await
     }
 
     /// The origin's answer, when it is one to be paid for. Otherwise the payment is given back, and the
@@ -180,8 +192,8 @@ impl Sale<'_> {
         let paid_by = PaidBy {
             payer: &self.charge.signed.authorization.from.to_checksum(None),
             method: self.offer.method.name(),
-            intent: self.offer.intent.name(),
-            amount: &request.route.terms.amount.to_string(),
+            intent: self.offer.intent().name(),
+            amount: &self.charge.signed.authorization.value.to_string(),
             reference: reference.as_deref(),
             metered: false,
         };
@@ -222,11 +234,12 @@ impl Sale<'_> {
     /// Lets the body flow. When the origin breaks off, the payer may fetch again.
     fn watch(&self, pipe: WatchedPipe, lease: LeaseId) {
         let PaidRequest { env, context, incoming, .. } = *self.request;
-        let (env, payer, nonce) = (env.clone(), self.charge.signed.authorization.from, self.nonce());
+        let (env, payer, nonce, asset) = (env.clone(), self.charge.signed.authorization.from, self.nonce(), self.charge.asset);
         pipe.start(context, incoming, move |ending| async move {
             let loaded = load(&env);
             let (Ending::Undelivered, Ok(isolate)) = (ending, loaded.as_ref()) else { return };
-            match isolate.ask_payer(&env, payer, &PayerMessage::Reopen { nonce, lease }).await {
+            let Some(connection) = isolate.connection_of(asset) else { return };
+            match connection.ask_payer(&env, payer, &PayerMessage::Reopen { nonce, lease }).await {
                 Ok(PayerReply::Noted) => {}
                 outcome => console_warn!("a delivery broken off by the origin could not be reopened: {outcome:?}"),
             }
@@ -246,8 +259,8 @@ impl Sale<'_> {
     fn receipt(&self, transaction: B256) -> String {
         let reference = transaction.to_string();
         let mut receipt = Receipt::new(self.offer.method.name(), &reference, now());
-        receipt.challenge_id = Some(&self.charge.challenge_id);
-        receipt.chain_id = Some(self.request.isolate.gateway.chain_id);
+        receipt.challenge_id = self.charge.challenge_id();
+        receipt.chain_id = Some(self.charge.asset.chain_id);
         receipt.to_header()
     }
 }

@@ -7,7 +7,7 @@ use super::respond::internal;
 use crate::channel::{Claim, Delivery, InFlight};
 use crate::evm::{Address, B256};
 use crate::money::Amount;
-use crate::rail::evm::Method;
+use crate::rail::evm::{Asset, Method};
 use crate::wire::problem::Problem;
 use std::rc::Rc;
 use std::time::Duration;
@@ -20,6 +20,7 @@ pub(super) const AGAIN: Duration = Duration::from_millis(500);
 #[derive(Clone)]
 pub(super) struct RemoteChannel {
     pub(super) env: Env,
+    pub(super) asset: Asset,
     pub(super) escrow: Address,
     pub(super) id: B256,
 }
@@ -28,7 +29,8 @@ impl RemoteChannel {
     pub(super) async fn ask(&self, message: &ChannelMessage) -> Result<ChannelReply, Problem> {
         let loaded = load(&self.env);
         let isolate = loaded.as_ref().as_ref().map_err(|_| internal("channel", "the configuration is wrong"))?;
-        isolate.ask_channel(&self.env, self.escrow, self.id, message).await
+        let connection = isolate.connection_of(self.asset).ok_or_else(|| internal("channel", self.asset))?;
+        connection.ask_channel(&self.env, self.escrow, self.id, message).await
     }
 
     /// Presents a claim. What it was to buy is released when no answer comes: nobody will get it.
@@ -39,7 +41,7 @@ impl RemoteChannel {
             (order.attempt, order.since) = (attempt.id, attempt.since);
             (Delivery::Cancel { attempt: attempt.id, kind: order.kind, price: order.price, voucher }, order.price)
         });
-        let message = ChannelMessage::Claim { method, claim: Box::new(claim) };
+        let message = ChannelMessage::Claim { asset: self.asset, method, claim: Box::new(claim) };
         match self.ask(&message).await {
             // The object may have done it and died before it could say so: asked again, it does it once.
             Err(_) => {}

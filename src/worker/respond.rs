@@ -7,6 +7,7 @@ use crate::gateway::cors::{EXPOSED_HEADERS, Preflight};
 use crate::gateway::offer::{Asked, Circumstances, Entropy};
 use crate::gateway::probe;
 use crate::gateway::route::Route;
+use crate::rail::RailId;
 use crate::rail::evm::Method;
 use crate::rail::evm::session::Snapshot;
 use crate::wire::mpp::accept::preferred;
@@ -62,7 +63,7 @@ pub(super) fn preflight(preflight: &Preflight) -> Result<Response> {
 /// Why a client does not get what it asked for, and what it needs to go on with its channel.
 pub(super) struct Rejection {
     pub(super) problem: Problem,
-    pub(super) snapshot: Option<(Method, Snapshot)>,
+    pub(super) snapshot: Option<(RailId, Method, Snapshot)>,
 }
 
 impl From<Problem> for Rejection {
@@ -81,19 +82,17 @@ pub(super) async fn challenge(
     accept_payment: Option<&str>,
 ) -> Result<Response> {
     let Rejection { problem: mut reason, snapshot } = rejection;
-    if let Some((_, snapshot)) = &snapshot {
+    if let Some((_, _, snapshot)) = &snapshot {
         reason.members = snapshot.members();
     }
     if reason.kind.status() != 402 {
         return problem(&reason);
     }
     let gateway = &isolate.gateway;
-    let sells_sessions = route.offers.iter().any(|offer| offer.session.is_some());
-    let circumstances = Circumstances {
-        sponsored: sells_sessions && isolate.sponsors().await,
-        snapshot: snapshot.as_ref().map(|(method, snapshot)| (*method, snapshot)),
-    };
-    let names: Vec<(&str, &str)> = route.offers.iter().map(|offer| (offer.method.name(), offer.intent.name())).collect();
+    let sponsored = sponsored(isolate, route).await;
+    let circumstances =
+        Circumstances { sponsored: &sponsored, snapshot: snapshot.as_ref().map(|(rail, method, snapshot)| (*rail, *method, snapshot)) };
+    let names: Vec<(&str, &str)> = route.offers.iter().map(|offer| (offer.method.name(), offer.intent().name())).collect();
     let expires = now().saturating_add(gateway.challenge_lifetime);
     let mut headers = Changes::default();
     headers.set("vary", &format!("{}, Accept-Payment, Payment-Session", route.field.name()));
@@ -104,6 +103,19 @@ pub(super) async fn challenge(
         headers.set("www-authenticate", &issued.header);
     }
     problem_with(&reason, headers)
+}
+
+/// The rails of a route's sessions on which the gateway submits openings for clients.
+async fn sponsored(isolate: &Isolate, route: &Route) -> Vec<RailId> {
+    let mut sponsored = Vec::new();
+    for offer in route.offers.iter().filter(|offer| offer.session().is_some() && offer.method == Method::Evm) {
+        if let Ok(connection) = isolate.connection(offer.rail)
+            && connection.sponsors().await
+        {
+            sponsored.push(offer.rail);
+        }
+    }
+    sponsored
 }
 
 pub(super) fn entropy() -> Result<Entropy> {

@@ -1,6 +1,7 @@
 //! A request with a session credential: verify in the isolate, book in the channel's object, fetch, deliver.
 
 use super::clock::now;
+use super::connection::Connection;
 use super::glue::Changes;
 use super::holding::{Holding, hold};
 use super::objects::{ChannelReply, Done};
@@ -15,12 +16,13 @@ use crate::gateway::config::Settle;
 use crate::gateway::offer::{Accepted, Offer, SessionOffer};
 use crate::money::Amount;
 use crate::purchase::Disposition;
-use crate::rail::evm::Intent;
 use crate::rail::evm::session::Unverified;
+use crate::rail::evm::{Asset, Intent};
 use crate::wire::mpp::credential::Credential;
 use crate::wire::mpp::receipt::{Receipt, SessionReceipt};
 use crate::wire::problem::Problem;
 use futures_channel::oneshot;
+use std::time::Duration;
 use web_sys::Response;
 
 /// A visit whose proof is right.
@@ -30,19 +32,24 @@ pub(super) struct Visit<'a> {
     pub(super) session: &'a SessionOffer,
     pub(super) challenge_id: &'a str,
     pub(super) claim: Claim,
+    /// What is paid in.
+    asset: Asset,
+    /// How long a stream waits for a voucher.
+    pub(super) voucher_wait: Duration,
 }
 
 impl PaidRequest<'_> {
     /// Everything that can be checked without state or network comes first, then the channel's object decides.
     pub(super) async fn visit(
         &self,
+        connection: &Connection,
         credential: &Credential,
         accepted: &Accepted<'_>,
         session: &SessionOffer,
     ) -> Result<Response, Rejection> {
         let unverified = Unverified::read(credential, accepted.offer.method, &session.terms)?;
         unverified.check_expiry(accepted.expires, now())?;
-        let token = if unverified.is_sponsored() { Some(self.isolate.confirm_token().await?) } else { None };
+        let token = if unverified.is_sponsored() { Some(connection.confirm_token().await?) } else { None };
         let proof = unverified.verify(&session.domain, token.as_ref())?;
         let order = if unverified.action.only_manages(&self.incoming.method, || self.incoming.has_body()) {
             None
@@ -59,7 +66,15 @@ impl PaidRequest<'_> {
             price: self.route.least_cost(session),
             reuse: session.reuse,
         };
-        let visit = Visit { request: self, offer: accepted.offer, session, challenge_id: &credential.challenge.id, claim };
+        let visit = Visit {
+            request: self,
+            offer: accepted.offer,
+            session,
+            challenge_id: &credential.challenge.id,
+            claim,
+            asset: connection.rail.asset(),
+            voucher_wait: connection.rail.session.voucher_wait,
+        };
         visit.complete().await
     }
 }
@@ -70,7 +85,7 @@ impl Visit<'_> {
         let done = match reply {
             ChannelReply::Done(done) => done,
             ChannelReply::Refused { refused, snapshot } => {
-                let snapshot = snapshot.map(|snapshot| (self.offer.method, snapshot));
+                let snapshot = snapshot.map(|snapshot| (self.offer.rail, self.offer.method, snapshot));
                 let mut problem = Problem::from(refused);
                 problem.members.push(("channelId", self.claim.channel_id.to_string()));
                 return Err(Rejection { problem, snapshot });
@@ -106,7 +121,7 @@ impl Visit<'_> {
 
     /// The channel's object, for what may outlive the request.
     pub(super) fn remote(&self) -> RemoteChannel {
-        RemoteChannel { env: self.request.env.clone(), escrow: self.claim.escrow, id: self.claim.channel_id }
+        RemoteChannel { env: self.request.env.clone(), asset: self.asset, escrow: self.claim.escrow, id: self.claim.channel_id }
     }
 
     /// The answer to a management request: a receipt and nothing else.
@@ -193,7 +208,7 @@ impl Visit<'_> {
         let paid_by = PaidBy {
             payer: &done.payer.to_checksum(None),
             method: self.offer.method.name(),
-            intent: self.offer.intent.name(),
+            intent: self.offer.intent().name(),
             amount: &self.session.terms.price.to_string(),
             reference: Some(&self.claim.channel_id.to_string()),
             metered: request.route.meter.is_metered(),

@@ -6,10 +6,11 @@ use super::objects::{ChannelMessage, ChannelReply, PayerMessage, PayerReply};
 use super::origin::Incoming;
 use super::shared::shared;
 use crate::channel::{Reuse, Status};
-use crate::evm::{Address, B256, parse};
+use crate::evm::{Address, B256, ChainId, parse};
 use crate::gateway::route::Route;
 use crate::gateway::shared::{Bounds, Shared};
 use crate::money::Amount;
+use crate::rail::RailId;
 use crate::rail::evm::Method;
 use crate::rail::evm::session::Snapshot;
 use std::cell::RefCell;
@@ -27,7 +28,7 @@ const KNOWN_LIFETIME: Duration = Duration::from_secs(1);
 const UNKNOWN_LIFETIME: Duration = Duration::from_secs(5);
 
 /// What was looked up.
-pub(super) type Snapshots = RefCell<Shared<Question, Option<(Method, Snapshot)>>>;
+pub(super) type Snapshots = RefCell<Shared<Question, Option<(RailId, Method, Snapshot)>>>;
 
 /// Nothing was yet.
 pub(super) const fn none() -> Snapshots {
@@ -44,12 +45,14 @@ pub(super) struct Question {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Name {
     Channel(B256),
-    Payer(Address),
+    /// On this chain.
+    Payer(ChainId, Address),
 }
 
 /// How sessions of one method are sold on the route.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Sold {
+    rail: RailId,
     method: Method,
     escrow: Address,
     /// What the least purchase costs.
@@ -62,34 +65,43 @@ impl Question {
     fn of(incoming: &Incoming, isolate: &Isolate, route: &Route) -> Option<Self> {
         let named = incoming.header("payment-session")?;
         let name = match parse::did_pkh(&named) {
-            Some((chain_id, payer)) if chain_id == isolate.gateway.chain_id => Name::Payer(payer),
+            Some((chain_id, payer)) if isolate.gateway.rails.iter().any(|rail| rail.chain_id == chain_id) => Name::Payer(chain_id, payer),
             _ => Name::Channel(parse::hash(&named).ok()?),
         };
         let sold = route.offers.iter().filter_map(|offer| {
-            let session = offer.session.as_ref()?;
+            let session = offer.session()?;
             let price = route.least_cost(session);
-            Some(Sold { method: offer.method, escrow: session.terms.escrow, price, reuse: session.reuse })
+            Some(Sold { rail: offer.rail, method: offer.method, escrow: session.terms.escrow, price, reuse: session.reuse })
         });
         let sold: Vec<Sold> = sold.collect();
         (!sold.is_empty()).then_some(Self { name, sold })
     }
 
-    async fn look_up(self, env: &Env, isolate: &Isolate) -> Option<(Method, Snapshot)> {
-        let (method, channel_id) = match self.name {
-            Name::Channel(channel_id) => (None, channel_id),
-            Name::Payer(payer) => {
-                let last = isolate.ask_payer(env, payer, &PayerMessage::LastChannel).await;
-                let Ok(PayerReply::Channel(Some((method, channel_id)))) = last else { return None };
-                (Some(method), channel_id)
-            }
-        };
-        for sold in self.sold.iter().filter(|sold| method.is_none_or(|method| method == sold.method)) {
+    async fn look_up(self, env: &Env, isolate: &Isolate) -> Option<(RailId, Method, Snapshot)> {
+        // The last channel of a payer, once asked for: methods of the same rail share it.
+        let mut last = None;
+        for sold in &self.sold {
+            let Ok(connection) = isolate.connection(sold.rail) else { continue };
+            let channel_id = match self.name {
+                Name::Channel(channel_id) => channel_id,
+                Name::Payer(chain_id, _) if chain_id != connection.rail.chain_id => continue,
+                Name::Payer(_, payer) => {
+                    if last.as_ref().is_none_or(|(rail, _)| *rail != sold.rail) {
+                        last = Some((sold.rail, connection.ask_payer(env, payer, &PayerMessage::LastChannel).await));
+                    }
+                    let Some((_, Ok(PayerReply::Channel(Some((method, channel_id)))))) = &last else { continue };
+                    if *method != sold.method {
+                        continue;
+                    }
+                    *channel_id
+                }
+            };
             let show = ChannelMessage::Show { price: sold.price, reuse: sold.reuse };
-            let reply = isolate.ask_channel(env, sold.escrow, channel_id, &show).await;
+            let reply = connection.ask_channel(env, sold.escrow, channel_id, &show).await;
             if let Ok(ChannelReply::Shown(shown)) = reply
                 && shown.status == Status::Open
             {
-                return Some((sold.method, Snapshot { channel_id, balance: shown.balance }));
+                return Some((sold.rail, sold.method, Snapshot { channel_id, balance: shown.balance }));
             }
         }
         None
@@ -103,7 +115,7 @@ pub(super) async fn snapshot(
     context: &Context,
     incoming: &Incoming,
     route: &Route,
-) -> Option<(Method, Snapshot)> {
+) -> Option<(RailId, Method, Snapshot)> {
     let question = Question::of(incoming, isolate, route)?;
     let looked_up = {
         let (env, question) = (env.clone(), question.clone());

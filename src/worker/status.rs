@@ -5,7 +5,10 @@ use super::origin::Incoming;
 use super::respond::{json, misconfigured, problem};
 use super::{admin, health};
 use crate::gateway::Broken;
+use crate::gateway::config::Gateway;
+use crate::gateway::offer::{Ask, Offer};
 use crate::gateway::route::{Methods, OWN_PREFIX, Route};
+use crate::rail::evm::Rail;
 use crate::wire::problem::{Problem, ProblemKind};
 use serde::Serialize;
 use web_sys::Response;
@@ -40,15 +43,23 @@ pub(super) async fn answer(
 #[serde(rename_all = "camelCase")]
 struct Public<'a> {
     realm: &'a str,
+    challenge_lifetime_seconds: u64,
+    rails: Vec<PublicRail<'a>>,
+    routes: Vec<PublicRoute<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct PublicRail<'a> {
+    name: &'a str,
     chain_id: u64,
     token: PublicToken<'a>,
     recipient: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
     escrow: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     evm_escrow: Option<String>,
-    challenge_lifetime_seconds: u64,
     confirmations: u64,
-    routes: Vec<PublicRoute<'a>>,
 }
 
 #[derive(Serialize)]
@@ -68,10 +79,9 @@ struct PublicRoute<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     methods: Option<&'a [String]>,
     price: String,
-    amount: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     description: Option<&'a str>,
-    offers: Vec<String>,
+    offers: Vec<PublicOffer<'a>>,
     settle: crate::gateway::config::Settle,
     digest: bool,
     meter: crate::gateway::config::Meter,
@@ -79,40 +89,64 @@ struct PublicRoute<'a> {
     header: Option<&'static str>,
 }
 
+/// One way to pay for a route.
+#[derive(Serialize)]
+struct PublicOffer<'a> {
+    rail: &'a str,
+    method: &'static str,
+    intent: &'static str,
+    /// In base units.
+    amount: String,
+}
+
 fn config(isolate: &Isolate, host: &str) -> Result<Response> {
     let gateway = &isolate.gateway;
-    let token = &gateway.token;
-    let domain = token.domain.as_ref();
     let public = Public {
         realm: gateway.realm.as_deref().unwrap_or(host),
-        chain_id: gateway.chain_id,
+        challenge_lifetime_seconds: gateway.challenge_lifetime.as_secs(),
+        rails: gateway.rails.iter().map(|rail| public_rail(rail)).collect(),
+        routes: gateway.router.routes().iter().map(|route| public_route(gateway, route)).collect(),
+    };
+    json(&serde_json::to_string(&public)?, 200)
+}
+
+fn public_rail(rail: &Rail) -> PublicRail<'_> {
+    let Rail { name, chain_id, token, recipient, escrow, evm_escrow, confirmations, .. } = rail;
+    let domain = token.domain.as_ref();
+    PublicRail {
+        name,
+        chain_id: *chain_id,
         token: PublicToken {
             address: token.address.to_checksum(None),
             decimals: token.decimals,
             name: domain.map(|(name, _)| name.as_str()),
             version: domain.map(|(_, version)| version.as_str()),
         },
-        recipient: gateway.recipient.to_checksum(None),
-        escrow: gateway.escrow.map(|escrow| escrow.to_checksum(None)),
-        evm_escrow: gateway.evm_escrow.map(|escrow| escrow.to_checksum(None)),
-        challenge_lifetime_seconds: gateway.challenge_lifetime.as_secs(),
-        confirmations: gateway.confirmations,
-        routes: gateway.router.routes().iter().map(|route| public_route(route, token.decimals)).collect(),
-    };
-    json(&serde_json::to_string(&public)?, 200)
+        recipient: recipient.to_checksum(None),
+        escrow: escrow.map(|escrow| escrow.to_checksum(None)),
+        evm_escrow: evm_escrow.map(|escrow| escrow.to_checksum(None)),
+        confirmations: *confirmations,
+    }
 }
 
-fn public_route(route: &Route, decimals: u8) -> PublicRoute<'_> {
+fn public_route<'a>(gateway: &'a Gateway, route: &'a Route) -> PublicRoute<'a> {
+    let offer = |offer: &Offer| {
+        let amount = match &offer.ask {
+            Ask::Charge(terms) => terms.amount,
+            Ask::Session(session) => session.terms.price,
+        };
+        let rail = &gateway.rail(offer.rail)?.name;
+        Some(PublicOffer { rail, method: offer.method.name(), intent: offer.intent().name(), amount: amount.to_string() })
+    };
     PublicRoute {
         path: route.pattern.to_string(),
         methods: match &route.methods {
             Methods::Any => None,
             Methods::Only(methods) => Some(methods),
         },
-        price: route.terms.amount.to_human(decimals),
-        amount: route.terms.amount.to_string(),
+        price: route.price.to_string(),
         description: route.description.as_deref(),
-        offers: route.offers.iter().map(|offer| format!("{}/{}", offer.method, offer.intent)).collect(),
+        offers: route.offers.iter().filter_map(offer).collect(),
         settle: route.settle,
         digest: route.digest,
         meter: route.meter,

@@ -57,7 +57,7 @@ fn deliver_counted(
         // Events of ours come in between.
         prepared.headers().delete("content-length")?;
     }
-    let PaidRequest { context, incoming, isolate, .. } = *visit.request;
+    let PaidRequest { context, incoming, .. } = *visit.request;
     let flow = Flow {
         channel: visit.remote(),
         price: visit.session.terms.price,
@@ -69,7 +69,7 @@ fn deliver_counted(
         reader: source.get_reader().unchecked_into(),
         writer: sink.get_writer()?,
         client: incoming.request.signal(),
-        patience: isolate.gateway.session.voucher_wait,
+        patience: visit.voucher_wait,
         receipt: visit.receipt_terms(),
     };
     context.wait_until(flow.run());

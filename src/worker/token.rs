@@ -1,8 +1,8 @@
-//! What the chain says of the configured token: the EIP-712 domain its payers sign in, and whether the
+//! What the chain says of a rail's token: the EIP-712 domain its payers sign in, and whether the
 //! configuration is right about it. Asked once per isolate; a failure is never remembered.
 
 use super::clock::{now, sleep};
-use super::config::Isolate;
+use super::connection::Connection;
 use super::respond::misconfigured;
 use crate::evm::eip712::Domain;
 use crate::gateway::token::Unconfirmed;
@@ -42,16 +42,16 @@ impl TokenDomain {
     }
 }
 
-impl Isolate {
+impl Connection {
     /// The token's domain, without asking the chain where the configuration names it.
     pub(super) async fn token_domain(&self) -> Result<TokenDomain, Problem> {
         if let Some(domain) = self.token.confirmed.borrow().clone() {
             return Ok(TokenDomain::Confirmed(domain));
         }
-        let token = &self.gateway.token;
+        let token = &self.rail.token;
         match &token.domain {
             Some((name, version)) => {
-                let domain = || Domain::new(name, version, self.gateway.chain_id, token.address);
+                let domain = || Domain::new(name, version, self.rail.chain_id, token.address);
                 Ok(TokenDomain::Configured(self.token.configured.get_or_init(domain).clone()))
             }
             None => Ok(TokenDomain::Confirmed(self.confirm_token().await?)),
@@ -63,7 +63,7 @@ impl Isolate {
     pub(super) async fn confirm_token(&self) -> Result<Domain, Problem> {
         let facts = &self.token;
         let begun = now();
-        let is_asking = || facts.asking_since.get().is_some_and(|since| now().since(since) < self.gateway.limits.rpc_timeout);
+        let is_asking = || facts.asking_since.get().is_some_and(|since| now().since(since) < self.limits.rpc_timeout);
         while facts.confirmed.borrow().is_none() && is_asking() {
             sleep(LOOK_AGAIN).await;
         }
@@ -85,11 +85,11 @@ impl Isolate {
     }
 
     async fn ask_token(&self) -> Result<Domain, Problem> {
-        let token = &self.gateway.token;
+        let token = &self.rail.token;
         let answers = self.rpc.batch(&token.questions()).await.map_err(|_| unknown())?;
-        token.confirm(self.gateway.chain_id, &answers).map_err(|unconfirmed| match unconfirmed {
+        token.confirm(self.rail.chain_id, &answers).map_err(|unconfirmed| match unconfirmed {
             Unconfirmed::Unknown => unknown(),
-            Unconfirmed::Wrong(error) => misconfigured(&[error]),
+            Unconfirmed::Wrong(error) => misconfigured(&[self.rail.locate(error)]),
         })
     }
 }

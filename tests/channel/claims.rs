@@ -11,6 +11,7 @@ use mpp_edge::evm::erc3009::{Authorization, SignedAuthorization};
 use mpp_edge::evm::escrow::{EscrowFacts, OnChain, Opening, ToppingUp};
 use mpp_edge::evm::reading::Reading;
 use mpp_edge::money::Amount;
+use mpp_edge::rail::evm::Asset;
 use mpp_edge::settlement::{Failure, Verdict};
 use mpp_edge::time::{Timestamp, UnixSeconds};
 use mpp_edge::wire::problem::{Problem, ProblemKind};
@@ -423,7 +424,7 @@ fn of_a_closed_channel_only_its_end_is_told() {
 #[test]
 fn a_channel_of_an_earlier_configuration_is_no_good_for_anything() {
     let claims = [buys(10, 10), claim(Action::Close, Some(presented(10))), claim(top_up(5), None), top_up_for_client(50)];
-    for expected in [Expected { payee: STRANGER, ..EXPECTED }, Expected { token: STRANGER, ..EXPECTED }] {
+    for expected in [Expected { payee: STRANGER, ..EXPECTED }, Expected { asset: Asset { token: STRANGER, ..ASSET }, ..EXPECTED }] {
         for claim in &claims {
             World { expected, ..World::known(open()) }.denies(claim, &[], Refusal::Outdated);
         }

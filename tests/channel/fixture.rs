@@ -11,6 +11,7 @@ use mpp_edge::evm::escrow::{EscrowFacts, OnChain, SignedVoucher};
 use mpp_edge::evm::reading::Reading;
 use mpp_edge::evm::signature::Signature;
 use mpp_edge::money::Amount;
+use mpp_edge::rail::evm::Asset;
 use mpp_edge::settlement::{Failure, Verdict};
 use mpp_edge::time::{Timestamp, UnixSeconds};
 use std::collections::BTreeMap;
@@ -20,6 +21,7 @@ pub(crate) const START: u64 = 1_800_000_000;
 pub(crate) const ID: B256 = B256::repeat_byte(0x1d);
 pub(crate) const ESCROW: Address = Address::repeat_byte(0xe5);
 pub(crate) const TOKEN: Address = Address::repeat_byte(0x70);
+pub(crate) const ASSET: Asset = Asset { chain_id: 1, token: TOKEN };
 pub(crate) const PAYER: Address = Address::repeat_byte(0xf0);
 pub(crate) const PAYEE: Address = Address::repeat_byte(0xee);
 /// Signs the payer's vouchers.
@@ -46,7 +48,7 @@ pub(crate) const MATURITY: Duration = Duration::from_secs(45);
 pub(crate) const FACTS: EscrowFacts = EscrowFacts { grace_period: Duration::from_secs(900), separator: SEPARATOR };
 
 pub(crate) const EXPECTED: Expected =
-    Expected { escrow: ESCROW, separator: SEPARATOR, payee: PAYEE, token: TOKEN, price: Amount::from_base_units(10) };
+    Expected { escrow: ESCROW, separator: SEPARATOR, payee: PAYEE, asset: ASSET, price: Amount::from_base_units(10) };
 
 pub(crate) fn amount(units: u128) -> Amount {
     Amount::from_base_units(units)

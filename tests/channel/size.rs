@@ -79,9 +79,9 @@ fn the_stored_form_is_that_of_its_version() {
     assert_eq!(
         (VERSION, forms[0].as_str(), forms[1].as_str()),
         (
-            2,
-            "0x681e35d1068f97a32f7c6e687bcdc75d24542987e705a74e7a0408da3719691f",
-            "0xdafaef976adb62f1725fecaed4095422a76ecdcbf94386e52eb7f6b9966842a9"
+            3,
+            "0x2d1a98e5c17f75d1a11fd6ba2f5e32eb40a591c0b4153bff8eb272432290a348",
+            "0x4b9e10471d19b39b724efb6660c5bd66591cb1c2738fecdd2690756a5afd6846"
         )
     );
 }

@@ -5,6 +5,7 @@ use mpp_edge::channel::{Answer, Channel, Effect, Event, Expected, Operation, Pay
 use mpp_edge::evm::Address;
 use mpp_edge::evm::escrow::{EscrowFacts, OnChain};
 use mpp_edge::evm::reading::Reading;
+use mpp_edge::rail::evm::Asset;
 use mpp_edge::settlement::{Failure, Verdict};
 use mpp_edge::time::{Timestamp, UnixSeconds};
 use std::time::Duration;
@@ -147,10 +148,10 @@ fn a_block_that_never_was_is_forgotten_after_five_minutes() {
 #[test]
 fn a_channel_of_another_payee_or_token_is_outdated() {
     let channel = Ledger::new(1000).channel;
-    let Expected { payee, token, .. } = EXPECTED;
-    assert_eq!(channel.check_payee(payee, token), Ok(()));
-    assert_eq!(channel.check_payee(token, token), Err(Refusal::Outdated));
-    assert_eq!(channel.check_payee(payee, payee), Err(Refusal::Outdated));
+    let Expected { payee, asset, .. } = EXPECTED;
+    assert_eq!(channel.check_payee(payee, asset), Ok(()));
+    assert_eq!(channel.check_payee(asset.token, asset), Err(Refusal::Outdated));
+    assert_eq!(channel.check_payee(payee, Asset { token: payee, ..asset }), Err(Refusal::Outdated));
     assert_eq!(Refusal::Outdated.problem().kind.status(), 410);
 }
 

@@ -13,6 +13,7 @@ use mpp_edge::rail::evm::Method;
 use mpp_edge::wire::mpp::credential::CredentialField;
 use mpp_edge::wire::problem::FieldError;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::time::Duration;
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
@@ -27,6 +28,7 @@ fn secrets() -> Secrets {
         previous_secret_key: None,
         settlement_private_key: Some(KEY.into()),
         rpc_url: None,
+        of_rails: BTreeMap::new(),
         admin_token: Some("sixteen bytes are enough".into()),
     }
 }
@@ -97,7 +99,7 @@ fn rule_1_the_shape_is_known() {
     breaks(1, "limits.rpcTimeout", &with(minimal(), "/limits", json!({ "rpcTimeout": 1 })));
     breaks(1, "token.symbol", &with(minimal(), "/token", json!({ "symbol": "USDC" })));
     let absent = errors(&with(minimal(), "/recipient", Value::Null), &secrets());
-    assert!(absent[0].rule == 1 && absent[0].detail.contains("recipient"), "{absent:?}");
+    assert_eq!((absent[0].rule, absent[0].field.as_str()), (4, "recipient"), "{absent:?}");
     assert!(validate(Some("{"), &secrets(), |_| true).is_err());
 }
 
@@ -106,7 +108,7 @@ fn rule_2_the_network_is_known() {
     breaks_first(2, "network", &with(minimal(), "/network", json!("mainnet")));
     breaks_first(2, "network", &with(minimal(), "/network", Value::Null));
     breaks_first(2, "chainId", &with(minimal(), "/chainId", json!(1)));
-    assert_eq!(good(&with(minimal(), "/chainId", json!(11124))).chain_id, 11124);
+    assert_eq!(good(&with(minimal(), "/chainId", json!(11124))).rails[0].chain_id, 11124);
 }
 
 #[test]
@@ -300,12 +302,15 @@ fn all_that_is_wrong_is_told_at_once() {
 #[test]
 fn defaults_and_the_testnet_s_preset() {
     let gateway = good(&minimal());
-    assert_eq!(gateway.chain_id, 11124);
-    assert_eq!(gateway.token.address, address!("0xbd28Bd5A3Ef540d1582828CE2A1a657353008C61"));
-    assert_eq!((gateway.token.decimals, gateway.token.domain.clone()), (6, None));
-    assert_eq!((gateway.escrow, gateway.evm_escrow), (Some(address!("0x29635C384f451a72ED2e2a312BCeb8b0bDC0923c")), None));
-    assert_eq!(gateway.rpc_urls, ["https://api.testnet.abs.xyz"]);
-    assert_eq!((gateway.realm.clone(), gateway.confirmations, gateway.challenge_lifetime), (None, 1, Duration::from_secs(300)));
+    assert_eq!(gateway.rails[0].chain_id, 11124);
+    assert_eq!(gateway.rails[0].token.address, address!("0xbd28Bd5A3Ef540d1582828CE2A1a657353008C61"));
+    assert_eq!((gateway.rails[0].token.decimals, gateway.rails[0].token.domain.clone()), (6, None));
+    assert_eq!(
+        (gateway.rails[0].escrow, gateway.rails[0].evm_escrow),
+        (Some(address!("0x29635C384f451a72ED2e2a312BCeb8b0bDC0923c")), None)
+    );
+    assert_eq!(gateway.rails[0].rpc_urls, ["https://api.testnet.abs.xyz"]);
+    assert_eq!((gateway.realm.clone(), gateway.rails[0].confirmations, gateway.challenge_lifetime), (None, 1, Duration::from_secs(300)));
     let limits = gateway.limits;
     assert_eq!([limits.settlement_timeout, limits.origin_timeout, limits.rpc_timeout].map(|limit| limit.as_secs()), [20, 60, 5]);
     assert_eq!((limits.credential_bytes, limits.digest_body_bytes), (8_192, 1_048_576));
@@ -313,19 +318,19 @@ fn defaults_and_the_testnet_s_preset() {
     assert_eq!(route.offers.iter().map(|offer| offer.method).collect::<Vec<_>>(), [Method::Abstract, Method::Evm]);
     assert_eq!((route.settle, route.charge_redirects, route.digest), (Settle::First, false, false));
     assert!(route.methods.contain("GET") && route.methods.contain("DELETE") && !route.methods.contain("OPTIONS"));
-    assert_eq!(gateway.settlement_key.address(), address!("0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266"));
+    assert_eq!(gateway.rails[0].settlement_key.address(), address!("0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266"));
 }
 
 #[test]
 fn the_mainnet_s_preset() {
     let gateway = good(&with(minimal(), "/network", json!("abstract")));
-    assert_eq!(gateway.chain_id, 2741);
-    assert_eq!(gateway.token.address, address!("0x84A71ccD554Cc1b02749b35d22F684CC8ec987e1"));
-    assert_eq!(gateway.token.domain, Some(("Bridged USDC (Stargate)".into(), "2".into())));
-    assert_eq!(gateway.rpc_urls, ["https://api.mainnet.abs.xyz"]);
+    assert_eq!(gateway.rails[0].chain_id, 2741);
+    assert_eq!(gateway.rails[0].token.address, address!("0x84A71ccD554Cc1b02749b35d22F684CC8ec987e1"));
+    assert_eq!(gateway.rails[0].token.domain, Some(("Bridged USDC (Stargate)".into(), "2".into())));
+    assert_eq!(gateway.rails[0].rpc_urls, ["https://api.mainnet.abs.xyz"]);
     // A token of one's own has nothing of the preset's.
     let own = json!({ "address": RECIPIENT, "decimals": 18 });
-    let token = good(&with(with(minimal(), "/network", json!("abstract")), "/token", own)).token;
+    let token = good(&with(with(minimal(), "/network", json!("abstract")), "/token", own)).rails[0].token.clone();
     assert_eq!((token.decimals, token.domain), (18, None));
 }
 
@@ -341,13 +346,13 @@ fn what_is_set_overrides() {
     });
     let gateway = good(&config);
     assert_eq!(gateway.origin, Origin::Url("http://origin/base".into()));
-    assert_eq!(gateway.token.domain, Some(("Bridged USDC".into(), "2".into())));
-    assert_eq!((gateway.confirmations, gateway.challenge_lifetime.as_secs()), (3, 60));
+    assert_eq!(gateway.rails[0].token.domain, Some(("Bridged USDC".into(), "2".into())));
+    assert_eq!((gateway.rails[0].confirmations, gateway.challenge_lifetime.as_secs()), (3, 60));
     let route = &gateway.router.routes()[0];
     assert_eq!((route.settle, route.charge_redirects, route.digest, route.offers.len()), (Settle::AfterOrigin, true, true, 1));
-    assert_eq!(gateway.rpc_urls, ["https://public"]);
+    assert_eq!(gateway.rails[0].rpc_urls, ["https://public"]);
     let secret = Secrets { rpc_url: Some("https://one/key, https://two\n".into()), ..secrets() };
-    assert_eq!(judge(&config, &secret).unwrap().rpc_urls, ["https://one/key", "https://two"]);
+    assert_eq!(judge(&config, &secret).unwrap().rails[0].rpc_urls, ["https://one/key", "https://two"]);
     assert_eq!(good(&with(minimal(), "/origin", json!({ "service": "ORIGIN" }))).origin, Origin::Service("ORIGIN".into()));
 }
 
@@ -414,6 +419,7 @@ mod properties {
     use super::{Secrets, judge, minimal, with};
     use proptest::prelude::*;
     use serde_json::json;
+    use std::collections::BTreeMap;
 
     const MARKER: &str = "5ecretMarker";
 
@@ -433,7 +439,7 @@ mod properties {
             secret_key in secret(), previous_secret_key in secret(), settlement_private_key in secret(), rpc_url in secret(),
             admin_token in secret(), broken in any::<bool>(),
         ) {
-            let secrets = Secrets { secret_key, previous_secret_key, settlement_private_key, rpc_url, admin_token };
+            let secrets = Secrets { secret_key, previous_secret_key, settlement_private_key, rpc_url, of_rails: BTreeMap::new(), admin_token };
             let config = if broken { with(minimal(), "/unknown", json!(1)) } else { minimal() };
             let shown = match judge(&config, &secrets) {
                 Ok(gateway) => format!("{gateway:?}"),

@@ -2,16 +2,16 @@
 //! ledger counts is tested with the channel itself.
 
 use super::{
-    Close, DEPOSIT, FORMS, NOW, Open, PAYER, PAYER_KEY, RECIPIENT, SIGNER, SIGNER_KEY, STRANGER, STRANGER_KEY, TOKEN, Voucher, channel,
-    escrow, judge_from, text, voucher, voucher_domain, with,
+    CHAIN_ID, Close, DEPOSIT, FORMS, NOW, Open, PAYER, PAYER_KEY, RECIPIENT, SIGNER, SIGNER_KEY, STRANGER, STRANGER_KEY, TOKEN, Voucher,
+    channel, escrow, judge_from, text, voucher, voucher_domain, with,
 };
 use alloy_primitives::Address;
 use mpp_edge::channel::{Action, Answer, Channel, Event, Expected, Policy, Proof, Refusal, Unfit};
 use mpp_edge::evm::escrow::{EscrowFacts, OnChain};
 use mpp_edge::evm::reading::Reading;
 use mpp_edge::money::Amount;
-use mpp_edge::rail::evm::Method;
 use mpp_edge::rail::evm::session::domain;
+use mpp_edge::rail::evm::{Asset, Method};
 use mpp_edge::time::UnixSeconds;
 use mpp_edge::wire::problem::ProblemKind::{
     AmountExceedsDeposit, ChannelFinalized, ChannelNotFound, DeltaTooSmall, InsufficientBalance, SignerMismatch, VerificationFailed,
@@ -56,7 +56,13 @@ fn facts(method: Method) -> EscrowFacts {
 
 fn expected(method: Method) -> Expected {
     let price = Amount::from_base_units(1_000);
-    Expected { escrow: escrow(method), separator: voucher_domain(method).separator(), payee: RECIPIENT, token: TOKEN, price }
+    Expected {
+        escrow: escrow(method),
+        separator: voucher_domain(method).separator(),
+        payee: RECIPIENT,
+        asset: Asset { chain_id: CHAIN_ID, token: TOKEN },
+        price,
+    }
 }
 
 fn adopted(method: Method, authorized_signer: Address) -> Channel {

@@ -21,6 +21,7 @@ use mpp_edge::evm::key::PrivateKey;
 use mpp_edge::evm::signature::Signature;
 use mpp_edge::gateway::offer::{Asked, Circumstances, Offer};
 use mpp_edge::money::Amount;
+use mpp_edge::rail::RailId;
 use mpp_edge::rail::evm::Method;
 use mpp_edge::rail::evm::session::{Terms, Unverified, domain};
 use mpp_edge::time::{Timestamp, UnixSeconds};
@@ -83,8 +84,13 @@ fn voucher_domain(method: Method) -> Domain {
     domain(method, CHAIN_ID, escrow(method))
 }
 
+/// The rails on which openings are submitted for clients.
+fn on_rails(sponsored: bool) -> &'static [RailId] {
+    if sponsored { &[RailId(0)] } else { &[] }
+}
+
 fn offer(method: Method) -> Offer {
-    Offer::session(method, ROUTE, terms(method), None, Reuse::Once)
+    Offer::of_session(RailId(0), method, ROUTE, terms(method), None, Reuse::Once)
 }
 
 /// A challenge's parameters as a client returns them.
@@ -257,7 +263,7 @@ fn judge_from(method: Method, payload: &Value, source: Option<&str>) -> Result<(
         credential["source"] = json!(source);
     }
     let credential = parse(&credential);
-    let session = ASKED.accept(&credential, &offers, &keys(), NOW).unwrap().offer.session.clone().unwrap();
+    let session = ASKED.accept(&credential, &offers, &keys(), NOW).unwrap().offer.session().cloned().unwrap();
     let unverified = Unverified::read(&credential, method, &session.terms)?;
     let action = unverified.action;
     assert_eq!(unverified.channel_id.to_string(), payload["channelId"].as_str().unwrap());

@@ -1,9 +1,10 @@
 //! Offers of sessions: a challenge is good for its route and its terms, for every request there until it expires.
 
-use super::{ASKED, CHAIN_ID, LIFETIME, NOW, ROUTE, STRANGER, Voucher, channel, echoed, keys, offer, parse, terms};
+use super::{ASKED, CHAIN_ID, LIFETIME, NOW, ROUTE, STRANGER, Voucher, channel, echoed, keys, offer, on_rails, parse, terms};
 use mpp_edge::channel::{Balance, Reuse};
 use mpp_edge::gateway::offer::{Asked, Circumstances, Offer};
 use mpp_edge::money::Amount;
+use mpp_edge::rail::RailId;
 use mpp_edge::rail::evm::session::{Snapshot, Terms, domain};
 use mpp_edge::rail::evm::{Intent, Method, charge};
 use mpp_edge::time::Timestamp;
@@ -29,13 +30,13 @@ fn accept(challenge: &Value, asked: &Asked<'_>, offers: &[Offer], now: Timestamp
     let credential = parse(&json!({ "challenge": challenge, "payload": Voucher.payload(Method::Abstract) }));
     let accepted = asked.accept(&credential, offers, &keys(), now).map_err(|problem| problem.kind)?;
     assert_eq!(accepted.expires, NOW.saturating_add(LIFETIME));
-    Ok((accepted.offer.method, accepted.offer.intent))
+    Ok((accepted.offer.method, accepted.offer.intent()))
 }
 
 fn charge_offer(method: Method) -> Offer {
     let Terms { price, chain_id, token, recipient, .. } = terms(method);
     let terms = charge::Terms { amount: price, chain_id, token, decimals: 6, recipient };
-    Offer::charge(method, &terms.request(method, None))
+    Offer::of_charge(RailId(0), method, terms, None)
 }
 
 fn snapshot(method: Method) -> Snapshot {
@@ -86,7 +87,7 @@ fn it_serves_no_other_route_whatever_that_costs() {
     for method in Method::ALL {
         let challenge = plain(&offer(method));
         for route in ["/v1/*", "/v1/x", "/v1/{other}", "/v2/{thing}", "/", "/v1/{thing} "] {
-            let offers = [Offer::session(method, route, terms(method), None, Reuse::Once)];
+            let offers = [Offer::of_session(RailId(0), method, route, terms(method), None, Reuse::Once)];
             assert_eq!(accept(&challenge, &ASKED, &offers, NOW), Err(InvalidChallenge), "{route}");
         }
     }
@@ -97,7 +98,7 @@ fn it_does_not_outlive_its_terms() {
     for method in Method::ALL {
         let challenge = plain(&offer(method));
         let good = terms(method);
-        let other = |terms: Terms| Offer::session(method, ROUTE, terms, None, Reuse::Once);
+        let other = |terms: Terms| Offer::of_session(RailId(0), method, ROUTE, terms, None, Reuse::Once);
         assert!(accept(&challenge, &ASKED, &[other(good.clone())], NOW).is_ok());
         for changed in [
             other(Terms { price: Amount::from_base_units(1_001), ..good.clone() }),
@@ -109,12 +110,12 @@ fn it_does_not_outlive_its_terms() {
             other(Terms { escrow: STRANGER, ..good.clone() }),
             other(Terms { suggested_deposit: None, ..good.clone() }),
             other(Terms { min_delta: Amount::from_base_units(1), ..good.clone() }),
-            Offer::session(method, ROUTE, good.clone(), Some("d"), Reuse::Once),
+            Offer::of_session(RailId(0), method, ROUTE, good.clone(), Some("d"), Reuse::Once),
         ] {
             assert_eq!(accept(&challenge, &ASKED, &[changed], NOW), Err(InvalidChallenge));
         }
         // How a voucher may be used is not part of them.
-        assert!(accept(&challenge, &ASKED, &[Offer::session(method, ROUTE, good, None, Reuse::DrawDown)], NOW).is_ok());
+        assert!(accept(&challenge, &ASKED, &[Offer::of_session(RailId(0), method, ROUTE, good, None, Reuse::DrawDown)], NOW).is_ok());
     }
 }
 
@@ -124,7 +125,7 @@ fn a_snapshot_and_who_submits_change_the_request_and_not_what_it_is_good_for() {
     for (method, offer) in Method::ALL.into_iter().zip(&offers) {
         let snapshot = snapshot(method);
         for sponsored in [false, true] {
-            let circumstances = Circumstances { sponsored, snapshot: Some((method, &snapshot)) };
+            let circumstances = Circumstances { sponsored: on_rails(sponsored), snapshot: Some((RailId(0), method, &snapshot)) };
             let challenge = issue(offer, &ASKED, &circumstances);
             let details = &request(&challenge)["methodDetails"];
             assert_eq!(details["channelId"], json!(snapshot.channel_id.to_string()));
@@ -134,30 +135,31 @@ fn a_snapshot_and_who_submits_change_the_request_and_not_what_it_is_good_for() {
             for asked in [ASKED, Asked { method: "POST", target: "/v1/y", ..ASKED }] {
                 assert_eq!(accept(&challenge, &asked, &offers, NOW), Ok((method, Intent::Session)));
             }
-            let elsewhere = [Offer::session(method, "/v1/*", terms(method), None, Reuse::Once)];
+            let elsewhere = [Offer::of_session(RailId(0), method, "/v1/*", terms(method), None, Reuse::Once)];
             assert_eq!(accept(&challenge, &ASKED, &elsewhere, NOW), Err(InvalidChallenge));
             // A channel belongs to one method.
             let other = if method == Method::Abstract { Method::Evm } else { Method::Abstract };
-            let circumstances = Circumstances { sponsored, snapshot: Some((other, &snapshot)) };
+            let circumstances = Circumstances { sponsored: on_rails(sponsored), snapshot: Some((RailId(0), other, &snapshot)) };
             assert_eq!(request(&issue(offer, &ASKED, &circumstances))["methodDetails"].get("channelId"), None);
         }
-        let sponsored = issue(offer, &ASKED, &Circumstances { sponsored: true, snapshot: None });
+        let sponsored = issue(offer, &ASKED, &Circumstances { sponsored: &[RailId(0)], snapshot: None });
         assert_eq!(accept(&sponsored, &ASKED, &offers, NOW), Ok((method, Intent::Session)));
         assert_eq!(request(&sponsored)["methodDetails"].get("feePayer").is_some(), method == Method::Evm);
     }
     // A charge has no channel.
     let charge = charge_offer(Method::Evm);
     let evm = snapshot(Method::Evm);
-    let circumstances = Circumstances { sponsored: true, snapshot: Some((Method::Evm, &evm)) };
+    let circumstances = Circumstances { sponsored: &[RailId(0)], snapshot: Some((RailId(0), Method::Evm, &evm)) };
     assert_eq!(issue(&charge, &ASKED, &circumstances), plain(&charge));
 }
 
 #[test]
 fn a_description_is_in_every_variant() {
     let snapshot = snapshot(Method::Evm);
-    let offer = Offer::session(Method::Evm, ROUTE, terms(Method::Evm), Some("d"), Reuse::Once);
+    let offer = Offer::of_session(RailId(0), Method::Evm, ROUTE, terms(Method::Evm), Some("d"), Reuse::Once);
     for (sponsored, snapshot) in [(false, None), (true, None), (false, Some(&snapshot)), (true, Some(&snapshot))] {
-        let circumstances = Circumstances { sponsored, snapshot: snapshot.map(|snapshot| (Method::Evm, snapshot)) };
+        let circumstances =
+            Circumstances { sponsored: on_rails(sponsored), snapshot: snapshot.map(|snapshot| (RailId(0), Method::Evm, snapshot)) };
         let challenge = echoed(&offer.issue(&ASKED, &keys(), Some("d"), &circumstances, NOW.saturating_add(LIFETIME), [1; 12]).header);
         assert_eq!((&request(&challenge)["description"], &challenge["description"]), (&json!("d"), &json!("d")));
         assert!(accept(&challenge, &ASKED, std::slice::from_ref(&offer), NOW).is_ok());
@@ -169,10 +171,10 @@ fn among_all_offers_of_a_route_each_challenge_finds_its_own() {
     let offers = [Method::Abstract, Method::Evm].map(|method| [charge_offer(method), offer(method)]).concat();
     for offer in &offers {
         let challenge = plain(offer);
-        assert_eq!(accept(&challenge, &ASKED, &offers, NOW), Ok((offer.method, offer.intent)));
+        assert_eq!(accept(&challenge, &ASKED, &offers, NOW), Ok((offer.method, offer.intent())));
         // That of a charge stays bound to what was asked.
         let elsewhere = Asked { target: "/v1/y", ..ASKED };
-        assert_eq!(accept(&challenge, &elsewhere, &offers, NOW).is_ok(), offer.intent == Intent::Session);
+        assert_eq!(accept(&challenge, &elsewhere, &offers, NOW).is_ok(), offer.intent() == Intent::Session);
         let others: Vec<Offer> = offers.iter().filter(|other| *other != offer).cloned().collect();
         assert_eq!(accept(&challenge, &ASKED, &others, NOW), Err(InvalidChallenge));
         // Renamed, it was not issued by us.
@@ -222,7 +224,7 @@ fn it_is_ours_unedited_and_of_this_day() {
 #[test]
 fn an_offer_knows_the_domain_of_its_vouchers() {
     for (method, name) in [(Method::Abstract, "Abstract Stream Channel"), (Method::Evm, "EVM Payment Channel")] {
-        let session = offer(method).session.unwrap();
+        let session = offer(method).session().cloned().unwrap();
         assert_eq!(session.domain, mpp_edge::evm::eip712::Domain::new(name, "1", CHAIN_ID, session.terms.escrow));
         assert_eq!(session.domain, domain(method, CHAIN_ID, session.terms.escrow));
         assert_eq!(session.reuse, Reuse::Once);

@@ -1,11 +1,12 @@
 //! Whatever becomes of a payload on its way, reading it does not panic and proves nothing that was not signed; and whatever an
 //! offer asks for, its challenges come back.
 
-use super::{ASKED, FORMS, Form, LIFETIME, NOW, echoed, judge, keys, parse, terms, token_domain, voucher_domain};
+use super::{ASKED, FORMS, Form, LIFETIME, NOW, echoed, judge, keys, on_rails, parse, terms, token_domain, voucher_domain};
 use alloy_primitives::{Address, B256};
 use mpp_edge::channel::{Balance, Proof, Reuse};
 use mpp_edge::gateway::offer::{Asked, Circumstances, Offer};
 use mpp_edge::money::Amount;
+use mpp_edge::rail::RailId;
 use mpp_edge::rail::evm::Method;
 use mpp_edge::rail::evm::session::{Snapshot, Terms, Unverified};
 use mpp_edge::wire::encoding::{from_base64, to_base64url};
@@ -195,10 +196,10 @@ proptest! {
         known in any::<bool>(), route in "/[a-z0-9/{}*]{0,20}", entropy in any::<[u8; 12]>(), verb in "[A-Z]{3,7}", target in "/[ -~]{0,30}",
     ) {
         let description = description.as_deref();
-        let offer = |route: &str| Offer::session(method, route, terms.clone(), description, Reuse::DrawDown);
+        let offer = |route: &str| Offer::of_session(RailId(0), method, route, terms.clone(), description, Reuse::DrawDown);
         let [accepted, spent, deposit, required] = counters.map(Amount::from_base_units);
         let snapshot = Snapshot { channel_id: B256::new(id), balance: Balance { accepted, spent, deposit, required } };
-        let circumstances = Circumstances { sponsored, snapshot: known.then_some((method, &snapshot)) };
+        let circumstances = Circumstances { sponsored: on_rails(sponsored), snapshot: known.then_some((RailId(0), method, &snapshot)) };
         let issued = offer(&route).issue(&ASKED, &keys(), description, &circumstances, NOW.saturating_add(LIFETIME), entropy);
         let challenge = echoed(&issued.header);
         let request = String::from_utf8(from_base64(challenge["request"].as_str().unwrap()).unwrap()).unwrap();
@@ -213,7 +214,7 @@ proptest! {
         let elsewhere = [offer(&format!("{route}x"))];
         prop_assert!(asked.accept(&credential, &elsewhere, &keys(), NOW).is_err());
         let dearer = Terms { price: Amount::from_base_units(terms.price.base_units() ^ 1), ..terms.clone() };
-        let changed = [Offer::session(method, &route, dearer, description, Reuse::DrawDown)];
+        let changed = [Offer::of_session(RailId(0), method, &route, dearer, description, Reuse::DrawDown)];
         prop_assert!(asked.accept(&credential, &changed, &keys(), NOW).is_err());
         let late = NOW.saturating_add(LIFETIME + Duration::from_secs(86_400));
         prop_assert_eq!(asked.accept(&credential, &offers, &keys(), late).unwrap_err().kind, ProblemKind::PaymentExpired);
@@ -227,7 +228,7 @@ proptest! {
         let offers = [super::offer(method)];
         let [accepted, spent, deposit, required] = [1, 2, 3, 4].map(Amount::from_base_units);
         let snapshot = Snapshot { channel_id: B256::ZERO, balance: Balance { accepted, spent, deposit, required } };
-        let circumstances = Circumstances { sponsored: evm, snapshot: known.then_some((method, &snapshot)) };
+        let circumstances = Circumstances { sponsored: on_rails(evm), snapshot: known.then_some((RailId(0), method, &snapshot)) };
         let mut challenge = echoed(&offers[0].issue(&ASKED, &keys(), None, &circumstances, NOW.saturating_add(LIFETIME), [1; 12]).header);
         let names: Vec<String> = challenge.as_object().unwrap().keys().cloned().collect();
         let name = &names[field % names.len()];

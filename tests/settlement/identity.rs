@@ -287,9 +287,9 @@ fn the_stored_form_is_that_of_its_version() {
     assert_eq!(
         (VERSION, forms[0].as_str(), forms[1].as_str()),
         (
-            2,
-            "0xb525051bbc6283c2b762ec9f932b57d21c983adeff3af6bf5abc193a0a7eb602",
-            "0x2247535ab2b80bd51ce85266603a965b95e0b1cd1ea92bd42a058f1141752194"
+            3,
+            "0x5c44ff7b4d825b7f439fd40ff02d066cab9f375b15fec26e83f7ca6169fce50d",
+            "0x289ebdd1eebc7f761ad86c37a17ac04d6d276d8fb189b148c0ceb0f39ee58d92"
         )
     );
 }

@@ -1,17 +1,17 @@
 //! The one place where a configuration is judged. Every rule has a number, so that a problem can be
 //! looked up in docs/configuration.md and a test can name what it breaks.
 
+mod rails;
 mod routes;
 mod secrets;
 mod session;
 
 pub use secrets::Secrets;
 
-use super::config::{Gateway, Limits, Origin, RawGateway, RawLimits, RawOrigin, RawSurface, RawSurfaceRoute, RawToken, Surface, Token};
+use super::config::{Gateway, Limits, Origin, RawGateway, RawLimits, RawOrigin, RawSurface, RawSurfaceRoute, Surface};
 use super::route::Pattern;
-use crate::evm::{Address, ChainId, parse};
 use crate::json::{describe, field_of};
-use crate::rail::evm::{PRESETS, Preset};
+use crate::wire::mpp::challenge::BindingKeys;
 use crate::wire::problem::FieldError;
 use alloc::borrow::ToOwned;
 use alloc::format;
@@ -19,7 +19,6 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
-use secrets::Keys;
 
 /// What a configuration must fulfil. The number is the discriminant.
 #[derive(Clone, Copy)]
@@ -50,6 +49,8 @@ pub(in crate::gateway) enum Rule {
     SessionFields = 23,
     Meter = 24,
     Header = 25,
+    Rails = 26,
+    RouteRails = 27,
 }
 
 impl Rule {
@@ -74,7 +75,11 @@ struct Findings(Vec<FieldError>);
 
 impl Findings {
     fn add(&mut self, rule: Rule, field: impl Into<String>, detail: impl fmt::Display, remedy: &str) {
-        self.0.push(FieldError { rule: rule.number(), field: field.into(), detail: detail.to_string(), remedy: remedy.to_owned() });
+        let finding = FieldError { rule: rule.number(), field: field.into(), detail: detail.to_string(), remedy: remedy.to_owned() };
+        // What is wrong for every rail is told once.
+        if !self.0.contains(&finding) {
+            self.0.push(finding);
+        }
     }
 }
 
@@ -95,7 +100,7 @@ pub fn validate(json: Option<&str>, secrets: &Secrets, is_bound: impl Fn(&str) -
         None => json.and_then(|json| serde_json::from_str(json).ok()),
     };
     let surface = readable.filter(|_| !missing).and_then(surface);
-    let keys = secrets.keys(&mut findings);
+    let keys = secrets.binding_keys(&mut findings);
     let gateway = raw.and_then(|raw| gateway(raw, secrets, keys, &mut findings));
     match gateway {
         Some(gateway) if findings.0.is_empty() => Ok(gateway),
@@ -140,146 +145,23 @@ fn surface(raw: RawSurface) -> Option<Surface> {
 }
 
 /// Reads everything, so that everything that is wrong is found, before anything that is missing ends it.
-fn gateway(raw: RawGateway, secrets: &Secrets, keys: Option<Keys>, findings: &mut Findings) -> Option<Gateway> {
-    let network = network(&raw, findings);
-    let preset = network.as_ref().and_then(|network| network.preset);
-    let token = token(raw.token, preset, findings);
-    let escrow = match raw.escrow {
-        Some(text) => address(Rule::Escrow, "escrow", &text, findings),
-        None => preset.map(|preset| preset.escrow),
-    };
-    if raw.session.fee_payer && raw.evm_escrow.is_none() {
-        let remedy = "set evmEscrow to an escrow with openWithAuthorization, or remove session.feePayer";
-        findings.add(Rule::SessionFields, "session.feePayer", "does nothing without evmEscrow", remedy);
-    }
-    let evm_escrow = raw.evm_escrow.and_then(|text| address(Rule::Escrow, "evmEscrow", &text, findings));
-    if evm_escrow.is_some() && evm_escrow == escrow {
-        findings.add(
-            Rule::Escrow,
-            "evmEscrow",
-            "is also escrow",
-            "an escrow has one signing domain: set the one of the method evm, or leave it out",
-        );
-    }
-    let recipient = address(Rule::Recipient, "recipient", &raw.recipient, findings);
-    let realm = raw.realm.and_then(|realm| valid_realm(realm, findings));
-    let rpc_urls = rpc_urls(raw.rpc_urls, secrets.rpc_url.as_deref(), preset, findings);
-    let lifetime = bounded(Rule::ChallengeLifetime, "challengeLifetimeSeconds", raw.challenge_lifetime_seconds, 300, 30..=3600, findings);
-    let confirmations = bounded(Rule::Confirmations, "confirmations", raw.confirmations, 1, 1..=1000, findings);
-    let origin = origin(raw.origin, findings);
+fn gateway(mut raw: RawGateway, secrets: &Secrets, binding_keys: Option<BindingKeys>, findings: &mut Findings) -> Option<Gateway> {
     let limits = limits(&raw.limits, findings);
-    let (chain_id, token, recipient) = (network?.chain_id, token?, recipient?);
-    let session = session::session(&raw.session, token.decimals, limits.as_ref(), findings);
-    let account = keys.as_ref().map(|keys| keys.settlement_key.address());
-    let asset = routes::Asset { chain_id, token: &token, recipient, escrow, evm_escrow, account, session: session.as_ref() };
-    let router = routes::router(raw.routes, &asset, findings);
-    let Keys { binding_keys, settlement_key } = keys?;
+    let rails = rails::rails(&mut raw, secrets, limits.as_ref(), findings);
+    let realm = raw.realm.and_then(|realm| valid_realm(realm, findings));
+    let lifetime = bounded(Rule::ChallengeLifetime, "challengeLifetimeSeconds", raw.challenge_lifetime_seconds, 300, 30..=3600, findings);
+    let origin = origin(raw.origin, findings);
+    let router = if rails.rails.is_empty() { None } else { Some(routes::router(raw.routes, &rails, findings)) };
     Some(Gateway {
-        chain_id,
-        token,
-        escrow,
-        evm_escrow,
-        session: session?,
-        recipient,
+        rails: rails.finish()?,
         realm,
-        rpc_urls: rpc_urls?,
         challenge_lifetime: Duration::from_secs(lifetime),
-        confirmations,
         origin: origin?,
         limits: limits?,
-        router,
-        binding_keys,
-        settlement_key,
+        router: router?,
+        binding_keys: binding_keys?,
         admin_token: secrets.admin_token.clone(),
     })
-}
-
-struct Network {
-    chain_id: ChainId,
-    preset: Option<&'static Preset>,
-}
-
-fn network(raw: &RawGateway, findings: &mut Findings) -> Option<Network> {
-    match (&raw.network, raw.chain_id) {
-        (Some(name), chain_id) => {
-            let preset = PRESETS.iter().find(|preset| preset.name == name);
-            match (preset, chain_id) {
-                (None, _) => findings.add(
-                    Rule::Network,
-                    "network",
-                    "is not a known network",
-                    "use abstract or abstract-testnet, or leave it out and set chainId, token and rpcUrls",
-                ),
-                (Some(preset), Some(chain_id)) if preset.chain_id != chain_id => {
-                    findings.add(
-                        Rule::Network,
-                        "chainId",
-                        format!("contradicts network: {name} is chain {}", preset.chain_id),
-                        "leave out one of the two",
-                    );
-                }
-                (Some(preset), _) => return Some(Network { chain_id: preset.chain_id, preset: Some(preset) }),
-            }
-            None
-        }
-        (None, Some(chain_id)) if chain_id > 0 => Some(Network { chain_id, preset: None }),
-        (None, _) => {
-            findings.add(
-                Rule::Network,
-                "network",
-                "is missing, and so is a positive chainId",
-                "set network to abstract or abstract-testnet, or set chainId, token and rpcUrls",
-            );
-            None
-        }
-    }
-}
-
-fn token(raw: Option<RawToken>, preset: Option<&Preset>, findings: &mut Findings) -> Option<Token> {
-    let raw = raw.unwrap_or_default();
-    let token = match raw.address {
-        Some(text) => address(Rule::Token, "token.address", &text, findings)?,
-        None => required(preset.map(|preset| preset.token), "token.address", findings)?,
-    };
-    // What a preset says holds for its own token only.
-    let preset = preset.filter(|preset| preset.token == token);
-    let decimals = required(raw.decimals.or(preset.map(|preset| preset.token_decimals)), "token.decimals", findings)?;
-    if decimals > 36 {
-        findings.add(Rule::Token, "token.decimals", "exceeds 36", "set the value of the token's decimals()");
-        return None;
-    }
-    let domain = match (raw.name, raw.version) {
-        (Some(name), Some(version)) => Some((name, version)),
-        (None, None) => preset.and_then(|preset| preset.token_domain).map(|(name, version)| (name.to_owned(), version.to_owned())),
-        (name, _) => {
-            let missing = if name.is_some() { "token.version" } else { "token.name" };
-            findings.add(
-                Rule::Token,
-                missing,
-                "is missing",
-                "set both name and version of the token's EIP-712 domain, or neither to have them read from the token",
-            );
-            return None;
-        }
-    };
-    Some(Token { address: token, decimals, domain })
-}
-
-fn required<T>(value: Option<T>, field: &str, findings: &mut Findings) -> Option<T> {
-    if value.is_none() {
-        findings.add(Rule::Token, field, "is missing", "set it, or use the token of a network preset");
-    }
-    value
-}
-
-fn address(rule: Rule, field: &str, text: &str, findings: &mut Findings) -> Option<Address> {
-    const REMEDY: &str = "set an address, 0x and 40 hexadecimal digits";
-    match parse::address(text) {
-        Ok(Address::ZERO) => findings.add(rule, field, "is the zero address", REMEDY),
-        Ok(address) => return Some(address),
-        Err(error) => findings.add(rule, field, error, REMEDY),
-    }
-    None
 }
 
 fn valid_realm(realm: String, findings: &mut Findings) -> Option<String> {
@@ -293,37 +175,6 @@ fn valid_realm(realm: String, findings: &mut Findings) -> Option<String> {
         );
     }
     plain.then_some(realm)
-}
-
-/// Endpoints may carry an API key, so a finding never repeats one.
-fn rpc_urls(
-    configured: Option<Vec<String>>,
-    secret: Option<&str>,
-    preset: Option<&Preset>,
-    findings: &mut Findings,
-) -> Option<Vec<String>> {
-    let split = |text: &str| text.split([',', ' ', '\n', '\t', '\r']).filter(|url| !url.is_empty()).map(str::to_owned).collect::<Vec<_>>();
-    let (field, urls) = match (secret, configured) {
-        (Some(text), _) => ("RPC_URL", split(text)),
-        (None, Some(urls)) => ("rpcUrls", urls),
-        (None, None) => ("rpcUrls", preset.map(|preset| preset.rpc_url.to_owned()).into_iter().collect()),
-    };
-    if urls.is_empty() {
-        findings.add(Rule::RpcUrls, field, "names no endpoint", "set RPC_URL with: wrangler secret put RPC_URL");
-        return None;
-    }
-    for (index, url) in urls.iter().enumerate() {
-        if !is_http_url(url) {
-            findings.add(
-                Rule::RpcUrls,
-                format!("{field}[{index}]"),
-                "is not an absolute http or https URL",
-                "give the endpoint's full URL",
-            );
-            return None;
-        }
-    }
-    Some(urls)
 }
 
 fn is_http_url(text: &str) -> bool {

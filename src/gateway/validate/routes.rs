@@ -1,46 +1,26 @@
 //! The rules for routes.
 
+use super::rails::{Draft, Drafts};
 use super::{Findings, Rule};
 use crate::channel::Reuse;
-use crate::evm::{Address, ChainId};
-use crate::gateway::config::{Meter, RawRoute, Session, Token};
+use crate::evm::key::PrivateKey;
+use crate::gateway::config::{Meter, RawRoute};
 use crate::gateway::offer::Offer;
 use crate::gateway::route::{Methods, Pattern, Route, Router};
-use crate::money::Amount;
-use crate::rail::evm::is_abstract;
+use crate::money::{Amount, Price};
+use crate::rail::RailId;
 use crate::rail::evm::{Intent, Method, charge, session};
 use crate::wire::mpp::credential::CredentialField;
+use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-/// What every route is paid in and to.
-pub(super) struct Asset<'a> {
-    pub(super) chain_id: ChainId,
-    pub(super) token: &'a Token,
-    pub(super) recipient: Address,
-    /// Channel escrows of the methods `abstract` and `evm`.
-    pub(super) escrow: Option<Address>,
-    pub(super) evm_escrow: Option<Address>,
-    /// The settlement account, when its key is known.
-    pub(super) account: Option<Address>,
-    pub(super) session: Option<&'a Session>,
-}
-
-impl Asset<'_> {
-    const fn escrow_of(&self, method: Method) -> Option<Address> {
-        match method {
-            Method::Abstract => self.escrow,
-            Method::Evm => self.evm_escrow,
-        }
-    }
-}
-
-pub(super) fn router(raw: Vec<RawRoute>, asset: &Asset<'_>, findings: &mut Findings) -> Router {
+pub(super) fn router(raw: Vec<RawRoute>, drafts: &Drafts, findings: &mut Findings) -> Router {
     let mut routes: Vec<Route> = Vec::with_capacity(raw.len());
     for (index, raw) in raw.into_iter().enumerate() {
         let at = format!("routes[{index}]");
-        let Some(route) = route(&at, raw, asset, findings) else { continue };
+        let Some(route) = route(&at, raw, drafts, findings) else { continue };
         if routes.iter().any(|other| other.pattern.same_paths(&route.pattern) && other.methods.overlap(&route.methods)) {
             findings.add(
                 Rule::RouteTwice,
@@ -54,32 +34,28 @@ pub(super) fn router(raw: Vec<RawRoute>, asset: &Asset<'_>, findings: &mut Findi
     Router::new(routes)
 }
 
-fn route(at: &str, raw: RawRoute, asset: &Asset<'_>, findings: &mut Findings) -> Option<Route> {
+fn route(at: &str, raw: RawRoute, drafts: &Drafts, findings: &mut Findings) -> Option<Route> {
     let pattern = Pattern::parse(&raw.path)
         .map_err(|error| findings.add(Rule::RoutePath, format!("{at}.path"), error, "write it like /v1/items, /v1/items/{id} or /v1/*"))
         .ok();
     let methods = methods(at, raw.methods, findings);
-    let price = price(at, &raw.price, asset.token.decimals, findings);
     let description = match raw.description {
         Some(text) => Some(description(at, text, findings)?),
         None => None,
     };
     let intents = raw.intents.or_else(|| Some([Intent::Charge.name().into()].to_vec()));
     let intents = named(Rule::Intents, &format!("{at}.intents"), intents, &Intent::ALL, Intent::name, findings);
-    let offered: &[Method] = if is_abstract(asset.chain_id) { &Method::ALL } else { &[Method::Evm] };
+    let rails = chosen_rails(at, raw.rails, drafts, findings);
+    let takes_abstract = rails.as_ref().is_none_or(|rails| rails.iter().any(|(_, rail)| rail.methods().contains(&Method::Abstract)));
+    let offered: &[Method] = if takes_abstract { &Method::ALL } else { &[Method::Evm] };
     let payment_methods =
         named(Rule::PaymentMethods, &format!("{at}.paymentMethods"), raw.payment_methods, offered, Method::name, findings);
-    let (intents, payment_methods, price) = (intents?, payment_methods?, price?);
-    let terms = charge::Terms {
-        amount: price,
-        chain_id: asset.chain_id,
-        token: asset.token.address,
-        decimals: asset.token.decimals,
-        recipient: asset.recipient,
-    };
+    let price = price(&format!("{at}.price"), &raw.price, findings);
+    let rails = priced_rails(at, rails, raw.prices, price.as_ref(), &drafts.currency, findings);
+    let (intents, payment_methods, rails, price) = (intents?, payment_methods?, rails?, price?);
     let sells_sessions = intents.contains(&Intent::Session);
     if sells_sessions {
-        check_sessions(at, &payment_methods, asset, findings);
+        check_sessions(at, &payment_methods, &rails, findings);
     }
     let max_units = check_meter(at, raw.meter, raw.max_units, raw.unit_type.as_deref(), &intents, findings);
     if !sells_sessions {
@@ -92,15 +68,17 @@ fn route(at: &str, raw: RawRoute, asset: &Asset<'_>, findings: &mut Findings) ->
     }
     let field = credential_field(at, raw.header.as_deref(), findings);
     let pattern = pattern?;
-    let session_offer = |method: Method| {
-        let session = asset.session?;
+    let route = format!("{pattern}");
+    let session_offer = |rail: &Priced<'_>, method: Method| {
+        let Priced { id, draft, amount } = rail;
+        let session = draft.session.as_ref()?;
         let terms = session::Terms {
-            price,
+            price: *amount,
             unit_type: raw.unit_type.clone().unwrap_or_else(|| raw.meter.unit_type().into()),
-            chain_id: asset.chain_id,
-            token: asset.token.address,
-            recipient: asset.recipient,
-            escrow: asset.escrow_of(method)?,
+            chain_id: draft.chain_id,
+            token: draft.token.address,
+            recipient: draft.recipient,
+            escrow: draft.escrow_of(method)?,
             suggested_deposit: session.suggested_deposit,
             min_delta: session.policy.min_delta,
         };
@@ -108,20 +86,21 @@ fn route(at: &str, raw: RawRoute, asset: &Asset<'_>, findings: &mut Findings) ->
             Method::Abstract => Reuse::Once,
             Method::Evm => Reuse::DrawDown,
         });
-        Some(Offer::session(method, &format!("{pattern}"), terms, description.as_deref(), reuse))
+        Some(Offer::of_session(*id, method, &route, terms, description.as_deref(), reuse))
     };
-    let offers = payment_methods
-        .iter()
-        .flat_map(|method| intents.iter().map(move |intent| (*method, *intent)))
-        .filter_map(|(method, intent)| match intent {
-            Intent::Charge => Some(Offer::charge(method, &terms.request(method, description.as_deref()))),
-            Intent::Session => session_offer(method),
-        })
-        .collect();
+    let mut offers = Vec::new();
+    for rail in &rails {
+        for method in payment_methods.iter().filter(|method| rail.draft.methods().contains(method)) {
+            offers.extend(intents.iter().filter_map(|intent| match intent {
+                Intent::Charge => Some(Offer::of_charge(rail.id, *method, rail.charge(), description.as_deref())),
+                Intent::Session => session_offer(rail, *method),
+            }));
+        }
+    }
     Some(Route {
         pattern,
         methods: methods?,
-        terms,
+        price,
         description,
         offers,
         settle: raw.settle,
@@ -133,17 +112,101 @@ fn route(at: &str, raw: RawRoute, asset: &Asset<'_>, findings: &mut Findings) ->
     })
 }
 
-/// Only the payee can take what a voucher allows, so the payee must be the account that we send from.
-fn check_sessions(at: &str, methods: &[Method], asset: &Asset<'_>, findings: &mut Findings) {
-    if asset.account.is_some_and(|account| account != asset.recipient) {
-        findings.add(
-            Rule::Sessions,
-            "recipient",
-            format!("is not the settlement account, as {at}.intents needs it: only the payee of a channel can settle it"),
-            "set recipient to the address of SETTLEMENT_PRIVATE_KEY, or sell charges only",
-        );
+/// A rail, and what a route costs on it.
+struct Priced<'a> {
+    id: RailId,
+    draft: &'a Draft,
+    amount: Amount,
+}
+
+impl Priced<'_> {
+    const fn charge(&self) -> charge::Terms {
+        let Draft { chain_id, token, recipient, .. } = self.draft;
+        charge::Terms { amount: self.amount, chain_id: *chain_id, token: token.address, decimals: token.decimals, recipient: *recipient }
     }
-    if methods.iter().all(|method| asset.escrow_of(*method).is_none()) {
+}
+
+/// The rails that a route takes, in its order: all of them unless it lists some.
+fn chosen_rails<'a>(at: &str, names: Option<Vec<String>>, drafts: &'a Drafts, findings: &mut Findings) -> Option<Vec<(RailId, &'a Draft)>> {
+    let all: Vec<_> = drafts.rails.iter().enumerate().map(|(place, draft)| (RailId(place), draft)).collect();
+    let Some(names) = names else { return Some(all) };
+    let field = format!("{at}.rails");
+    let mut chosen: Vec<(RailId, &Draft)> = Vec::with_capacity(names.len());
+    for (index, name) in names.iter().enumerate() {
+        match all.iter().find(|(_, draft)| draft.name == *name) {
+            Some(rail) if !chosen.iter().any(|(id, _)| *id == rail.0) => chosen.push(*rail),
+            Some(_) => findings.add(Rule::RouteRails, format!("{field}[{index}]"), "is listed twice", "remove one"),
+            None => {
+                let known = all.iter().map(|(_, draft)| draft.name.as_str()).collect::<Vec<_>>().join(", ");
+                let detail = format!("is the name of no rail; there are {known}");
+                findings.add(Rule::RouteRails, format!("{field}[{index}]"), detail, "correct or remove it");
+            }
+        }
+    }
+    if names.is_empty() {
+        findings.add(Rule::RouteRails, field, "is empty", "leave it out to take every rail");
+    }
+    (chosen.len() == names.len() && !chosen.is_empty()).then_some(chosen)
+}
+
+/// What a route costs on each of its rails: its price, or the price for just that rail.
+fn priced_rails<'a>(
+    at: &str,
+    rails: Option<Vec<(RailId, &'a Draft)>>,
+    prices: Option<BTreeMap<String, String>>,
+    price_of_all: Option<&Price>,
+    currency: &str,
+    findings: &mut Findings,
+) -> Option<Vec<Priced<'a>>> {
+    let rails = rails?;
+    let prices = prices.unwrap_or_default();
+    for name in prices.keys() {
+        if !rails.iter().any(|(_, draft)| draft.name == *name) {
+            let remedy = "correct or remove it";
+            findings.add(Rule::RouteRails, format!("{at}.prices.{name}"), "is for a rail that the route does not take", remedy);
+        }
+    }
+    let (mut priced, expected) = (Vec::with_capacity(rails.len()), rails.len());
+    for (id, draft) in rails {
+        let (field, own) = match prices.get(&draft.name) {
+            Some(text) => {
+                let field = format!("{at}.prices.{}", draft.name);
+                let own = price(&field, text, findings);
+                (field, own)
+            }
+            None if draft.currency == currency => (format!("{at}.price"), price_of_all.cloned()),
+            None => {
+                let detail = format!("has no price for the rail {}, whose currency is {} and not {currency}", draft.name, draft.currency);
+                findings.add(Rule::RouteRails, format!("{at}.prices"), detail, "set one, or list the route's rails without it");
+                continue;
+            }
+        };
+        let Some(own) = own else { continue };
+        match own.in_units(draft.token.decimals) {
+            Ok(amount) => priced.push(Priced { id, draft, amount }),
+            Err(error) => findings.add(Rule::Price, field, error, PRICE_REMEDY),
+        }
+    }
+    (priced.len() == expected).then_some(priced)
+}
+
+/// Only the payee can take what a voucher allows, so the payee must be the account that we send from.
+fn check_sessions(at: &str, methods: &[Method], rails: &[Priced<'_>], findings: &mut Findings) {
+    let sells =
+        |rail: &&Priced<'_>| methods.iter().any(|method| rail.draft.methods().contains(method) && rail.draft.escrow_of(*method).is_some());
+    // Where there is one rail, what is wrong with it is told even if it has no escrow.
+    for Priced { draft, .. } in rails.iter().filter(|rail| rails.len() == 1 || sells(rail)) {
+        let account = draft.settlement_key.as_ref().map(PrivateKey::address);
+        if account.is_some_and(|account| account != draft.recipient) {
+            findings.add(
+                Rule::Sessions,
+                format!("{}recipient", draft.at),
+                format!("is not the settlement account, as {at}.intents needs it: only the payee of a channel can settle it"),
+                "set recipient to the address of SETTLEMENT_PRIVATE_KEY, or sell charges only",
+            );
+        }
+    }
+    if !rails.iter().any(|rail| sells(&rail)) {
         findings.add(
             Rule::Sessions,
             format!("{at}.intents"),
@@ -212,12 +275,13 @@ pub(super) fn methods(at: &str, raw: Option<Vec<String>>, findings: &mut Finding
     Some(Methods::Only(methods))
 }
 
-fn price(at: &str, text: &str, decimals: u8, findings: &mut Findings) -> Option<Amount> {
-    const REMEDY: &str = "give a price in human units, such as \"0.01\"; leave the route out to make it free";
-    match Amount::parse_human(text, decimals) {
-        Ok(Amount::ZERO) => findings.add(Rule::Price, format!("{at}.price"), "is zero", REMEDY),
+const PRICE_REMEDY: &str = "give a price in human units, such as \"0.01\"; leave the route out to make it free";
+
+fn price(field: &str, text: &str, findings: &mut Findings) -> Option<Price> {
+    match Price::parse(text) {
+        Ok(price) if price.is_zero() => findings.add(Rule::Price, field, "is zero", PRICE_REMEDY),
         Ok(price) => return Some(price),
-        Err(error) => findings.add(Rule::Price, format!("{at}.price"), error, REMEDY),
+        Err(error) => findings.add(Rule::Price, field, error, PRICE_REMEDY),
     }
     None
 }

@@ -3,9 +3,17 @@
 use super::{Findings, Rule};
 use crate::evm::key::PrivateKey;
 use crate::wire::mpp::challenge::{BindingKeys, MIN_SECRET_BYTES};
+use alloc::borrow::ToOwned;
+use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
 use core::fmt;
+
+/// The secret with the only rail's endpoints.
+pub(super) const RPC_URL: &str = "RPC_URL";
+
+/// The secret with the key that pays gas and sends settlements.
+const SETTLEMENT_KEY: &str = "SETTLEMENT_PRIVATE_KEY";
 
 /// The shortest token that may protect the admin endpoints, in bytes.
 const MIN_ADMIN_TOKEN_BYTES: usize = 16;
@@ -17,10 +25,12 @@ pub struct Secrets {
     pub secret_key: Option<String>,
     /// `MPP_SECRET_KEY_PREVIOUS`
     pub previous_secret_key: Option<String>,
-    /// `SETTLEMENT_PRIVATE_KEY`
+    /// `SETTLEMENT_PRIVATE_KEY`: of every rail that has none of its own.
     pub settlement_private_key: Option<String>,
-    /// `RPC_URL`: one or several, separated by commas or white space.
+    /// `RPC_URL`, of the only rail: one or several, separated by commas or white space.
     pub rpc_url: Option<String>,
+    /// `SETTLEMENT_PRIVATE_KEY_<NAME>` and `RPC_URL_<NAME>` of single rails, by these names.
+    pub of_rails: BTreeMap<String, String>,
     /// `ADMIN_TOKEN`
     pub admin_token: Option<String>,
 }
@@ -32,21 +42,36 @@ impl fmt::Debug for Secrets {
     }
 }
 
-/// The keys that the secrets hold.
-pub(super) struct Keys {
-    pub(super) binding_keys: BindingKeys,
-    pub(super) settlement_key: PrivateKey,
-}
-
 impl Secrets {
-    pub(super) fn keys(&self, findings: &mut Findings) -> Option<Keys> {
+    /// Whether a secret of this name is one of a single rail.
+    pub fn is_of_rail(name: &str) -> bool {
+        [RPC_URL, SETTLEMENT_KEY].iter().any(|prefix| name.strip_prefix(prefix).is_some_and(|rest| rest.starts_with('_')))
+    }
+
+    /// The secrets that bind challenges.
+    pub(super) fn binding_keys(&self, findings: &mut Findings) -> Option<BindingKeys> {
         let binding_keys = binding_keys(self, findings);
-        let settlement_key = settlement_key(self, findings);
         if self.admin_token.as_ref().is_some_and(|token| token.len() < MIN_ADMIN_TOKEN_BYTES) {
             let detail = format!("is shorter than {MIN_ADMIN_TOKEN_BYTES} bytes");
             findings.add(Rule::AdminToken, "ADMIN_TOKEN", detail, "set a longer random one with: wrangler secret put ADMIN_TOKEN");
         }
-        Some(Keys { binding_keys: binding_keys?, settlement_key: settlement_key? })
+        binding_keys
+    }
+
+    /// The settlement key of the rail whose secrets' names end so: its own, or that of all.
+    pub(super) fn settlement_key(&self, suffix: Option<&str>, findings: &mut Findings) -> Option<PrivateKey> {
+        const REMEDY: &str = "set the private key of a funded account, 0x and 64 hexadecimal digits, with: wrangler secret put";
+        let own = suffix.map(|suffix| format!("{SETTLEMENT_KEY}_{suffix}"));
+        let own = own.and_then(|own| self.of_rails.get(&own).map(|value| (own, value.as_str())));
+        let of_all = || self.settlement_private_key.as_deref().map(|value| (SETTLEMENT_KEY.to_owned(), value));
+        let (name, value) = own.or_else(of_all).unzip();
+        let name = name.unwrap_or_else(|| SETTLEMENT_KEY.to_owned());
+        match value.map(PrivateKey::parse) {
+            Some(Ok(key)) => return Some(key),
+            Some(Err(_)) => findings.add(Rule::SettlementKey, name.clone(), "is not a private key", &format!("{REMEDY} {name}")),
+            None => findings.add(Rule::SettlementKey, name.clone(), "is missing", &format!("{REMEDY} {name}")),
+        }
+        None
     }
 }
 
@@ -66,15 +91,4 @@ fn binding_keys(secrets: &Secrets, findings: &mut Findings) -> Option<BindingKey
     }
     let current = secrets.secret_key.as_ref()?.as_bytes();
     BindingKeys::new(current, secrets.previous_secret_key.as_ref().map(String::as_bytes)).ok()
-}
-
-fn settlement_key(secrets: &Secrets, findings: &mut Findings) -> Option<PrivateKey> {
-    const REMEDY: &str =
-        "set the private key of a funded account, 0x and 64 hexadecimal digits, with: wrangler secret put SETTLEMENT_PRIVATE_KEY";
-    match secrets.settlement_private_key.as_deref().map(PrivateKey::parse) {
-        Some(Ok(key)) => return Some(key),
-        Some(Err(_)) => findings.add(Rule::SettlementKey, "SETTLEMENT_PRIVATE_KEY", "is not a private key", REMEDY),
-        None => findings.add(Rule::SettlementKey, "SETTLEMENT_PRIVATE_KEY", "is missing", REMEDY),
-    }
-    None
 }

@@ -2,8 +2,9 @@
 
 use super::{Findings, Rule, bounded};
 use crate::channel::Policy;
-use crate::gateway::config::{Limits, RawSession, Session};
+use crate::gateway::config::{Limits, RawSession};
 use crate::money::Amount;
+use crate::rail::evm::Session;
 use alloc::format;
 use alloc::string::String;
 use core::time::Duration;

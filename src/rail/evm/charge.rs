@@ -1,7 +1,7 @@
 //! The charge intent of the methods `abstract` and `evm`: one ERC-3009 authorization pays for one
 //! request (`draft-evm-charge-00`, credential type `authorization`).
 
-use super::Method;
+use super::{Asset, Method};
 use crate::evm::eip712::Domain;
 use crate::evm::erc3009::{Authorization, SignedAuthorization};
 use crate::evm::signature::Signature;
@@ -107,17 +107,30 @@ struct Payload<'a> {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Charge {
-    /// The challenge it answers.
-    pub challenge_id: String,
-    /// Whether the authorization's nonce is derived from the challenge. Then whoever made it has answered this very challenge; else
-    /// it may be anybody's.
-    pub is_bound: bool,
-    /// When the challenge expires.
-    pub expires: Timestamp,
-    /// The token's contract.
-    pub token: Address,
+    /// What it was signed for.
+    pub binding: Binding,
+    /// What is paid in.
+    pub asset: Asset,
     /// What is to be broadcast.
     pub signed: SignedAuthorization,
+}
+
+/// What a payment was made for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Binding {
+    /// A challenge of ours.
+    Challenge {
+        /// Its id.
+        id: String,
+        /// When it expires.
+        expires: Timestamp,
+        /// Whether the authorization's nonce is derived from it. Then whoever made the authorization has answered this very
+        /// challenge; else it may be anybody's.
+        binds_nonce: bool,
+    },
+    /// Nothing (x402): it pays for the request that it is first presented with. The hash of realm, method, path, query and body.
+    Request(B256),
 }
 
 /// An authorization as read from a credential, before its signature is checked.
@@ -170,9 +183,35 @@ impl Unverified {
 }
 
 impl Charge {
+    /// Whether the authorization's nonce says what it was made for.
+    pub const fn is_bound(&self) -> bool {
+        matches!(self.binding, Binding::Challenge { binds_nonce: true, .. })
+    }
+
+    /// The id of the challenge that it answers, if there is one.
+    pub fn challenge_id(&self) -> Option<&str> {
+        match &self.binding {
+            Binding::Challenge { id, .. } => Some(id),
+            Binding::Request(_) => None,
+        }
+    }
+
+    /// Whether both are for the same challenge or request.
+    pub fn is_for_the_same(&self, other: &Self) -> bool {
+        match (&self.binding, &other.binding) {
+            (Binding::Challenge { id, .. }, Binding::Challenge { id: other, .. }) => id == other,
+            (Binding::Request(request), Binding::Request(other)) => request == other,
+            _ => false,
+        }
+    }
+
     /// Until when the charge may be resumed once it was begun in time.
     pub fn resumable_until(&self) -> Timestamp {
-        self.expires.saturating_add(RESUMABLE)
+        let end = match self.binding {
+            Binding::Challenge { expires, .. } => expires,
+            Binding::Request(_) => self.signed.authorization.valid_before.timestamp(),
+        };
+        end.saturating_add(RESUMABLE)
     }
 
     /// Whether a transaction that is sent now might be mined too late, and revert at our cost.
@@ -183,7 +222,9 @@ impl Charge {
     /// Why the charge must not be begun now, if so. One that was begun in time is finished all the same.
     pub fn untimely(&self, now: Timestamp) -> Option<Problem> {
         let window = &self.signed.authorization;
-        if now >= self.expires {
+        if let Binding::Challenge { expires, .. } = self.binding
+            && now >= expires
+        {
             return Some(Problem::new(ProblemKind::PaymentExpired, "the challenge has expired; a fresh one comes with this answer"));
         }
         if self.is_too_late(now) {
@@ -192,10 +233,18 @@ impl Charge {
                 "payload.validBefore: the authorization expires too soon to be settled",
             ));
         }
-        if window.valid_before.timestamp() > self.resumable_until() {
-            return Some(failed(
+        let (latest, detail) = match self.binding {
+            Binding::Challenge { expires, .. } => (
+                expires.saturating_add(RESUMABLE),
                 "payload.validBefore: must be within a day of the challenge's expiry, so that an unused authorization ends",
-            ));
+            ),
+            Binding::Request(_) => (
+                now.saturating_add(RESUMABLE),
+                "payload.authorization.validBefore: must be within a day from now, so that an unused authorization ends",
+            ),
+        };
+        if window.valid_before.timestamp() > latest {
+            return Some(failed(detail));
         }
         if window.valid_after >= now.seconds() {
             return Some(failed("payload.validAfter: the authorization is not valid yet"));

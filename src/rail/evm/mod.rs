@@ -4,9 +4,11 @@ pub mod charge;
 pub mod exact;
 mod network;
 pub mod session;
+mod settings;
 pub mod simulation;
 
-pub(crate) use network::{PRESETS, Preset, is_abstract};
+pub(crate) use network::{PRESET_DECIMALS, PRESETS, Preset, is_abstract};
+pub use settings::{Asset, Rail, Session, Token};
 
 use core::fmt;
 use serde::{Deserialize, Serialize};

@@ -12,6 +12,7 @@ use crate::settlement::{AccountView, Effect, Ending, Operation, Outbox, Purpose,
 use crate::time::Timestamp;
 use crate::worker::clock::{now, within};
 use crate::worker::config::{Isolate, load};
+use crate::worker::connection::Connection;
 use crate::worker::rpc::{Rpc, Unreachable};
 use alloy_primitives::Bytes;
 use futures_channel::oneshot;
@@ -38,6 +39,8 @@ const DRY: Duration = Duration::from_secs(10);
 pub(super) struct Account {
     state: State,
     env: Env,
+    /// The place of its rail in the configuration.
+    rail: OnceCell<usize>,
     operations: OnceCell<Table>,
     outbox: OnceCell<RefCell<Outbox>>,
     /// Whether a call is polling the chain for all.
@@ -60,6 +63,7 @@ impl Object for Account {
         Self {
             state,
             env,
+            rail: OnceCell::new(),
             operations: OnceCell::new(),
             outbox: OnceCell::new(),
             polling: Cell::new(false),
@@ -73,15 +77,16 @@ impl Object for Account {
     async fn answer(&self, message: AccountMessage) -> Result<AccountReply> {
         let loaded = load(&self.env);
         let isolate = loaded.as_ref().as_ref().map_err(|_| unconfigured())?;
-        let outbox = self.outbox(isolate)?;
+        let connection = self.connection(isolate)?;
+        let outbox = self.outbox(connection)?;
         Ok(match message {
             AccountMessage::Settle(message) => {
                 let SettleMessage { purpose, errand } = *message;
-                let deadline = now().saturating_add(isolate.gateway.limits.settlement_timeout);
-                AccountReply::Settlement(self.settle(isolate, purpose, errand, deadline).await?)
+                let deadline = now().saturating_add(connection.limits.settlement_timeout);
+                AccountReply::Settlement(self.settle(connection, purpose, errand, deadline).await?)
             }
             AccountMessage::Watch { escrow, channel_id, signer } => {
-                self.rounds.watch(&self.state, isolate, Watched::new(escrow, channel_id, signer)).await?;
+                self.rounds.watch(&self.state, connection, Watched::new(escrow, channel_id, signer)).await?;
                 self.set_alarm(outbox).await?;
                 AccountReply::Noted
             }
@@ -98,14 +103,15 @@ impl Account {
     async fn work_on(&self) -> Result<()> {
         let loaded = load(&self.env);
         let isolate = loaded.as_ref().as_ref().map_err(|_| unconfigured())?;
-        let outbox = self.outbox(isolate)?;
-        let round_is_due = self.rounds.begin(&self.state, isolate).await?;
+        let connection = self.connection(isolate)?;
+        let outbox = self.outbox(connection)?;
+        let round_is_due = self.rounds.begin(&self.state, connection).await?;
         self.stay_awake().await?;
-        let round = async { if round_is_due { self.rounds.make(&self.state, &self.env, isolate).await } else { Ok(()) } };
+        let round = async { if round_is_due { self.rounds.make(&self.state, &self.env, connection).await } else { Ok(()) } };
         let shift = async {
             let deadline = now().saturating_add(ALARM_SHIFT);
             while !outbox.borrow().is_idle() && now() < deadline {
-                self.poll_or_wait(isolate, deadline).await?;
+                self.poll_or_wait(connection, deadline).await?;
             }
             Ok(())
         };
@@ -135,18 +141,33 @@ impl Account {
         Ok(self.operations.get_or_init(|| table))
     }
 
+    /// That of the account's rail; of the first one where several tokens of a chain are moved by the same key.
+    fn connection<'a>(&self, isolate: &'a Isolate) -> Result<&'a Connection> {
+        let place = match self.rail.get() {
+            Some(place) => *place,
+            None => {
+                let mut own = None;
+                for (place, connection) in isolate.connections.iter().enumerate() {
+                    if own.is_none() && connection.is_account(&self.env, &self.state)? {
+                        own = Some(place);
+                    }
+                }
+                // The key or the chain was changed: another object serves the new one, and this one cannot sign for the old.
+                let place = own.ok_or("the configuration is for another account")?;
+                *self.rail.get_or_init(|| place)
+            }
+        };
+        isolate.connections.get(place).ok_or_else(unconfigured)
+    }
+
     /// The outbox, read from storage at first.
-    fn outbox(&self, isolate: &Isolate) -> Result<&RefCell<Outbox>> {
+    fn outbox(&self, connection: &Connection) -> Result<&RefCell<Outbox>> {
         if let Some(outbox) = self.outbox.get() {
             return Ok(outbox);
         }
-        if !isolate.is_account(&self.env, &self.state)? {
-            // The key or the chain was changed: another object serves the new one, and this one cannot sign for the old.
-            return Err(worker::Error::RustError("the configuration is for another account".into()));
-        }
         let operations = self.operations()?.open_values::<Operation>()?;
-        let gateway = &isolate.gateway;
-        let outbox = Outbox::new(gateway.chain_id, gateway.settlement_key.clone(), gateway.confirmations, operations);
+        let rail = &connection.rail;
+        let outbox = Outbox::new(rail.chain_id, rail.settlement_key.clone(), rail.confirmations, operations);
         Ok(self.outbox.get_or_init(|| RefCell::new(outbox)))
     }
 
@@ -159,9 +180,9 @@ impl Account {
     }
 
     /// Runs an errand, unless it was run before, and waits for the verdict until `deadline`.
-    async fn settle(&self, isolate: &Isolate, purpose: Purpose, errand: Errand, deadline: Timestamp) -> Result<SettleReply> {
+    async fn settle(&self, connection: &Connection, purpose: Purpose, errand: Errand, deadline: Timestamp) -> Result<SettleReply> {
         let id = purpose.id();
-        let outbox = self.outbox(isolate)?;
+        let outbox = self.outbox(connection)?;
         let gas_limit = match errand {
             Errand::Send { gas_limit } => Some(gas_limit),
             Errand::Search | Errand::Inquire => None,
@@ -177,7 +198,7 @@ impl Account {
             }
             if outbox.borrow().lacks(&id, gas_limit) {
                 // Taken on before, it was a search in vain.
-                if taken || !self.take_on(isolate, purpose, gas_limit).await? {
+                if taken || !self.take_on(connection, purpose, gas_limit).await? {
                     return Ok(SettleReply::NotTaken);
                 }
                 taken = true;
@@ -187,17 +208,17 @@ impl Account {
             if now() >= deadline {
                 return Ok(SettleReply::Pending);
             }
-            self.poll_or_wait(isolate, deadline).await?;
+            self.poll_or_wait(connection, deadline).await?;
         }
     }
 
     /// Signs, persists and broadcasts. `false` when the chain cannot be asked for what signing needs, the account
     /// has no money for gas, or a rival is on its way: then nothing was begun.
-    async fn take_on(&self, isolate: &Isolate, purpose: Purpose, gas_limit: Option<u64>) -> Result<bool> {
+    async fn take_on(&self, connection: &Connection, purpose: Purpose, gas_limit: Option<u64>) -> Result<bool> {
         let id = purpose.id();
-        let outbox = self.outbox(isolate)?;
+        let outbox = self.outbox(connection)?;
         let is_dry = gas_limit.is_some() && self.dry_until.get().is_some_and(|until| now() < until);
-        let blind = is_dry || (outbox.borrow().is_stale(now()) && self.look(isolate).await.is_err());
+        let blind = is_dry || (outbox.borrow().is_stale(now()) && self.look(connection).await.is_err());
         // Somebody else may have begun or even finished it meanwhile. From here on there is no await until it is stored.
         if !outbox.borrow().lacks(&id, gas_limit) || self.verdict(outbox, &id)?.is_some() {
             return Ok(true);
@@ -210,7 +231,7 @@ impl Account {
         self.persist_all(outbox)?;
         self.stay_awake().await?;
         if let Some(raw) = raw {
-            self.broadcast(isolate, Vec::from([(id, raw)])).await?;
+            self.broadcast(connection, Vec::from([(id, raw)])).await?;
         }
         if let Some(hurry) = self.hurry.take() {
             // A poller that has just woken up by itself does not mind.
@@ -228,7 +249,7 @@ impl Account {
     }
 
     /// Polls the chain for everybody, or waits for whoever does.
-    async fn poll_or_wait(&self, isolate: &Isolate, deadline: Timestamp) -> Result<()> {
+    async fn poll_or_wait(&self, connection: &Connection, deadline: Timestamp) -> Result<()> {
         if self.polling.replace(true) {
             let (sender, receiver) = oneshot::channel();
             self.waiting.borrow_mut().push(sender);
@@ -236,7 +257,7 @@ impl Account {
             return Ok(());
         }
         let polling = Polling(self);
-        let outbox = self.outbox(isolate)?;
+        let outbox = self.outbox(connection)?;
         // A transaction that is sent meanwhile is young, and looked for sooner; but a stream of them must not put
         // the poll off.
         let mut until = deadline;
@@ -249,15 +270,15 @@ impl Account {
                 break;
             }
         }
-        let result = self.poll(isolate, outbox).await;
+        let result = self.poll(connection, outbox).await;
         drop(polling);
         result
     }
 
     /// Looks at the chain once and does what every operation needs.
-    async fn poll(&self, isolate: &Isolate, outbox: &RefCell<Outbox>) -> Result<()> {
+    async fn poll(&self, connection: &Connection, outbox: &RefCell<Outbox>) -> Result<()> {
         self.stay_awake().await?;
-        let Ok(receipts) = self.look(isolate).await else { return Ok(()) };
+        let Ok(receipts) = self.look(connection).await else { return Ok(()) };
         let effects = outbox.borrow_mut().review(&receipts, now());
         let mut broadcasts = Vec::new();
         let mut investigations = Vec::new();
@@ -268,11 +289,11 @@ impl Account {
             }
         }
         self.persist_all(outbox)?;
-        self.broadcast(isolate, broadcasts).await?;
+        self.broadcast(connection, broadcasts).await?;
         let from_block = outbox.borrow().search_from();
         let searches = investigations.iter().map(|id| {
             let purpose = outbox.borrow().get(id).map(|operation| operation.purpose);
-            async move { Some((id, search(&isolate.rpc, &purpose?, from_block).await)) }
+            async move { Some((id, search(&connection.rpc, &purpose?, from_block).await)) }
         });
         for (id, search) in join_all(searches).await.into_iter().flatten() {
             match search {
@@ -284,8 +305,8 @@ impl Account {
     }
 
     /// Reads the account's state and the receipts of everything on its way, in one RPC request.
-    async fn look(&self, isolate: &Isolate) -> std::result::Result<Receipts, Unreachable> {
-        let outbox = self.outbox(isolate).map_err(|_| Unreachable)?;
+    async fn look(&self, connection: &Connection) -> std::result::Result<Receipts, Unreachable> {
+        let outbox = self.outbox(connection).map_err(|_| Unreachable)?;
         let account = outbox.borrow().account();
         let mut requests = Vec::from([
             RpcRequest::latest_block(),
@@ -295,9 +316,9 @@ impl Account {
         ]);
         let hashes = outbox.borrow().pending_hashes();
         requests.extend(hashes.iter().copied().map(RpcRequest::receipt));
-        let answers = isolate.rpc.batch(&requests).await?;
+        let answers = connection.rpc.batch(&requests).await?;
         let (view, answers) = read(&answers).ok_or(Unreachable)?;
-        isolate.rpc.note_price(view.price);
+        connection.rpc.note_price(view.price);
         let mut receipts = Receipts::default();
         for (hash, answer) in hashes.into_iter().zip(answers) {
             match answer.as_ref().ok().and_then(|answer| decode::<Option<Receipt>>(answer).ok()) {
@@ -313,11 +334,11 @@ impl Account {
 
     /// Sends transactions that are persisted. What becomes of them is seen by polling; those that no node will ever take make room
     /// for others at once.
-    async fn broadcast(&self, isolate: &Isolate, transactions: Vec<(B256, Bytes)>) -> Result<()> {
-        let outbox = self.outbox(isolate)?;
+    async fn broadcast(&self, connection: &Connection, transactions: Vec<(B256, Bytes)>) -> Result<()> {
+        let outbox = self.outbox(connection)?;
         let mut transactions = transactions;
         while !transactions.is_empty() {
-            let sends = transactions.iter().map(|(id, raw)| async move { (*id, isolate.rpc.send(raw).await) });
+            let sends = transactions.iter().map(|(id, raw)| async move { (*id, connection.rpc.send(raw).await) });
             let answers = join_all(sends).await;
             let mut instead = Vec::new();
             for (id, answer) in answers {

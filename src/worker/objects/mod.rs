@@ -8,7 +8,7 @@ mod payer;
 mod rounds;
 mod table;
 
-use super::config::Isolate;
+use super::connection::Connection;
 use super::glue;
 use crate::binary::{decode, encode};
 use crate::channel::{Balance, Bought, Claim, Delivery, Drawn, Reuse, Status};
@@ -16,9 +16,9 @@ use crate::evm::reading::Reading;
 use crate::evm::{Address, B256};
 use crate::money::Amount;
 use crate::purchase::{LeaseId, Undelivered};
-use crate::rail::evm::Method as PaymentMethod;
 use crate::rail::evm::charge::Charge;
 use crate::rail::evm::session::Snapshot;
+use crate::rail::evm::{Asset, Method as PaymentMethod};
 use crate::settlement::{Purpose, Verdict};
 use crate::wire::idempotency::Key;
 use crate::wire::problem::{Problem, ProblemKind};
@@ -68,7 +68,7 @@ pub(super) enum PayerReply {
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum ChannelMessage {
     /// A client's credential, whose signatures were recovered.
-    Claim { method: PaymentMethod, claim: Box<Claim> },
+    Claim { asset: Asset, method: PaymentMethod, claim: Box<Claim> },
     /// The delivery of something that was bought at `price` per unit. For units that are missing it waits up to `wait` milliseconds.
     Delivery { delivery: Delivery, price: Amount, wait: u64 },
     /// The escrow's view of the channel has changed.
@@ -195,12 +195,12 @@ impl From<Refused> for Problem {
 /// An object may be moved or restarted during a call, so each gets this much more than it should take.
 const CALL_MARGIN: Duration = Duration::from_secs(5);
 
-impl Isolate {
+impl Connection {
     /// Sends a message to the object of a payer.
     pub(super) async fn ask_payer(&self, env: &Env, payer: Address, message: &PayerMessage) -> Result<PayerReply, Problem> {
-        let name = format!("{}:{}:{payer}", self.gateway.chain_id, self.gateway.token.address);
+        let name = format!("{}:{}:{payer}", self.rail.chain_id, self.rail.token.address);
         // Simulation, the account's wait, and the way there and back.
-        let limits = &self.gateway.limits;
+        let limits = &self.limits;
         call(env, "PAYER", &name, message, self.rpc.patience() + limits.settlement_timeout + CALL_MARGIN + CALL_MARGIN).await
     }
 
@@ -212,13 +212,11 @@ impl Isolate {
         channel_id: B256,
         message: &ChannelMessage,
     ) -> Result<ChannelReply, Problem> {
-        let name = format!("{}:{escrow}:{channel_id}", self.gateway.chain_id);
+        let name = format!("{}:{escrow}:{channel_id}", self.rail.chain_id);
         let wait = match message {
             ChannelMessage::Delivery { wait, .. } => Duration::from_millis(*wait),
             // It may bring money in, read the chain a few times, and send a transaction.
-            ChannelMessage::Claim { .. } => {
-                self.rpc.patience().saturating_mul(4) + self.gateway.limits.settlement_timeout.saturating_mul(2)
-            }
+            ChannelMessage::Claim { .. } => self.rpc.patience().saturating_mul(4) + self.limits.settlement_timeout.saturating_mul(2),
             _ => Duration::ZERO,
         };
         call(env, "CHANNEL", &name, message, wait + CALL_MARGIN).await
@@ -226,7 +224,7 @@ impl Isolate {
 
     /// Gives the settlement account an errand.
     pub(super) async fn ask_account(&self, env: &Env, message: &SettleMessage) -> Result<SettleReply, Problem> {
-        let wait = self.gateway.limits.settlement_timeout;
+        let wait = self.limits.settlement_timeout;
         match self.call_account(env, &AccountMessage::Settle(Box::new(*message)), wait).await? {
             AccountReply::Settlement(reply) => Ok(reply),
             AccountReply::Noted => Err(unknown()),
@@ -243,10 +241,10 @@ impl Isolate {
     }
 
     fn account_name(&self) -> String {
-        format!("{}:{}", self.gateway.chain_id, self.gateway.settlement_key.address())
+        format!("{}:{}", self.rail.chain_id, self.rail.settlement_key.address())
     }
 
-    /// Whether `state` is that of the configured account's object.
+    /// Whether `state` is that of the object of this rail's account.
     fn is_account(&self, env: &Env, state: &State) -> worker::Result<bool> {
         let configured = env.durable_object("ACCOUNT")?.id_from_name(&self.account_name())?.to_string();
         Ok(configured == state.id().to_string())

@@ -15,7 +15,8 @@ use crate::time::Timestamp;
 use crate::wire::idempotency::Key;
 use crate::wire::problem::{Problem, ProblemKind};
 use crate::worker::clock::{now, within};
-use crate::worker::config::{Isolate, load};
+use crate::worker::config::load;
+use crate::worker::connection::Connection;
 use alloy_primitives::Bytes;
 use futures_channel::oneshot;
 use std::cell::{OnceCell, RefCell};
@@ -122,8 +123,15 @@ impl Payer {
         let loaded = load(&self.env);
         let isolate = loaded.as_ref().as_ref().map_err(|_| unconfigured())?;
         match message {
-            PayerMessage::Claim { charge, key, reserve } => self.claim(isolate, *charge, key, reserve).await,
-            PayerMessage::Settle { nonce, lease } => self.settle_reserved(isolate, nonce, lease).await,
+            PayerMessage::Claim { charge, key, reserve } => {
+                let connection = isolate.connection_of(charge.asset).ok_or_else(unconfigured)?;
+                self.claim(connection, *charge, key, reserve).await
+            }
+            PayerMessage::Settle { nonce, lease } => {
+                let asset = self.read(&nonce)?.ok_or("a purchase in progress is gone")?.charge().asset;
+                let connection = isolate.connection_of(asset).ok_or_else(unconfigured)?;
+                self.settle_reserved(connection, nonce, lease).await
+            }
             PayerMessage::Deliver { nonce, lease } => {
                 self.change(&nonce, |purchase| purchase.deliver(lease, now()).map_or_else(lost, |_| PayerReply::Noted))
             }
@@ -218,12 +226,12 @@ impl Payer {
         }
     }
 
-    async fn claim(&self, isolate: &Isolate, charge: Charge, key: Option<Key>, reserve: bool) -> Result<PayerReply> {
+    async fn claim(&self, connection: &Connection, charge: Charge, key: Option<Key>, reserve: bool) -> Result<PayerReply> {
         let nonce = charge.signed.authorization.nonce;
         let at_work = self.at_work.borrow().contains_key(&nonce);
         let known = self.read(&nonce)?;
         // What is stored was presented and found to be good: whoever has used the authorization since then had it from the payer.
-        let counts_if_used = known.is_some() || charge.is_bound;
+        let counts_if_used = known.is_some() || charge.is_bound();
         let (purchase, next) = match Purchase::present(known, charge, key, now(), at_work) {
             Ok(presented) => presented,
             Err(refusal) => return Ok(PayerReply::Refused(refusal.into_problem().into())),
@@ -231,33 +239,33 @@ impl Payer {
         let value = purchase.charge().signed.authorization.value;
         if next == Next::Simulate {
             let _at_work = AtWork::on(self, nonce, None);
-            return self.begin(isolate, purchase, reserve, counts_if_used).await;
+            return self.begin(connection, purchase, reserve, counts_if_used).await;
         }
         self.save(purchase.clone())?;
         let _at_work = AtWork::on(self, nonce, Some(value));
         self.wake_within(ROUND).await?;
         match next {
             Next::Simulate => Err("a charge that was to be simulated is not".into()),
-            Next::Deliver => self.hand_over(isolate, &nonce),
+            Next::Deliver => self.hand_over(connection, &nonce),
             Next::Replay { transaction } => Ok(PayerReply::Replayed { transaction }),
             // It was said to be used, which may have been a mistake: nothing was sent yet.
             Next::Settle { gas_limit: None } if !purchase.charge().is_too_late(now()) => {
-                match self.simulate(isolate, &purchase, true).await? {
+                match self.simulate(connection, &purchase, true).await? {
                     Err(flaw) => Ok(PayerReply::Refused(flaw.into_problem().into())),
-                    Ok(simulated) => self.settle(isolate, &purchase, simulated.gas_limit()).await,
+                    Ok(simulated) => self.settle(connection, &purchase, simulated.gas_limit()).await,
                 }
             }
-            Next::Settle { gas_limit } => self.settle(isolate, &purchase, gas_limit).await,
+            Next::Settle { gas_limit } => self.settle(connection, &purchase, gas_limit).await,
         }
     }
 
     /// Begins a charge for which nothing was sent. Nothing is stored of one that proves to be no good.
-    async fn begin(&self, isolate: &Isolate, purchase: Purchase, reserve: bool, counts_if_used: bool) -> Result<PayerReply> {
+    async fn begin(&self, connection: &Connection, purchase: Purchase, reserve: bool, counts_if_used: bool) -> Result<PayerReply> {
         let nonce = purchase.charge().signed.authorization.nonce;
-        if let Err(problem) = self.take_place(isolate, purchase.charge()).await? {
+        if let Err(problem) = self.take_place(connection, purchase.charge()).await? {
             return Ok(PayerReply::Refused(problem.into()));
         }
-        let simulated = match self.simulate(isolate, &purchase, counts_if_used).await? {
+        let simulated = match self.simulate(connection, &purchase, counts_if_used).await? {
             Ok(simulated) => simulated,
             Err(flaw) => {
                 if flaw.is_good() {
@@ -272,17 +280,17 @@ impl Payer {
         self.wake_within(ROUND).await?;
         self.save(purchase.clone())?;
         if reserve && let Simulated::Viable { .. } = simulated {
-            let duration = lease_duration(isolate);
+            let duration = lease_duration(connection);
             return self
                 .change(&nonce, |purchase| purchase.reserve(now(), duration).map_or_else(lost, |lease| PayerReply::Reserved { lease }));
         }
-        self.settle(isolate, &purchase, simulated.gas_limit()).await
+        self.settle(connection, &purchase, simulated.gas_limit()).await
     }
 
     /// Waits for a place among the payer's charges that are on their way, as long as clients wait for a settlement.
-    async fn take_place(&self, isolate: &Isolate, charge: &Charge) -> Result<Step<()>> {
+    async fn take_place(&self, connection: &Connection, charge: &Charge) -> Result<Step<()>> {
         let authorization = &charge.signed.authorization;
-        let deadline = now().saturating_add(isolate.gateway.limits.settlement_timeout);
+        let deadline = now().saturating_add(connection.limits.settlement_timeout);
         loop {
             let places = self.record()?.places(now());
             if places == 0 {
@@ -312,24 +320,24 @@ impl Payer {
     }
 
     /// Gives the settled purchase to the request that presented it.
-    fn hand_over(&self, isolate: &Isolate, nonce: &B256) -> Result<PayerReply> {
-        let duration = lease_duration(isolate);
+    fn hand_over(&self, connection: &Connection, nonce: &B256) -> Result<PayerReply> {
+        let duration = lease_duration(connection);
         let paid = |(lease, transaction)| PayerReply::Paid { lease, transaction };
         self.change(nonce, |purchase| purchase.hand_over(now(), duration).map_or_else(lost, paid))
     }
 
     /// Has the charge settled, and hands it over when it is.
-    async fn settle(&self, isolate: &Isolate, purchase: &Purchase, gas_limit: Option<u64>) -> Result<PayerReply> {
+    async fn settle(&self, connection: &Connection, purchase: &Purchase, gas_limit: Option<u64>) -> Result<PayerReply> {
         let nonce = purchase.charge().signed.authorization.nonce;
-        Ok(match self.await_verdict(isolate, purchase, gas_limit).await? {
-            Ok(Verdict::Settled { .. }) => self.hand_over(isolate, &nonce)?,
+        Ok(match self.await_verdict(connection, purchase, gas_limit).await? {
+            Ok(Verdict::Settled { .. }) => self.hand_over(connection, &nonce)?,
             Ok(Verdict::Failed(failure)) => PayerReply::Refused(failure.problem().into()),
             Err(problem) => PayerReply::Refused(problem.into()),
         })
     }
 
     /// The origin has answered: settles the reserved purchase for the request that holds it.
-    async fn settle_reserved(&self, isolate: &Isolate, nonce: B256, lease: LeaseId) -> Result<PayerReply> {
+    async fn settle_reserved(&self, connection: &Connection, nonce: B256, lease: LeaseId) -> Result<PayerReply> {
         let resumed = self.change(&nonce, |purchase| purchase.resume(lease).map(|()| purchase.clone()))?;
         let purchase = match resumed {
             Ok(purchase) => purchase,
@@ -337,14 +345,14 @@ impl Payer {
         };
         let _at_work = AtWork::on(self, nonce, Some(purchase.charge().signed.authorization.value));
         // The first simulation is as old as the origin was slow.
-        let gas_limit = match self.simulate(isolate, &purchase, true).await? {
+        let gas_limit = match self.simulate(connection, &purchase, true).await? {
             Ok(simulated) => simulated.gas_limit(),
             Err(flaw) => {
                 self.keep_or_forget(&nonce, Purchase::forgo)?;
                 return Ok(PayerReply::Refused(flaw.into_problem().into()));
             }
         };
-        Ok(match self.await_verdict(isolate, &purchase, gas_limit).await? {
+        Ok(match self.await_verdict(connection, &purchase, gas_limit).await? {
             Ok(Verdict::Settled { .. }) => {
                 let paid = |transaction| PayerReply::Paid { lease, transaction };
                 self.change(&nonce, |purchase| purchase.hand_back(lease, now(), LEASE_MARGIN).map_or_else(lost, paid))?
@@ -356,12 +364,12 @@ impl Payer {
 
     /// Hands the charge to the settlement account and waits for the verdict. Without a `gas_limit` nothing
     /// new is sent.
-    async fn await_verdict(&self, isolate: &Isolate, purchase: &Purchase, gas_limit: Option<u64>) -> Result<Step<Verdict>> {
+    async fn await_verdict(&self, connection: &Connection, purchase: &Purchase, gas_limit: Option<u64>) -> Result<Step<Verdict>> {
         let nonce = purchase.charge().signed.authorization.nonce;
         // From here on it may be on chain: remembered until the verdict is known.
         self.change(&nonce, |purchase| purchase.submit(gas_limit))?;
         let errand = gas_limit.map_or(Errand::Search, |gas_limit| Errand::Send { gas_limit });
-        let verdict = match isolate.ask_account(&self.env, &SettleMessage { purpose: purchase.purpose(), errand }).await {
+        let verdict = match connection.ask_account(&self.env, &SettleMessage { purpose: purchase.purpose(), errand }).await {
             Ok(SettleReply::Ended(verdict)) => verdict,
             Ok(SettleReply::Pending) => {
                 self.wake_within(SOON).await?;
@@ -399,22 +407,22 @@ impl Payer {
     /// Asks the chain whether the transfer would succeed.
     async fn simulate(
         &self,
-        isolate: &Isolate,
+        connection: &Connection,
         purchase: &Purchase,
         counts_if_used: bool,
     ) -> Result<std::result::Result<Simulated, Unfit>> {
         let charge = purchase.charge();
         let authorization = &charge.signed.authorization;
-        let sender = isolate.gateway.settlement_key.address();
-        let to_token = |data: Vec<u8>| Call { to: charge.token, data: data.into() };
+        let sender = connection.rail.settlement_key.address();
+        let to_token = |data: Vec<u8>| Call { to: charge.asset.token, data: data.into() };
         let purpose = purchase.purpose();
-        let gas_cap = purpose.gas_cap(isolate.gateway.chain_id);
+        let gas_cap = purpose.gas_cap(connection.rail.chain_id);
         let more = Vec::from([
             RpcRequest::call(&to_token(authorization.state_call())),
             RpcRequest::call(&to_token(erc3009::balance_call(authorization.from))),
             RpcRequest::code(authorization.from),
         ]);
-        let tried = isolate.rpc.try_out(sender, &purpose.call(), gas_cap, more).await;
+        let tried = connection.rpc.try_out(sender, &purpose.call(), gas_cap, more).await;
         let Some(simulation) = tried.ok().and_then(|(tried, answers)| read(tried, answers)) else {
             return Ok(Err(Unfit::Unknown));
         };
@@ -460,7 +468,8 @@ impl Payer {
         for purchase in self.purchases()?.open_values::<Purchase>()? {
             let Stage::Submitted { .. } = purchase.stage() else { continue };
             let message = SettleMessage { purpose: purchase.purpose(), errand: Errand::Inquire };
-            let answer = isolate.ask_account(&self.env, &message).await;
+            let connection = isolate.connection_of(purchase.charge().asset).ok_or_else(unconfigured)?;
+            let answer = connection.ask_account(&self.env, &message).await;
             open |= !self.take_note(&purchase.charge().signed.authorization.nonce, answer)?;
         }
         Ok(open)
@@ -490,8 +499,8 @@ fn lost(lost: Lost) -> PayerReply {
     PayerReply::Refused(lost.into_problem().into())
 }
 
-fn lease_duration(isolate: &Isolate) -> Duration {
-    isolate.gateway.limits.origin_timeout + LEASE_MARGIN
+fn lease_duration(connection: &Connection) -> Duration {
+    connection.limits.origin_timeout + LEASE_MARGIN
 }
 
 /// The answers to the simulation's requests. The authorization's state, the balance and the code must be readable.

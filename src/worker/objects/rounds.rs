@@ -8,7 +8,7 @@ use crate::evm::reading::Reading;
 use crate::settlement::Watched;
 use crate::time::Timestamp;
 use crate::worker::clock::now;
-use crate::worker::config::Isolate;
+use crate::worker::connection::Connection;
 use crate::worker::escrow::{ask, heights};
 use crate::worker::rpc::Unreachable;
 use futures_util::StreamExt;
@@ -72,8 +72,8 @@ impl Rounds {
     }
 
     /// Takes a channel in. If it is there, its object is told again.
-    pub(super) async fn watch(&self, state: &State, isolate: &Isolate, channel: Watched) -> Result<()> {
-        let soon = now().saturating_add(isolate.gateway.session.watch);
+    pub(super) async fn watch(&self, state: &State, connection: &Connection, channel: Watched) -> Result<()> {
+        let soon = now().saturating_add(connection.rail.session.watch);
         let next = self.next(state).await?.map_or(soon, |next| next.min(soon));
         self.next.set(Some(next));
         if !self.forget(state, channel.channel_id())? {
@@ -93,17 +93,17 @@ impl Rounds {
     }
 
     /// Whether a round is due. If so the caller makes it, and the next is due in its time.
-    pub(super) async fn begin(&self, state: &State, isolate: &Isolate) -> Result<bool> {
+    pub(super) async fn begin(&self, state: &State, connection: &Connection) -> Result<bool> {
         let due = self.next(state).await?.is_some_and(|at| at <= now());
         if due {
-            self.next.set(Some(now().saturating_add(isolate.gateway.session.watch)));
+            self.next.set(Some(now().saturating_add(connection.rail.session.watch)));
         }
         Ok(due)
     }
 
     /// Makes a round, or a part of it that is not too long.
-    pub(super) async fn make(&self, state: &State, env: &Env, isolate: &Isolate) -> Result<()> {
-        let wait = match self.work(state, env, isolate).await? {
+    pub(super) async fn make(&self, state: &State, env: &Env, connection: &Connection) -> Result<()> {
+        let wait = match self.work(state, env, connection).await? {
             Shift::Over if self.missed.replace(false) => RETRY,
             Shift::Over => return Ok(()),
             Shift::Unfinished => Duration::ZERO,
@@ -117,7 +117,7 @@ impl Rounds {
         Ok(())
     }
 
-    async fn work(&self, state: &State, env: &Env, isolate: &Isolate) -> Result<Shift> {
+    async fn work(&self, state: &State, env: &Env, connection: &Connection) -> Result<Shift> {
         let until = now().saturating_add(SHIFT);
         loop {
             let part = self.table(state)?.page::<Watched>(self.cursor.get().as_ref(), PART)?;
@@ -129,7 +129,7 @@ impl Rounds {
             };
             // Whatever happens to this part, the others are looked at as well.
             self.cursor.set(Some(last.channel_id()));
-            if let Err(Unreachable) = self.look_at(state, env, isolate, &part).await? {
+            if let Err(Unreachable) = self.look_at(state, env, connection, &part).await? {
                 console_error!("account: the chain cannot be asked about {} channels", part.len());
                 return Ok(Shift::Hindered);
             }
@@ -140,13 +140,19 @@ impl Rounds {
     }
 
     /// Asks about some channels, and tells their objects what is new. One that cannot be told is told in the next round.
-    async fn look_at(&self, state: &State, env: &Env, isolate: &Isolate, part: &[Watched]) -> Result<std::result::Result<(), Unreachable>> {
-        let Ok(heights) = heights(isolate).await else { return Ok(Err(Unreachable)) };
+    async fn look_at(
+        &self,
+        state: &State,
+        env: &Env,
+        connection: &Connection,
+        part: &[Watched],
+    ) -> Result<std::result::Result<(), Unreachable>> {
+        let Ok(heights) = heights(connection).await else { return Ok(Err(Unreachable)) };
         let questions = part.iter().flat_map(|watched| watched.questions(heights)).collect();
-        let Ok((block, answers)) = ask(isolate, questions, heights).await else { return Ok(Err(Unreachable)) };
+        let Ok((block, answers)) = ask(connection, questions, heights).await else { return Ok(Err(Unreachable)) };
         let mut answers = answers.into_iter();
         let mut news = Vec::new();
-        let idle = isolate.gateway.session.policy.close_idle;
+        let idle = connection.rail.session.policy.close_idle;
         for watched in part {
             match Reading::read(block, heights, &mut answers) {
                 Some(reading) if watched.is_news(&reading, idle, now()) => news.push((watched, reading)),
@@ -154,7 +160,7 @@ impl Rounds {
                 None => console_error!("account: the escrow does not answer about channel {}", watched.channel_id()),
             }
         }
-        let tell = |(watched, reading)| self.tell(state, env, isolate, watched, reading);
+        let tell = |(watched, reading)| self.tell(state, env, connection, watched, reading);
         let mut told = stream::iter(news.into_iter().map(tell)).buffer_unordered(AT_ONCE);
         while let Some(told) = told.next().await {
             told?;
@@ -163,9 +169,9 @@ impl Rounds {
     }
 
     /// Tells a channel's object, and remembers it once that has answered.
-    async fn tell(&self, state: &State, env: &Env, isolate: &Isolate, watched: &Watched, reading: Reading) -> Result<()> {
+    async fn tell(&self, state: &State, env: &Env, connection: &Connection, watched: &Watched, reading: Reading) -> Result<()> {
         let id = watched.channel_id();
-        let Ok(reply) = isolate.ask_channel(env, watched.escrow(), id, &ChannelMessage::Observed(reading)).await else {
+        let Ok(reply) = connection.ask_channel(env, watched.escrow(), id, &ChannelMessage::Observed(reading)).await else {
             return Ok(());
         };
         let table = self.table(state)?;

@@ -5,7 +5,7 @@ use crate::channel::{Addition, Additions, Channel, Claim, Told};
 use crate::money::Amount;
 use crate::wire::problem::Problem;
 use crate::worker::clock::{now, sleep};
-use crate::worker::config::Isolate;
+use crate::worker::connection::Connection;
 use crate::worker::escrow;
 use futures_channel::oneshot;
 use std::cell::{Cell, RefCell};
@@ -55,7 +55,7 @@ impl Drop for Asking {
 impl ChannelObject {
     /// Looks whether the ledger holds an addition that a client names, and has the chain asked if not. Whoever names it has shown
     /// nothing of his own.
-    pub(super) async fn hear_of_addition(&self, isolate: &Isolate, claim: &Claim, addition: Addition) -> Result<(), Unserved> {
+    pub(super) async fn hear_of_addition(&self, connection: &Connection, claim: &Claim, addition: Addition) -> Result<(), Unserved> {
         let desk = &self.desk;
         let deposit = self.look(Channel::deposit)?.unwrap_or(Amount::ZERO);
         if desk.additions.borrow().is_known(&addition, deposit) {
@@ -80,7 +80,7 @@ impl ChannelObject {
         sleep(wait).await;
         desk.additions.borrow_mut().asked(now());
         let batch = Additions::batch([addition].into_iter().chain(desk.waiting.borrow().iter().map(|(wanted, _)| *wanted)));
-        let told = self.ask_about(isolate, claim, &batch).await?;
+        let told = self.ask_about(connection, claim, &batch).await?;
         let told_of = |wanted: &Addition| batch.iter().position(|one| one == wanted).and_then(|at| told.get(at)).cloned();
         let answered: Vec<_> = desk.waiting.borrow_mut().extract_if(.., |(wanted, _)| batch.contains(wanted)).collect();
         for (wanted, sender) in answered {
@@ -91,14 +91,14 @@ impl ChannelObject {
     }
 
     /// Asks the chain about some additions, and about the channel if one of them is news. Tells of each in turn.
-    pub(super) async fn ask_about(&self, isolate: &Isolate, claim: &Claim, additions: &[Addition]) -> Result<Vec<Told>> {
-        let (head, left) = match escrow::verify_additions(isolate, claim, additions).await {
+    pub(super) async fn ask_about(&self, connection: &Connection, claim: &Claim, additions: &[Addition]) -> Result<Vec<Told>> {
+        let (head, left) = match escrow::verify_additions(connection, claim, additions).await {
             Ok(verified) => verified,
             Err(problem) => return Ok(additions.iter().map(|_| Err(problem.clone())).collect()),
         };
         let deposit = self.look(Channel::deposit)?.unwrap_or(Amount::ZERO);
         let seen = if left.iter().any(|left| Additions::is_news(left, deposit)) {
-            match self.inspect(isolate).await {
+            match self.inspect(connection).await {
                 Ok(block) => Ok(block),
                 Err(Unserved::Problem(problem)) => Err(problem),
                 Err(Unserved::Error(error)) => return Err(error),

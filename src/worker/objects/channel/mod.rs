@@ -13,7 +13,8 @@ use crate::evm::reading::Reading;
 use crate::money::Amount;
 use crate::wire::problem::Problem;
 use crate::worker::clock::{now, within};
-use crate::worker::config::{Isolate, load};
+use crate::worker::config::load;
+use crate::worker::connection::Connection;
 use additions::Desk;
 use futures_channel::oneshot;
 use std::cell::{Cell, OnceCell, RefCell};
@@ -95,7 +96,13 @@ impl Object for ChannelObject {
     async fn answer(&self, message: ChannelMessage) -> Result<ChannelReply> {
         let loaded = load(&self.env);
         let isolate = loaded.as_ref().as_ref().map_err(|_| unconfigured())?;
-        self.handle(isolate, message).await
+        let asset = match &message {
+            ChannelMessage::Claim { asset, .. } => Some(*asset),
+            _ => self.look(Channel::asset)?,
+        };
+        let Some(asset) = asset else { return Ok(ChannelReply::Unknown) };
+        let connection = isolate.connection_of(asset).ok_or_else(unconfigured)?;
+        self.handle(connection, message).await
     }
 
     async fn wake(&self) -> Result<()> {
@@ -107,18 +114,19 @@ impl ChannelObject {
     async fn work_on(&self) -> Result<()> {
         let loaded = load(&self.env);
         let isolate = loaded.as_ref().as_ref().map_err(|_| unconfigured())?;
-        let Some(payee) = self.look(Channel::payee)? else { return Ok(()) };
-        if payee != isolate.gateway.recipient {
-            console_error!("channel: it pays {payee}, for whom this gateway cannot settle any more");
+        let Some((payee, asset)) = self.look(|ledger| (ledger.payee(), ledger.asset()))? else { return Ok(()) };
+        let connection = isolate.connection_of(asset).filter(|connection| connection.rail.recipient == payee);
+        let Some(connection) = connection else {
+            console_error!("channel: it pays {payee} on chain {}, for whom this gateway cannot settle any more", asset.chain_id);
             return set_alarm(&self.state, now().saturating_add(OUTDATED)).await;
-        }
-        let outcome = self.step(isolate, Event::Woken).await?;
+        };
+        let outcome = self.step(connection, Event::Woken).await?;
         for effect in outcome.effects {
             match effect {
-                Effect::Inspect => self.inspect(isolate).await.map(drop).or_else(Unserved::logged)?,
+                Effect::Inspect => self.inspect(connection).await.map(drop).or_else(Unserved::logged)?,
                 Effect::Submit(operation) => {
-                    let deadline = now().saturating_add(isolate.gateway.limits.settlement_timeout);
-                    self.submit(isolate, operation, deadline).await.or_else(Unserved::logged)?;
+                    let deadline = now().saturating_add(connection.limits.settlement_timeout);
+                    self.submit(connection, operation, deadline).await.or_else(Unserved::logged)?;
                 }
                 Effect::WakeAt(_) => {}
             }
@@ -126,12 +134,12 @@ impl ChannelObject {
         Ok(())
     }
 
-    async fn handle(&self, isolate: &Isolate, message: ChannelMessage) -> Result<ChannelReply> {
+    async fn handle(&self, connection: &Connection, message: ChannelMessage) -> Result<ChannelReply> {
         match message {
-            ChannelMessage::Claim { method, claim } => self.claim(isolate, method, &claim).await,
-            ChannelMessage::Show { price, reuse } => self.show(isolate, price, reuse),
-            ChannelMessage::Delivery { delivery, price, wait } => self.deliver(isolate, delivery, price, wait).await,
-            ChannelMessage::Observed(reading) => self.observe(isolate, reading).await,
+            ChannelMessage::Claim { method, claim, .. } => self.claim(connection, method, &claim).await,
+            ChannelMessage::Show { price, reuse } => self.show(connection, price, reuse),
+            ChannelMessage::Delivery { delivery, price, wait } => self.deliver(connection, delivery, price, wait).await,
+            ChannelMessage::Observed(reading) => self.observe(connection, reading).await,
         }
     }
 
@@ -162,10 +170,10 @@ impl ChannelObject {
     }
 
     /// One step of the ledger: decided and stored without an await in between.
-    async fn step(&self, isolate: &Isolate, event: Event) -> Result<Outcome> {
+    async fn step(&self, connection: &Connection, event: Event) -> Result<Outcome> {
         let before = self.look(Channel::clone)?.ok_or_else(not_taken_on)?;
         let failures = before.failures();
-        let (ledger, outcome) = before.step(event, &isolate.gateway.session.policy, now());
+        let (ledger, outcome) = before.step(event, &connection.rail.session.policy, now());
         match (failures, ledger.failures()) {
             (0, 1..) => console_error!("channel {}: a settlement failed; nothing is sold on it until one succeeds", ledger.id()),
             (1.., 0) => console_warn!("channel {}: it can be settled again, or is closed", ledger.id()),
@@ -199,13 +207,13 @@ impl ChannelObject {
 
     /// The account's round tells what the chain shows. A channel that is not worth keeping is forgotten then, and so not watched any
     /// more: a voucher brings it back. While it is being taken on, the round must tell again.
-    async fn observe(&self, isolate: &Isolate, reading: Reading) -> Result<ChannelReply> {
+    async fn observe(&self, connection: &Connection, reading: Reading) -> Result<ChannelReply> {
         if !self.is_known()? {
             return Ok(ChannelReply::Unknown);
         }
-        let outcome = self.step(isolate, Event::Observed(reading)).await?;
+        let outcome = self.step(connection, Event::Observed(reading)).await?;
         let reply = if outcome.answer == Ok(Answer::Behind) { ChannelReply::Behind } else { ChannelReply::Noted };
-        let policy = &isolate.gateway.session.policy;
+        let policy = &connection.rail.session.policy;
         if self.look(|ledger| ledger.is_forgettable(policy, now()))? != Some(true) {
             return Ok(reply);
         }
@@ -225,23 +233,30 @@ impl ChannelObject {
 
     /// Takes note of how a delivery goes, and waits up to `wait` milliseconds for the balance to allow what it draws. Of a
     /// channel that is not known nothing was bought.
-    async fn deliver(&self, isolate: &Isolate, delivery: Delivery, price: Amount, wait: u64) -> Result<ChannelReply> {
+    async fn deliver(&self, connection: &Connection, delivery: Delivery, price: Amount, wait: u64) -> Result<ChannelReply> {
         if !self.is_known()? {
             return Ok(ChannelReply::Unknown);
         }
         let deadline = now().saturating_add(Duration::from_millis(wait));
         loop {
-            let outcome = self.step(isolate, Event::Delivery(delivery)).await?;
+            let outcome = self.step(connection, Event::Delivery(delivery)).await?;
             let left = deadline.since(now());
             if outcome.answer != Ok(Answer::Drawn(Drawn::Exhausted)) || left.is_zero() {
-                return self.done(isolate, &outcome, price, Reuse::DrawDown, None);
+                return self.done(connection, &outcome, price, Reuse::DrawDown, None);
             }
             self.news(left).await;
         }
     }
 
-    fn done(&self, isolate: &Isolate, outcome: &Outcome, price: Amount, reuse: Reuse, transaction: Option<B256>) -> Result<ChannelReply> {
-        let policy = &isolate.gateway.session.policy;
+    fn done(
+        &self,
+        connection: &Connection,
+        outcome: &Outcome,
+        price: Amount,
+        reuse: Reuse,
+        transaction: Option<B256>,
+    ) -> Result<ChannelReply> {
+        let policy = &connection.rail.session.policy;
         let seen = self.look(|ledger| (ledger.payer(), ledger.balance(price, reuse, policy)))?;
         let (payer, balance) = seen.ok_or_else(not_taken_on)?;
         let (bought, drawn) = match outcome.answer {
@@ -254,7 +269,7 @@ impl ChannelObject {
         Ok(ChannelReply::Done(Done { payer, bought, drawn, balance, transaction }))
     }
 
-    fn show(&self, isolate: &Isolate, price: Amount, reuse: Reuse) -> Result<ChannelReply> {
+    fn show(&self, connection: &Connection, price: Amount, reuse: Reuse) -> Result<ChannelReply> {
         let shown = self.look(|ledger| Shown {
             payer: ledger.payer(),
             signer: ledger.signer(),
@@ -262,7 +277,7 @@ impl ChannelObject {
             delivered: ledger.delivered(),
             settled: ledger.settled(),
             failures: (ledger.failures(), ledger.reverts()),
-            balance: ledger.balance(price, reuse, &isolate.gateway.session.policy),
+            balance: ledger.balance(price, reuse, &connection.rail.session.policy),
         })?;
         Ok(shown.map_or(ChannelReply::Unknown, ChannelReply::Shown))
     }

@@ -6,7 +6,7 @@ use crate::settlement::{Failure, Verdict};
 use crate::time::Timestamp;
 use crate::wire::problem::Problem;
 use crate::worker::clock::now;
-use crate::worker::config::Isolate;
+use crate::worker::connection::Connection;
 use crate::worker::escrow;
 use crate::worker::objects::ChannelReply;
 use std::cell::Cell;
@@ -30,39 +30,39 @@ impl Drop for Submitting<'_> {
 
 impl ChannelObject {
     /// Asks the escrow about the channel, and takes note. Returns the latest block then.
-    pub(super) async fn inspect(&self, isolate: &Isolate) -> Result<u64, Unserved> {
+    pub(super) async fn inspect(&self, connection: &Connection) -> Result<u64, Unserved> {
         let known = self.look(|ledger| (ledger.escrow(), ledger.id(), ledger.signer()))?;
         let (escrow, id, signer) = known.ok_or(Refusal::Closed)?;
-        let reading = escrow::look(isolate, escrow, id, signer).await?;
+        let reading = escrow::look(connection, escrow, id, signer).await?;
         // What a round has told meanwhile says nothing any more about what is believed here: it must tell again.
-        isolate.watch_channel(&self.env, escrow, id, signer).await?;
-        self.step(isolate, Event::Observed(reading)).await?;
+        connection.watch_channel(&self.env, escrow, id, signer).await?;
+        self.step(connection, Event::Observed(reading)).await?;
         Ok(reading.block)
     }
 
     /// Closes the channel and waits for it.
-    pub(super) async fn close(&self, isolate: &Isolate, claim: &Claim, presented: Presented) -> Result<ChannelReply, Unserved> {
-        let deadline = now().saturating_add(isolate.gateway.limits.settlement_timeout);
-        let mut outcome = self.step(isolate, Event::Close(presented)).await?;
+    pub(super) async fn close(&self, connection: &Connection, claim: &Claim, presented: Presented) -> Result<ChannelReply, Unserved> {
+        let deadline = now().saturating_add(connection.limits.settlement_timeout);
+        let mut outcome = self.step(connection, Event::Close(presented)).await?;
         loop {
             if let Answer::Closed(transaction) = outcome.answer? {
-                return Ok(self.done(isolate, &outcome, claim.price, claim.reuse, Some(transaction))?);
+                return Ok(self.done(connection, &outcome, claim.price, claim.reuse, Some(transaction))?);
             }
             let operation = self.look(Channel::operation)?.flatten().filter(|_| now() < deadline);
             let operation = operation.ok_or_else(|| Problem::unavailable("the channel is not closed yet"))?;
-            self.submit(isolate, operation, deadline).await?;
+            self.submit(connection, operation, deadline).await?;
             // It may be closed now, by this call or another; a settlement may have been on its way; or it is to be tried
             // again later.
             outcome = match self.look(Channel::closed)?.flatten() {
                 Some(closed) => Outcome { answer: closed.map(Answer::Closed), ..outcome },
-                None => self.step(isolate, Event::Woken).await?,
+                None => self.step(connection, Event::Woken).await?,
             };
         }
     }
 
     /// Has an operation brought onto the chain, and takes note of its end. When another call of this object is at
     /// it, waits for that one.
-    pub(super) async fn submit(&self, isolate: &Isolate, operation: Operation, deadline: Timestamp) -> Result<(), Unserved> {
+    pub(super) async fn submit(&self, connection: &Connection, operation: Operation, deadline: Timestamp) -> Result<(), Unserved> {
         if self.submitting.get() {
             while self.submitting.get() && now() < deadline {
                 self.news(deadline.since(now())).await;
@@ -70,8 +70,8 @@ impl ChannelObject {
             return Ok(());
         }
         let _submitting = Submitting::begin(&self.submitting);
-        let verdict = escrow::bring_about(isolate, &self.env, operation.purpose()).await?;
-        self.step(isolate, Event::Concluded(operation, verdict.unwrap_or(Verdict::Failed(Failure::Refused)))).await?;
+        let verdict = escrow::bring_about(connection, &self.env, operation.purpose()).await?;
+        self.step(connection, Event::Concluded(operation, verdict.unwrap_or(Verdict::Failed(Failure::Refused)))).await?;
         Ok(())
     }
 }
