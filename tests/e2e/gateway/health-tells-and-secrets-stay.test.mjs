@@ -25,8 +25,13 @@ test("a healthy gateway says so, with 200, and holds back everything secret", as
   const { status, text } = await json("/__mpp/health");
   assert.equal(status, 200, text);
   for (const { port } of [rpc, origin]) assert.ok(!text.includes(String(port)), "not even where provider and origin are");
-  const { ok, rpc: provider, token, escrow, settlement, origin: reached } = JSON.parse(text);
-  assert.deepEqual([ok, provider, token, escrow, settlement, reached], [true, "good", "good", "good", "good", "good"]);
+  const { ok, origin: reached, rails } = JSON.parse(text);
+  assert.deepEqual([ok, reached, rails.length], [true, "good", 1]);
+  const { name, ok: isGood, rpc: provider, token, escrow, settlement } = rails[0];
+  assert.deepEqual(
+    [name, isGood, provider, token, escrow, settlement],
+    ["abstract-testnet", true, "good", "good", "good", "good"],
+  );
   // The origin is asked for no content, and nobody's headers are shown to it.
   await mark.moved({ origin: 1 });
   const { method, url, headers } = origin.requests.at(-1);
@@ -64,9 +69,10 @@ for (const [name, [fault, member, expected]] of Object.entries({
       () => rpc.heal(),
     );
     assert.equal(status, 503, text);
-    assert.equal(body.ok, false);
-    if (expected instanceof RegExp) assert.match(body[member], expected);
-    else assert.equal(body[member], expected, text);
+    const [rail] = body.rails;
+    assert.deepEqual([body.ok, rail.ok], [false, false]);
+    if (expected instanceof RegExp) assert.match(rail[member], expected);
+    else assert.equal(rail[member], expected, text);
     assert.equal(body.origin, "good", text);
   });
 }
@@ -82,8 +88,9 @@ for (const [name, address, member] of [
     );
     assert.equal(status, 503, text);
     const members = ["settlementAccountBlacklisted", "recipientBlacklisted"];
-    for (const one of members) assert.equal(body[one], one === member, text);
-    assert.equal(body.tokenPaused, undefined, "this token cannot be paused");
+    const [rail] = body.rails;
+    for (const one of members) assert.equal(rail[one], one === member, text);
+    assert.equal(rail.tokenPaused, undefined, "this token cannot be paused");
   });
 }
 
@@ -102,7 +109,7 @@ for (const [name, behaviour, expected] of [
     );
     assert.equal(status, 503, text);
     assert.equal(body.origin, expected, text);
-    assert.equal(body.rpc, "good", text);
+    assert.equal(body.rails[0].rpc, "good", text);
   });
 }
 

@@ -196,8 +196,7 @@ test("a token that is not the one its EIP-712 domain claims takes no payment", a
 test("a configured chain that is not the provider's takes no payment", async () => {
   await stack.reconfigure({ gateway: set({ network: undefined, chainId: 2741, rpcUrls: [stack.rpc.url] }) });
   const mark = await stack.mark();
-  const challenge = await stack.challenge(PRICED);
-  assert.equal(challenge.terms.methodDetails.chainId, 2741);
+  const challenge = (await stack.send(PRICED)).challenge("evm", 2741);
   const credential = await stack.sign(challenge, {
     token: { ...stack.token, domain: { ...stack.token.domain, chainId: 2741 } },
   });
