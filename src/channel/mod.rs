@@ -14,6 +14,74 @@
 //! `spent` is what was booked, before it is delivered. What was booked counts as delivered after the
 //! [`Policy::delivery_window`] unless it was released, so that one call per request is enough; what a
 //! meter reserves counts as delivered when it is reported.
+//!
+//! In which order its methods are called:
+//!
+//! 1. [`Channel::adopt`], once, with what the chain shows of a channel that is not known. It must be watched, and stored, before anything is
+//!    sold on it. What a client wants of a channel, known or not, goes through [`Claiming`], which says when to do this.
+//! 2. [`Channel::step`] with each [`Event`]. Store the next state, then do the [`Effect`]s in their order, then answer.
+//! 3. What was bought ([`Answer::Bought`]) is asked of the origin. What comes of that is an [`Event::Delivery`]; that all went well need not be
+//!    said of a fixed price.
+//! 4. [`Effect::WakeAt`] is answered by [`Event::Woken`], [`Effect::Submit`] by [`Event::Concluded`], [`Effect::Inspect`] by
+//!    [`Event::Observed`].
+//!
+//! ```
+//! use core::time::Duration;
+//! use mpp_edge::channel::{Answer, Channel, Event, Expected, Kind, Order, Policy, Presented, Refusal, Reuse};
+//! use mpp_edge::evm::escrow::{EscrowFacts, OnChain, SignedVoucher};
+//! use mpp_edge::evm::{Address, B256, key::PrivateKey, reading::Reading};
+//! use mpp_edge::money::Amount;
+//! use mpp_edge::time::{Timestamp, UnixSeconds};
+//!
+//! # let [payer, payee, token, escrow] = [1, 2, 3, 4].map(Address::repeat_byte);
+//! # let (id, separator) = (B256::repeat_byte(5), B256::repeat_byte(6));
+//! # let now = Timestamp::from_millis(1_800_000_000_000);
+//! # let amount = Amount::from_base_units;
+//! # let policy = Policy {
+//! #     settle_amount: amount(1_000_000),
+//! #     settle_after: Duration::from_secs(3600),
+//! #     settle_minimum: amount(0),
+//! #     close_idle: Duration::from_secs(86_400),
+//! #     delivery_window: Duration::from_secs(65),
+//! #     min_delta: amount(0),
+//! # };
+//! # let on_chain = OnChain {
+//! #     finalized: false,
+//! #     close_requested_at: UnixSeconds::new(0),
+//! #     payer,
+//! #     payee,
+//! #     token,
+//! #     authorized_signer: Address::ZERO,
+//! #     deposit: amount(50_000),
+//! #     settled: amount(0),
+//! # };
+//! # let facts = EscrowFacts { grace_period: Duration::from_secs(900), separator };
+//! # let expected = Expected { escrow, separator, payee, token, price: amount(10_000) };
+//! # let key = PrivateKey::parse("0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80").unwrap();
+//! // A channel with a deposit of 50 000, as the chain shows it.
+//! let reading = Reading { block: 9, on_chain, signer_has_code: false };
+//! let channel = Channel::adopt(id, &reading, &facts, &expected, now).unwrap();
+//!
+//! // A voucher for 20 000, whose signature was checked, buys a request that costs 10 000, twice; each is an attempt of its own.
+//! let voucher = SignedVoucher { cumulative: amount(20_000), signature: key.sign(B256::ZERO) };
+//! let presented = Presented { voucher, signer: payer, source: None, fresh: false };
+//! let order = |attempt| Order {
+//!     price: amount(10_000),
+//!     least: 1,
+//!     most: 1,
+//!     kind: Kind::Request,
+//!     reuse: Reuse::DrawDown,
+//!     key: None,
+//!     attempt,
+//!     since: 0,
+//! };
+//! let (channel, first) = channel.step(Event::Voucher(presented, Some(order(1))), &policy, now);
+//! assert!(matches!(first.answer, Ok(Answer::Bought(bought)) if bought.units == 1));
+//! let (channel, _) = channel.step(Event::Voucher(presented, Some(order(2))), &policy, now);
+//! let (channel, third) = channel.step(Event::Voucher(presented, Some(order(3))), &policy, now);
+//! assert_eq!(third.answer, Err(Refusal::Insufficient));
+//! assert_eq!(channel.balance(amount(10_000), Reuse::DrawDown, &policy).required, amount(30_000));
+//! ```
 
 mod action;
 mod additions;
