@@ -11,7 +11,7 @@
 
 use super::meter::{FIRST_BYTES, FIRST_EVENTS, Meter};
 use super::{Balance, Bought, Delivery, Drawn, SILENCE};
-use crate::money::Amount;
+use crate::money::{Amount, decimal_u64};
 use crate::time::Timestamp;
 use crate::wire::sse::Block;
 use core::time::Duration;
@@ -94,6 +94,15 @@ pub enum Stop {
     OriginBroke,
     /// The client hung up.
     ClientLeft,
+}
+
+impl Head {
+    /// Reads the fields `Content-Type` and `Payment-Units`. What is no plain decimal number reports nothing.
+    pub fn read(content_type: &str, units: Option<&str>, has_body: bool) -> Self {
+        let essence = content_type.split(';').next().unwrap_or_default().trim();
+        let is_event_stream = essence.eq_ignore_ascii_case("text/event-stream");
+        Self { is_event_stream, reported: units.and_then(|units| decimal_u64(units.trim())), has_body }
+    }
 }
 
 impl Metering {

@@ -8,7 +8,7 @@ use super::remote::{AGAIN, RemoteChannel};
 use super::session::{ReceiptTerms, Visit};
 use super::watch::{Ending, Upload, WatchedPipe, broken, hung_up, length};
 use crate::channel::{Bought, Counted, Delivery, Drawn, Fixed, Head, Metering, Next, REPORT, Stop, Waiting};
-use crate::money::{Amount, decimal_u64};
+use crate::money::Amount;
 use crate::rail::evm::session::NeedVoucher;
 use crate::wire::sse::{Splitter, event};
 use futures_channel::oneshot;
@@ -28,13 +28,9 @@ const LONGEST_EVENT: usize = 4 * 1024 * 1024;
 /// The response as the client gets it; a body that is metered flows from here on.
 pub(super) fn deliver(visit: &Visit<'_>, done: &mut Done, bought: Bought, response: &Response) -> Result<Response> {
     let headers = response.headers();
-    let content_type = headers.get("content-type")?.unwrap_or_default().to_ascii_lowercase();
     let body = response.body();
-    let head = Head {
-        is_event_stream: content_type.split(';').next().is_some_and(|essence| essence.trim() == "text/event-stream"),
-        reported: headers.get("payment-units")?.and_then(|units| decimal_u64(units.trim())),
-        has_body: body.is_some(),
-    };
+    let (content_type, units) = (headers.get("content-type")?.unwrap_or_default(), headers.get("payment-units")?);
+    let head = Head::read(&content_type, units.as_deref(), body.is_some());
     let price = visit.session.terms.price;
     match (Metering::of(visit.request.route.meter, price, bought, head), body) {
         (Metering::Counted(count), Some(source)) => deliver_counted(visit, done, bought, count, &source, response),

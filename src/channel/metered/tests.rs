@@ -36,6 +36,33 @@ fn unasked() -> bool {
 }
 
 #[test]
+fn a_head_is_an_event_stream_s_whatever_its_parameters_and_reports_a_plain_number() {
+    for (content_type, is_event_stream) in [
+        ("text/event-stream", true),
+        ("Text/Event-Stream ; charset=utf-8", true),
+        ("text/event-streams", false),
+        ("application/json; x=text/event-stream", false),
+        ("", false),
+    ] {
+        assert_eq!(Head::read(content_type, None, true), Head { is_event_stream, ..FILE }, "{content_type}");
+    }
+    for (units, reported) in [
+        (Some("37"), Some(37)),
+        (Some(" 0 "), Some(0)),
+        (Some("99999999999999999999999999"), None),
+        (Some("many"), None),
+        (Some("-5"), None),
+        (Some("1e1"), None),
+        (Some("1.5"), None),
+        (Some("5, 6"), None),
+        (Some(""), None),
+        (None, None),
+    ] {
+        assert_eq!(Head::read("", units, true), Head { reported, ..FILE }, "{units:?}");
+    }
+}
+
+#[test]
 fn units_that_are_known_before_the_body_are_charged_as_they_are() {
     let empty = Head { has_body: false, ..STREAM };
     let says = |reported| Head { reported: Some(reported), ..FILE };

@@ -69,15 +69,6 @@ for (const method of METHODS) {
     await mark.moved({ origin: 1 });
   });
 
-  test(`${method}: an open whose request has a body is no management request: it buys`, async () => {
-    const session = await unheard(method);
-    const mark = await stack.mark();
-    const answer = await session.send(payloads.open(session.channel, PRICE), { method: "POST", body: "words" });
-    expectReceipt(answer, session, { accepted: PRICE, spent: PRICE, units: 1 });
-    assert.equal(origin.requests.at(-1).body.toString(), "words");
-    await mark.moved({ origin: 1 });
-  });
-
   test(`${method}: a channel that only its voucher tells of is looked up and adopted`, async () => {
     const session = await unheard(method);
     const mark = await stack.mark();
@@ -106,16 +97,6 @@ for (const method of METHODS) {
     expectReceipt(await session.send(payloads.open(session.channel, PRICE)), session, { accepted: PRICE, spent: PRICE });
     session.cumulative = PRICE;
     expectReceipt(await session.pay(), session, { accepted: 2n * PRICE, spent: 2n * PRICE });
-  });
-
-  test(`${method}: a channel that is not on chain is not found, whatever is signed for it`, async () => {
-    const channel = new Channel(chain, { method, payer: stack.payers[0], payee: stack.recipient });
-    const session = new Session(stack, channel);
-    const mark = await stack.mark();
-    expectProblem(await session.pay(), 410, "session/channel-not-found");
-    expectProblem(await session.manage(payloads.voucher(channel, PRICE)), 410, "session/channel-not-found");
-    expectProblem(await session.manage(payloads.close(channel, PRICE)), 410, "session/channel-not-found");
-    await mark.nothing();
   });
 
   test(`${method}: an open that is not mined yet is waited for: 503, then the same credential opens it`, async () => {
@@ -154,68 +135,62 @@ for (const method of METHODS) {
     expectProblem(answer, 409, "session/transaction-reverted");
     await mark.nothing();
   });
-
-  test(`${method}: a deposit below the price opens nothing that could be bought from`, async () => {
-    const session = await unheard(method, { deposit: PRICE - 1n });
-    const mark = await stack.mark();
-    const types = [
-      "payment-insufficient",
-      "verification-failed",
-      "session/insufficient-balance",
-      "session/amount-exceeds-deposit",
-    ];
-    expectProblem(await session.send(payloads.open(session.channel, PRICE - 1n)), 402, ...types);
-    expectProblem(await session.send(payloads.voucher(session.channel, PRICE - 1n)), 402, ...types);
-    await mark.nothing();
-  });
-
-  test(`${method}: a channel that its payer has asked to close, and one that is closed, are no use`, async () => {
-    const session = await unheard(method);
-    await session.channel.requestClose();
-    const mark = await stack.mark();
-    expectProblem(await session.send(payloads.open(session.channel, PRICE)), 410, "session/channel-finalized");
-    expectProblem(await session.send(payloads.voucher(session.channel, PRICE)), 410, "session/channel-finalized");
-    await mark.nothing();
-    const closed = await unheard(method);
-    await closed.channel.send("close", [closed.channel.id, 0n, "0x"], stack.settlement);
-    const after = await stack.mark();
-    expectProblem(await closed.send(payloads.open(closed.channel, PRICE)), 410, "session/channel-finalized");
-    expectProblem(await closed.send(payloads.voucher(closed.channel, PRICE)), 410, "session/channel-finalized");
-    await after.nothing();
-  });
-
-  test(`${method}: with the provider down nothing is decided: 503, and the same credential opens it later`, async () => {
-    const session = await unheard(method);
-    const mark = await stack.mark();
-    rpc.fail("*", faulty.http(502));
-    const authorization = await session.authorization(await payloads.open(session.channel, PRICE));
-    expectTryAgain(await stack.send(PATH, { authorization }));
-    await mark.nothing();
-    rpc.heal();
-    expectReceipt(await stack.resume(PATH, authorization), session, { accepted: PRICE, spent: PRICE });
-    await mark.moved({ origin: 1 });
-  });
-
-  test(`${method}: what is no action, and a kind of proof that is not taken, are said to be so`, async () => {
-    const session = await unheard(method);
-    const good = await payloads.voucher(session.channel, PRICE);
-    const mark = await stack.mark();
-    for (const action of ["spend", "", undefined, 7, "Voucher"]) {
-      const { detail } = expectProblem(await session.send({ ...good, action }), 402, "malformed-credential");
-      assert.match(detail, /action/);
-    }
-    for (const missing of ["channelId", "cumulativeAmount", "signature"]) {
-      const { detail } = expectProblem(await session.send({ ...good, [missing]: undefined }), 402, "malformed-credential");
-      assert.ok(detail.includes(missing), detail);
-    }
-    for (const type of method === "evm" ? ["permit2", "magic"] : []) {
-      const answer = await session.send(payloads.open(session.channel, PRICE, { type }));
-      const kind = answer.status === 400 ? "method-unsupported" : "malformed-credential";
-      assert.match(expectProblem(answer, answer.status, kind).detail, /type/);
-    }
-    await mark.nothing();
-  });
 }
+
+test("a channel that is not on chain is not found, whatever is signed for it", async () => {
+  const channel = new Channel(chain, { method: "evm", payer: stack.payers[0], payee: stack.recipient });
+  const session = new Session(stack, channel);
+  const mark = await stack.mark();
+  expectProblem(await session.pay(), 410, "session/channel-not-found");
+  expectProblem(await session.manage(payloads.voucher(channel, PRICE)), 410, "session/channel-not-found");
+  expectProblem(await session.manage(payloads.close(channel, PRICE)), 410, "session/channel-not-found");
+  await mark.nothing();
+});
+
+test("a deposit below the price opens nothing that could be bought from", async () => {
+  const session = await unheard("evm", { deposit: PRICE - 1n });
+  const mark = await stack.mark();
+  const types = ["payment-insufficient", "verification-failed", "session/insufficient-balance", "session/amount-exceeds-deposit"];
+  expectProblem(await session.send(payloads.open(session.channel, PRICE - 1n)), 402, ...types);
+  expectProblem(await session.send(payloads.voucher(session.channel, PRICE - 1n)), 402, ...types);
+  await mark.nothing();
+});
+
+test("a channel that its payer has asked to close, and one that is closed, are no use", async () => {
+  const session = await unheard("evm");
+  await session.channel.requestClose();
+  const mark = await stack.mark();
+  expectProblem(await session.send(payloads.open(session.channel, PRICE)), 410, "session/channel-finalized");
+  expectProblem(await session.send(payloads.voucher(session.channel, PRICE)), 410, "session/channel-finalized");
+  await mark.nothing();
+  const closed = await unheard("evm");
+  await closed.channel.send("close", [closed.channel.id, 0n, "0x"], stack.settlement);
+  const after = await stack.mark();
+  expectProblem(await closed.send(payloads.open(closed.channel, PRICE)), 410, "session/channel-finalized");
+  expectProblem(await closed.send(payloads.voucher(closed.channel, PRICE)), 410, "session/channel-finalized");
+  await after.nothing();
+});
+
+test("with the provider down nothing is decided: 503, and the same credential opens it later", async () => {
+  const session = await unheard("evm");
+  const mark = await stack.mark();
+  rpc.fail("*", faulty.http(502));
+  const authorization = await session.authorization(await payloads.open(session.channel, PRICE));
+  expectTryAgain(await stack.send(PATH, { authorization }));
+  await mark.nothing();
+  rpc.heal();
+  expectReceipt(await stack.resume(PATH, authorization), session, { accepted: PRICE, spent: PRICE });
+  await mark.moved({ origin: 1 });
+});
+
+test("an open whose request has a body is no management request: it buys", async () => {
+  const session = await unheard("evm");
+  const mark = await stack.mark();
+  const answer = await session.send(payloads.open(session.channel, PRICE), { method: "POST", body: "words" });
+  expectReceipt(answer, session, { accepted: PRICE, spent: PRICE, units: 1 });
+  assert.equal(origin.requests.at(-1).body.toString(), "words");
+  await mark.moved({ origin: 1 });
+});
 
 test("a client in the shape of Abstract's plugin opens once and then pays by vouchers", async () => {
   const client = abstractSessionClient(chain, stack.payers[2]);

@@ -61,17 +61,6 @@ for (const method of METHODS) {
         await expectSold(session, await together(session, totals), 2, { accepted: 4_000n, mark });
       }
     });
-
-    test(`${method}: vouchers for ${totals.join(" and then ")}: both buy, and the highest stays 4000`, async () => {
-      const session = await openSession(stack, method);
-      const mark = await stack.mark();
-      const answers = [];
-      for (const [i, total] of totals.entries()) {
-        answers.push(await session.send(payloads.voucher(session.channel, total), { via: i % 2 }));
-      }
-      await expectSold(session, answers, 2, { accepted: 4_000n, mark });
-      assert.equal(answers[1].receipt.acceptedCumulative, "4000");
-    });
   }
 
   test(`${method}: 100 parallel copies of a voucher that buys once buy once`, async () => {
@@ -108,14 +97,6 @@ for (const method of METHODS) {
       for (const answer of await together(session, totals)) expectProblem(answer, 402, "session/insufficient-balance");
       await mark.moved({ origin: 50 });
     }
-  });
-
-  test(`${method}: one after the other in reverse, all buy`, async () => {
-    const session = await openSession(stack, method, { path: "/s/once" });
-    const mark = await stack.mark();
-    const answers = [];
-    for (let i = 20n; i > 0n; i--) answers.push(await session.send(payloads.voucher(session.channel, i * PRICE)));
-    await expectSold(session, answers, 20, { accepted: 20n * PRICE, mark });
   });
 
   test(`${method}: totals with gaps buy at the price, not for the difference`, async () => {

@@ -53,44 +53,6 @@ for (const method of METHODS) {
     await mark.moved({ origin: 5 });
   });
 
-  test(`${method}: the same topUp again, anywhere, adds nothing`, async () => {
-    const session = await exhausted(method);
-    const topUp = payloads.topUp(session.channel, PRICE, await session.channel.topUp(PRICE));
-    for (const via of [0, 1, 0]) {
-      const answer = await session.managed(topUp, { via });
-      expectReceipt(answer, session, { status: 204, accepted: 2n * PRICE });
-      await expectLedger(stack, session.channel, { deposit: 3n * PRICE });
-    }
-    expectReceipt(await session.pay(), session, { accepted: 3n * PRICE });
-    expectProblem(await session.pay(), 402, "session/amount-exceeds-deposit");
-  });
-
-  test(`${method}: two topUps told of at once, and in any order, add up`, async () => {
-    const session = await exhausted(method);
-    const hashes = [await session.channel.topUp(PRICE), await session.channel.topUp(3n * PRICE)];
-    const topUps = [payloads.topUp(session.channel, PRICE, hashes[0]), payloads.topUp(session.channel, 3n * PRICE, hashes[1])];
-    await session.challenge();
-    const answers = await Promise.all(topUps.reverse().map((topUp, i) => session.managed(topUp, { via: i })));
-    for (const answer of answers) expectReceipt(answer, session, { status: 204 });
-    await expectLedger(stack, session.channel, { deposit: 6n * PRICE });
-  });
-
-  test(`${method}: a topUp is never passed on, by whatever request it comes`, async () => {
-    const session = await exhausted(method);
-    const topUp = payloads.topUp(session.channel, PRICE, await session.channel.topUp(PRICE));
-    const mark = await stack.mark();
-    for (const options of [
-      { method: "GET", body: undefined },
-      { method: "POST", body: "words" },
-      { method: "PUT", body: "x" },
-    ]) {
-      expectReceipt(await session.managed(topUp, options), session, { status: 204, spent: 2n * PRICE, units: 0 });
-    }
-    const head = await session.managed(topUp, { method: "HEAD", body: undefined });
-    expectReceipt(head, session, { status: 200, spent: 2n * PRICE, units: 0 });
-    await mark.nothing();
-  });
-
   test(`${method}: a topUp that is not mined yet is waited for`, async () => {
     const session = await exhausted(method);
     const { channel } = session;
@@ -122,37 +84,6 @@ for (const method of METHODS) {
     await mark.nothing();
   });
 
-  test(`${method}: with the provider down a topUp is not decided, and what was paid for before still works`, async () => {
-    const session = await openSession(stack, method, { deposit: 5n * PRICE });
-    const topUp = payloads.topUp(session.channel, PRICE, await session.channel.topUp(PRICE));
-    rpc.fail("*", faulty.http(500));
-    expectTryAgain(await session.manage(topUp));
-    expectReceipt(await session.pay(), session, { accepted: PRICE, spent: PRICE });
-    rpc.heal();
-    expectReceipt(await session.managed(topUp), session, { status: 204 });
-    await expectLedger(stack, session.channel, { deposit: 6n * PRICE });
-  });
-
-  test(`${method}: a topUp that takes a request to close back, before it was seen, leaves the channel as good as ever`, async () => {
-    const session = await exhausted(method);
-    await session.channel.requestClose();
-    const topUp = payloads.topUp(session.channel, PRICE, await session.channel.topUp(PRICE));
-    assert.equal((await session.channel.state()).closeRequestedAt, 0n);
-    expectReceipt(await session.managed(topUp), session, { status: 204 });
-    expectReceipt(await session.pay(), session, { accepted: 3n * PRICE });
-  });
-
-  test(`${method}: a topUp of a channel with a request to close that still stands is refused`, async () => {
-    const session = await exhausted(method);
-    const hash = await session.channel.topUp(PRICE);
-    await session.channel.requestClose();
-    const mark = await stack.mark();
-    expectProblem(await session.managed(payloads.topUp(session.channel, PRICE, hash)), 410, "session/channel-finalized");
-    expectProblem(await session.pay(), 410, "session/channel-finalized");
-    await until(async () => (await session.channel.state()).finalized, "the channel to be closed");
-    await mark.moved({ transactions: 1, transfers: 1, amount: 2n * PRICE });
-  });
-
   test(`C13: ${method}: a topUp of a channel that the gateway has never heard of is refused unasked; a voucher makes it known, with it`, async () => {
     const session = new Session(stack, await openChannel(stack, method));
     const topUp = payloads.topUp(session.channel, PRICE, await session.channel.topUp(PRICE));
@@ -166,40 +97,109 @@ for (const method of METHODS) {
     await expectLedger(stack, session.channel, { deposit: session.channel.deposit });
     await mark.nothing();
   });
-
-  test(`${method}: a topUp of a channel that is not there is of no channel`, async () => {
-    const channel = await openChannel(stack, method);
-    const hash = await channel.topUp(PRICE);
-    const session = new Session(stack, channel);
-    const payload = { ...payloads.topUp(channel, PRICE, hash), channelId: `0x${"77".repeat(32)}` };
-    const mark = await stack.mark();
-    const answer = await session.manage(payload);
-    assert.ok([402, 410].includes(answer.status), answer.text);
-    expectProblem(answer, answer.status, "session/channel-not-found", "verification-failed");
-    await mark.nothing();
-  });
-
-  test(`${method}: an addition that is no amount, or other than was added, is refused by name`, async () => {
-    const session = await exhausted(method);
-    const { channel } = session;
-    const hash = await channel.topUp(PRICE);
-    const mark = await stack.mark();
-    for (const amount of ["-1", "1e3", "01000", "", "１０００", String(2n ** 128n), undefined, 1_000]) {
-      const payload = { ...payloads.topUp(channel, PRICE, hash), additionalDeposit: amount };
-      const { detail } = expectProblem(await session.manage(payload), 402, "malformed-credential");
-      assert.ok(detail.includes("additionalDeposit"), detail);
-    }
-    for (const amount of [PRICE - 1n, PRICE + 1n, 100n * PRICE]) {
-      expectProblem(await session.manage(payloads.topUp(channel, amount, hash)), 402, "verification-failed");
-    }
-    for (const wrong of ["0x12", "", null, `0x${"zz".repeat(32)}`]) {
-      const payload = payloads.topUp(channel, PRICE, wrong);
-      expectProblem(await session.manage(payload), 402, "malformed-credential");
-    }
-    await mark.nothing();
-    expectReceipt(await session.managed(payloads.topUp(channel, PRICE, hash)), session, { status: 204 });
-  });
 }
+
+test("the same topUp again, anywhere, adds nothing", async () => {
+  const session = await exhausted("evm");
+  const topUp = payloads.topUp(session.channel, PRICE, await session.channel.topUp(PRICE));
+  for (const via of [0, 1, 0]) {
+    const answer = await session.managed(topUp, { via });
+    expectReceipt(answer, session, { status: 204, accepted: 2n * PRICE });
+    await expectLedger(stack, session.channel, { deposit: 3n * PRICE });
+  }
+  expectReceipt(await session.pay(), session, { accepted: 3n * PRICE });
+  expectProblem(await session.pay(), 402, "session/amount-exceeds-deposit");
+});
+
+test("two topUps told of at once, and in any order, add up", async () => {
+  const session = await exhausted("evm");
+  const hashes = [await session.channel.topUp(PRICE), await session.channel.topUp(3n * PRICE)];
+  const topUps = [payloads.topUp(session.channel, PRICE, hashes[0]), payloads.topUp(session.channel, 3n * PRICE, hashes[1])];
+  await session.challenge();
+  const answers = await Promise.all(topUps.reverse().map((topUp, i) => session.managed(topUp, { via: i })));
+  for (const answer of answers) expectReceipt(answer, session, { status: 204 });
+  await expectLedger(stack, session.channel, { deposit: 6n * PRICE });
+});
+
+test("a topUp is never passed on, by whatever request it comes", async () => {
+  const session = await exhausted("evm");
+  const topUp = payloads.topUp(session.channel, PRICE, await session.channel.topUp(PRICE));
+  const mark = await stack.mark();
+  for (const options of [
+    { method: "GET", body: undefined },
+    { method: "POST", body: "words" },
+    { method: "PUT", body: "x" },
+  ]) {
+    expectReceipt(await session.managed(topUp, options), session, { status: 204, spent: 2n * PRICE, units: 0 });
+  }
+  const head = await session.managed(topUp, { method: "HEAD", body: undefined });
+  expectReceipt(head, session, { status: 200, spent: 2n * PRICE, units: 0 });
+  await mark.nothing();
+});
+
+test("with the provider down a topUp is not decided, and what was paid for before still works", async () => {
+  const session = await openSession(stack, "evm", { deposit: 5n * PRICE });
+  const topUp = payloads.topUp(session.channel, PRICE, await session.channel.topUp(PRICE));
+  rpc.fail("*", faulty.http(500));
+  expectTryAgain(await session.manage(topUp));
+  expectReceipt(await session.pay(), session, { accepted: PRICE, spent: PRICE });
+  rpc.heal();
+  expectReceipt(await session.managed(topUp), session, { status: 204 });
+  await expectLedger(stack, session.channel, { deposit: 6n * PRICE });
+});
+
+test("a topUp that takes a request to close back, before it was seen, leaves the channel as good as ever", async () => {
+  const session = await exhausted("evm");
+  await session.channel.requestClose();
+  const topUp = payloads.topUp(session.channel, PRICE, await session.channel.topUp(PRICE));
+  assert.equal((await session.channel.state()).closeRequestedAt, 0n);
+  expectReceipt(await session.managed(topUp), session, { status: 204 });
+  expectReceipt(await session.pay(), session, { accepted: 3n * PRICE });
+});
+
+test("a topUp of a channel with a request to close that still stands is refused", async () => {
+  const session = await exhausted("evm");
+  const hash = await session.channel.topUp(PRICE);
+  await session.channel.requestClose();
+  const mark = await stack.mark();
+  expectProblem(await session.managed(payloads.topUp(session.channel, PRICE, hash)), 410, "session/channel-finalized");
+  expectProblem(await session.pay(), 410, "session/channel-finalized");
+  await until(async () => (await session.channel.state()).finalized, "the channel to be closed");
+  await mark.moved({ transactions: 1, transfers: 1, amount: 2n * PRICE });
+});
+
+test("a topUp of a channel that is not there is of no channel", async () => {
+  const channel = await openChannel(stack, "evm");
+  const hash = await channel.topUp(PRICE);
+  const session = new Session(stack, channel);
+  const payload = { ...payloads.topUp(channel, PRICE, hash), channelId: `0x${"77".repeat(32)}` };
+  const mark = await stack.mark();
+  const answer = await session.manage(payload);
+  assert.ok([402, 410].includes(answer.status), answer.text);
+  expectProblem(answer, answer.status, "session/channel-not-found", "verification-failed");
+  await mark.nothing();
+});
+
+test("an addition that is no amount, or other than was added, is refused by name", async () => {
+  const session = await exhausted("evm");
+  const { channel } = session;
+  const hash = await channel.topUp(PRICE);
+  const mark = await stack.mark();
+  for (const amount of ["-1", "1e3", "01000", "", "１０００", String(2n ** 128n), undefined, 1_000]) {
+    const payload = { ...payloads.topUp(channel, PRICE, hash), additionalDeposit: amount };
+    const { detail } = expectProblem(await session.manage(payload), 402, "malformed-credential");
+    assert.ok(detail.includes("additionalDeposit"), detail);
+  }
+  for (const amount of [PRICE - 1n, PRICE + 1n, 100n * PRICE]) {
+    expectProblem(await session.manage(payloads.topUp(channel, amount, hash)), 402, "verification-failed");
+  }
+  for (const wrong of ["0x12", "", null, `0x${"zz".repeat(32)}`]) {
+    const payload = payloads.topUp(channel, PRICE, wrong);
+    expectProblem(await session.manage(payload), 402, "malformed-credential");
+  }
+  await mark.nothing();
+  expectReceipt(await session.managed(payloads.topUp(channel, PRICE, hash)), session, { status: 204 });
+});
 
 test("C13: an old addition named again costs one question at the most, and writes nothing", async () => {
   const session = await exhausted("evm");
