@@ -135,6 +135,30 @@ mod tests {
     }
 
     #[test]
+    fn c13_the_channel_is_looked_at_for_news_alone_and_must_show_no_less_than_the_receipt() {
+        const HEAD: u64 = 100;
+        let refused = || Problem::unavailable("not mined yet");
+        let left = |units: u128| Ok::<_, Problem>(U256::from(units));
+        assert!(Additions::is_news(&left(15), deposit(14)));
+        assert!(!Additions::is_news(&left(15), deposit(15)));
+        assert!(!Additions::is_news(&Err(refused()), deposit(0)));
+        for (of, seen, told, known) in [
+            (left(15), Ok(HEAD), Ok(()), true),
+            (left(15), Ok(HEAD + 1), Ok(()), true),
+            (left(15), Ok(HEAD - 1), Err(behind()), false),
+            (left(15), Err(refused()), Err(refused()), false),
+            // Of what the deposit holds the channel need not tell anything.
+            (left(14), Ok(HEAD - 1), Ok(()), true),
+            (left(14), Err(refused()), Ok(()), true),
+            (Err(refused()), Ok(HEAD), Err(refused()), false),
+        ] {
+            let mut additions = Additions::default();
+            assert_eq!(additions.tell(addition(1, 5), of.clone(), deposit(14), HEAD, &seen), told, "{of:?} {seen:?}");
+            assert_eq!(additions.is_known(&addition(1, 5), deposit(15)), known, "{of:?} {seen:?}");
+        }
+    }
+
+    #[test]
     fn c13_few_are_remembered() {
         let mut additions = Additions::default();
         for transaction in 0..=64 {

@@ -469,10 +469,9 @@ fn a_channel_that_another_request_takes_on_meanwhile_is_not_taken_on_again() {
     let world = World { overtaken: true, ..World::unknown(open()) };
     world.serves(&buys(10, 10), &["find", "step"], None);
     // Its deposit is there already: it does not count twice.
+    let world = World { overtaken: true, after: on_chain(60, 0), ..World::unknown(ABSENT) };
+    world.denies(&open_for_client(100, 70), &["sponsored?", "find", "begun?"], Refusal::ExceedsDeposit);
     let world = World { overtaken: true, after: open(), ..World::unknown(ABSENT) };
-    let twice = sponsored(opening(100), buys(101, 1));
-    let twice = Claim { order: None, ..twice };
-    world.clone().denies(&twice, &["sponsored?", "begun?"], Refusal::ExceedsDeposit);
     world.serves(&open_for_client(100, 10), &["sponsored?", "find", "bring about", "step"], Some(TRANSACTION));
 }
 
