@@ -195,6 +195,13 @@ fn what_is_not_offered_now_is_left_out_and_keeps_its_place() {
     assert_eq!(accepts(|_| true).unwrap(), [r#""eip155:8453""#, r#""eip155:84532""#]);
     assert_eq!(accepts(|index| index == 1).unwrap(), [r#""eip155:84532""#]);
     assert_eq!(accepts(|_| false), None);
+    // Wherever the parts of the header begin.
+    for length in 0..6 {
+        let requested = Requested { url: &"u".repeat(length), method: &"M".repeat(length % 2) };
+        let header = decoded(&offers.header(&requested, "", |_| true).unwrap());
+        assert_eq!((header["resource"]["url"].as_str(), header["accepts"].as_array().unwrap().len()), (Some(requested.url), 2));
+        assert_eq!(header["extensions"]["mppx"]["info"]["method"], requested.method);
+    }
     let payment = read(Version::V2, &vector("plain")).unwrap();
     assert_eq!(payment.accept(&offers, &REQUESTED).unwrap().index, 1);
 }
@@ -306,6 +313,8 @@ fn what_cannot_be_read_is_an_invalid_payload() {
     refused(Version::V2, &plain, "/accepted/maxTimeoutSeconds", json!(300.5), reason);
     refused(Version::V2, &plain, "/accepted/maxTimeoutSeconds", json!("300"), reason);
     refused(Version::V2, &plain, "/accepted/extra", json!("USDC"), reason);
+    refused(Version::V2, &plain, "/accepted/extra", json!({ "x": "x".repeat(400) }), reason);
+    refused(Version::V2, &plain, "/extensions", json!({ "payment-identifier": { "info": { "id": 1 } } }), reason);
     refused(Version::V2, &plain, "/resource/url", Value::Null, reason);
     refused(Version::V2, &plain, "/extensions", json!([]), reason);
     for field in ["authorization", "signature"] {
@@ -372,6 +381,9 @@ fn headers_that_are_no_payment_are_refused() {
         assert_eq!(bad(text), malformed, "{text}");
     }
     assert_eq!(bad(&"A".repeat(LIMIT + 4)).0, ProblemKind::BadRequest);
+    // What a stranger calls something is not repeated at length.
+    let named = to_base64(format!("{{\"x402Version\":2,\"extensions\":{{\"{}\":[}}}}", "x".repeat(2_000)));
+    assert!(Payment::read(Some(&named), None, LIMIT).unwrap_err().detail.len() < 100);
     // Two payments in one request.
     let v1 = vectors()["payments"]["v1"].as_str().unwrap().to_owned();
     assert_eq!(Payment::read(Some(&header), Some(&v1), LIMIT).unwrap_err().kind, ProblemKind::BadRequest);
@@ -599,7 +611,7 @@ fn a_payment_has_the_identifier_that_its_client_gave_it() {
     for good in ["a".repeat(16), "Z9_-".repeat(32)] {
         assert_eq!(identifier(json!(good)).unwrap(), Some(good));
     }
-    for bad in [json!("a".repeat(15)), json!("a".repeat(129)), json!("a b".repeat(8)), json!("ä".repeat(16)), json!(1), json!(["a"])] {
+    for bad in [json!("a".repeat(15)), json!("a".repeat(129)), json!("a b".repeat(8)), json!("ä".repeat(16))] {
         let problem = identifier(bad.clone()).unwrap_err();
         assert_eq!(problem.kind, ProblemKind::BadRequest, "{bad}");
         assert!(problem.detail.contains("payment-identifier.info.id"), "{}", problem.detail);
@@ -633,26 +645,23 @@ fn what_is_bound_cannot_be_edited() {
     let mppx = vector("mppx");
     for (pointer, member) in [
         ("/extensions/mppx/info/nonce", json!("08".repeat(32))),
-        ("/extensions/mppx/info/nonce", json!(7)),
-        ("/extensions/mppx/info/nonce", json!(null)),
         ("/extensions/mppx/info/method", json!("post")),
-        ("/extensions/mppx/info/method", Value::Null),
-        ("/extensions/mppx/info/opaque", json!("x")),
-        ("/extensions/mppx/info", json!("x")),
-        ("/extensions/mppx/info", Value::Null),
-        ("/extensions/mppx/schema", Value::Null),
-        ("/extensions/mppx/schema/required", json!([])),
-        ("/extensions/mppx/x", json!("x")),
+        ("/extensions/mppx/info/nonce", json!("07".repeat(65))),
         ("/extensions/payment-identifier/info/id", json!("another_identifier")),
         ("/extensions/payment-identifier", Value::Null),
-        ("/extensions/x", json!({})),
     ] {
-        let mut edited = with(&mppx, pointer, member.clone());
-        if member.is_null() && pointer.ends_with("nonce") {
-            edited["extensions"]["mppx"]["info"]["nonce"] = Value::Null;
-        }
-        let problem = judge(Version::V2, &edited).expect_err(pointer);
+        let problem = judge(Version::V2, &with(&mppx, pointer, member)).expect_err(pointer);
         assert_eq!((problem.kind.status(), Reason::of(&problem)), (402, Reason::ExtensionMismatch), "{pointer}: {}", problem.detail);
+    }
+    for (pointer, member) in [
+        ("/extensions/mppx/info/nonce", json!(7)),
+        ("/extensions/mppx/info/method", Value::Null),
+        ("/extensions/mppx/info", json!("x")),
+        ("/extensions/mppx/info", Value::Null),
+        ("/extensions/mppx", json!("x")),
+    ] {
+        let problem = judge(Version::V2, &with(&mppx, pointer, member)).expect_err(pointer);
+        assert_eq!((problem.kind.status(), Reason::of(&problem)), (402, Reason::InvalidPayload), "{pointer}: {}", problem.detail);
     }
     // Without the announcement its nonce is any nonce: the proof is then as good as an unbound one.
     assert!(!judge(Version::V2, &with(&mppx, "/extensions", Value::Null)).unwrap().is_bound);

@@ -14,6 +14,7 @@ mod ledger;
 mod proofs;
 mod setting;
 mod unpaid;
+mod x402;
 
 use bench::Bench;
 
@@ -24,5 +25,6 @@ fn main() {
     credentials::all(&mut bench);
     ledger::all(&mut bench);
     unpaid::all(&mut bench);
+    x402::all(&mut bench);
     bench.end();
 }

@@ -13,7 +13,7 @@ use mpp_edge::rail::evm::Method;
 use mpp_edge::rail::evm::charge::challenge_hashes;
 use mpp_edge::rail::evm::{charge, session};
 use mpp_edge::time::{Timestamp, UnixSeconds};
-use mpp_edge::wire::encoding::to_base64url;
+use mpp_edge::wire::encoding::{from_base64, to_base64, to_base64url};
 use mpp_edge::wire::mpp::challenge::BindingKeys;
 use mpp_edge::wire::mpp::credential::CredentialField;
 use serde_json::{Value, json};
@@ -110,6 +110,24 @@ pub(crate) fn charge_header() -> String {
         "signature": hex::encode_prefixed(signed(authorization.digest(&token_domain()))),
     });
     header(&json!({ "challenge": challenge, "payload": payload, "source": format!("did:pkh:eip155:{CHAIN_ID}:{PAYER}") }))
+}
+
+/// The `PAYMENT-SIGNATURE` of an honest charge for what this `PAYMENT-REQUIRED` asks.
+pub(crate) fn exact_header(required: &str) -> String {
+    let required: Value = serde_json::from_slice(&from_base64(required).unwrap()).unwrap();
+    let authorization = authorization(B256::repeat_byte(7));
+    let signature = hex::encode_prefixed(signed(authorization.digest(&token_domain())));
+    let authorization = json!({
+        "from": PAYER.to_checksum(None), "to": RECIPIENT.to_checksum(None), "value": authorization.value, "validAfter": "0",
+        "validBefore": authorization.valid_before.get().to_string(), "nonce": authorization.nonce,
+    });
+    to_base64(
+        json!({
+            "x402Version": 2, "accepted": required.pointer("/accepts/0"), "resource": required.get("resource"),
+            "extensions": required.get("extensions"), "payload": { "authorization": authorization, "signature": signature },
+        })
+        .to_string(),
+    )
 }
 
 /// The `Authorization` value of an honest voucher.

@@ -1,7 +1,7 @@
 //! Offers: what a route asks for. All that does not depend on the request is written once.
 
 use super::Requested;
-use super::extensions::{AFTER_METHOD, BEFORE_METHOD};
+use super::extensions::{BEFORE_METHOD, after_method};
 use crate::money::Amount;
 use crate::wire::encoding::to_base64;
 use alloc::collections::BTreeMap;
@@ -14,6 +14,10 @@ const LONGEST_HEADER: usize = 6 * 1024;
 
 /// The most digits of an amount that clients of version 1 sign.
 const V1_DIGITS: usize = 18;
+
+/// Pieces of the header, see [`piece`]: a comma, and the end.
+const COMMA: &str = "LCAg";
+const END: &str = "XX0g";
 
 /// When a payment is settled (`extra.paymentFlow`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +65,8 @@ pub struct Offers {
     entries: Vec<Entry>,
     /// The resource in JCS form, up to its URL.
     resource: String,
+    /// What stands in the header between the HTTP method and the first entry, as a piece of it.
+    after_method: String,
 }
 
 #[derive(Clone, Debug)]
@@ -68,6 +74,8 @@ pub(super) struct Entry {
     pub(super) requirement: Requirement,
     /// In JCS form.
     json: String,
+    /// The same as a piece of the header.
+    piece: String,
     /// For clients of version 1, up to the URL; `None` where they could not read or pay it.
     v1: Option<String>,
 }
@@ -117,35 +125,36 @@ impl Offers {
             let is_taken = entries.iter().any(|entry| entry.v1_network() == requirement.v1_network);
             let v1 = requirement.v1_network.filter(|_| !is_taken && requirement.is_payable_in_v1());
             let v1 = v1.map(|network| requirement.write_v1(network, description, mime_type));
-            entries.push(Entry { json: requirement.write(), v1, requirement });
+            let json = requirement.write();
+            entries.push(Entry { piece: piece(json.clone()), json, v1, requirement });
         }
-        Self { entries, resource: before_member(&Resource { description, mime_type }, "url") }
+        let resource = before_member(&Resource { description, mime_type }, "url");
+        Self { entries, resource, after_method: piece([&after_method(), r#","accepts":["#].concat()) }
     }
 
     /// The value of `PAYMENT-REQUIRED`: the offers for which `is_offered` holds, by their place. `None` when there is none, or the URL is so long
     /// that the header would be lost on its way. `error` is for people: what is missing, or why the payment was refused.
     pub fn header(&self, requested: &Requested<'_>, error: &str, is_offered: impl Fn(usize) -> bool) -> Option<String> {
-        let length = self.entries.iter().map(|entry| entry.json.len()).sum::<usize>();
-        let mut json = String::with_capacity(length + self.resource.len() + requested.url.len() + AFTER_METHOD.len() + 256);
+        let mut json = String::with_capacity(self.resource.len() + error.len() + requested.url.len() + 128);
         json.push_str(r#"{"x402Version":2,"error":"#);
         push_text(&mut json, error);
         json.push_str(r#","resource":"#);
         push_resource(&mut json, &self.resource, requested.url);
-        json.push(',');
+        json.push_str(r#","extensions":"#);
         json.push_str(BEFORE_METHOD);
         push_text(&mut json, requested.method);
-        json.push_str(AFTER_METHOD);
-        json.push_str(r#","accepts":["#);
-        let before = json.len();
+        let mut header = piece(json);
+        header.push_str(&self.after_method);
+        let before = header.len();
         for (_, entry) in self.entries.iter().enumerate().filter(|(index, _)| is_offered(*index)) {
-            if json.len() > before {
-                json.push(',');
+            if header.len() > before {
+                header.push_str(COMMA);
             }
-            json.push_str(&entry.json);
+            header.push_str(&entry.piece);
         }
-        let is_empty = json.len() == before;
-        json.push_str("]}");
-        (!is_empty && json.len() <= LONGEST_HEADER / 4 * 3).then(|| to_base64(json))
+        let is_empty = header.len() == before;
+        header.push_str(END);
+        (!is_empty && header.len() <= LONGEST_HEADER).then_some(header)
     }
 
     /// The members that make the body of a `402` one of version 1 as well, without braces: those offers for which `is_offered` holds
@@ -241,13 +250,22 @@ fn before_member(object: &impl Serialize, name: &str) -> String {
     json
 }
 
+/// A part of the header's JSON in base64. With spaces behind it its length is a multiple of three, so that it can be written before it is known what it
+/// will stand between.
+fn piece(mut json: String) -> String {
+    while !json.len().is_multiple_of(3) {
+        json.push(' ');
+    }
+    to_base64(json)
+}
+
 fn push_resource(json: &mut String, before_url: &str, url: &str) {
     json.push_str(before_url);
     push_text(json, url);
     json.push('}');
 }
 
-fn push_text(json: &mut String, text: &str) {
+pub(super) fn push_text(json: &mut String, text: &str) {
     // A string always serialises.
     json.push_str(&serde_json::to_string(text).unwrap_or_default());
 }

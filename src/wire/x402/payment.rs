@@ -1,6 +1,6 @@
 //! Payments: what a client presents in `PAYMENT-SIGNATURE` or `X-PAYMENT` (`x402-specification-v2.md` §5.2, `-v1.md` §5.2).
 
-use super::extensions::{self, Extensions};
+use super::extensions::{Extensions, Returned};
 use super::offers::Entry;
 use super::{Offers, Reason, Requested, Requirement, Version};
 use crate::evm::B256;
@@ -15,6 +15,9 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
+/// The longest path to a field that is named in a problem, in bytes.
+const LONGEST_FIELD: usize = 64;
+
 /// A payment as it was read. Nothing in it is verified yet.
 pub struct Payment {
     version: Version,
@@ -22,8 +25,7 @@ pub struct Payment {
     payload: Box<RawValue>,
     /// The URL that was asked for, where the client returned it.
     url: Option<String>,
-    extensions: Extensions,
-    identifier: Option<String>,
+    extensions: Option<Extensions>,
 }
 
 /// Which offer is paid.
@@ -57,7 +59,7 @@ struct Presented {
     payload: Option<Box<RawValue>>,
     accepted: Option<Box<Chosen>>,
     resource: Option<Resource>,
-    extensions: Option<Extensions>,
+    extensions: Option<Returned>,
     scheme: Option<String>,
     network: Option<String>,
 }
@@ -71,7 +73,7 @@ struct Chosen {
     asset: String,
     pay_to: String,
     max_timeout_seconds: u64,
-    extra: Option<Map<String, Value>>,
+    extra: Option<Box<RawValue>>,
 }
 
 #[derive(Deserialize)]
@@ -109,7 +111,8 @@ impl Payment {
         let json = from_base64_strict(text).ok().and_then(|bytes| String::from_utf8(bytes).ok());
         let json = json.ok_or_else(|| malformed("must be one value, standard base64 with padding of JSON"))?;
         let presented: Presented = serde_json::from_str(&json).map_err(|error| match field_of(&error, &json) {
-            field if field.is_empty() => malformed(describe(&error)),
+            // It may hold names of the client's own, which are not repeated at length.
+            field if field.is_empty() || field.len() > LONGEST_FIELD => malformed(describe(&error)),
             field => malformed(format!("{field}: {}", describe(&error))),
         })?;
         let number = presented.x402_version.ok_or_else(|| missing("x402Version"))?;
@@ -127,11 +130,10 @@ impl Payment {
         let payload = presented.payload.ok_or_else(|| missing("payload"))?;
         // Version 1 has neither resource nor extensions.
         let (resource, extensions) = match version {
-            Version::V2 => (presented.resource, presented.extensions.unwrap_or_default()),
-            Version::V1 => (None, Extensions::new()),
+            Version::V2 => (presented.resource, presented.extensions.map(Extensions::new).transpose()?),
+            Version::V1 => (None, None),
         };
-        let identifier = extensions::identifier(&extensions)?;
-        Ok(Self { version, choice, payload, url: resource.map(|resource| resource.url), extensions, identifier })
+        Ok(Self { version, choice, payload, url: resource.map(|resource| resource.url), extensions })
     }
 
     /// The version that the client speaks.
@@ -147,7 +149,7 @@ impl Payment {
     /// What the client calls its payment (extension `payment-identifier`), to be used like an `Idempotency-Key` of this payer: the same payment
     /// again gets the same answer, another one under the same name [`ProblemKind::Conflict`].
     pub fn identifier(&self) -> Option<&str> {
-        self.identifier.as_deref()
+        self.extensions.as_ref()?.identifier.as_deref()
     }
 
     /// Finds the offer that is paid, and checks that the payment is for this request as far as it says so. An offer that is not made at the
@@ -167,7 +169,10 @@ impl Payment {
             let problem = Problem::new(ProblemKind::InvalidChallenge, "resource.url: is not the URL that was asked for");
             return Err(problem.because(Reason::InvalidPayload));
         }
-        let nonce = extensions::nonce(&self.extensions, requested, entry.json(), || offers.resource(requested.url))?;
+        let nonce = match &self.extensions {
+            Some(extensions) => extensions.nonce(requested, entry.json(), || offers.resource(requested.url))?,
+            None => None,
+        };
         let network = match self.version {
             Version::V2 => &entry.requirement.network,
             Version::V1 => entry.v1_network().unwrap_or_default(),
@@ -197,9 +202,12 @@ enum Difference {
 
 impl Chosen {
     fn find<'o>(&self, offers: &'o Offers) -> Result<(usize, &'o Entry), Problem> {
+        // It may hold more than was offered, but not so much that reading it takes long.
+        let longest = offers.entries().map(|(_, entry)| entry.json().len()).max().unwrap_or_default();
+        let extra = self.extra(longest)?;
         let mut closest = Difference::Scheme;
         for (index, entry) in offers.entries() {
-            match self.difference(&entry.requirement) {
+            match self.difference(&extra, &entry.requirement) {
                 None => return Ok((index, entry)),
                 Some(difference) => closest = closest.max(difference),
             }
@@ -207,11 +215,16 @@ impl Chosen {
         Err(closest.problem("accepted."))
     }
 
-    fn difference(&self, offered: &Requirement) -> Option<Difference> {
-        let has_extra = |(name, value): (&&str, &String)| {
-            let extra = self.extra.as_ref().and_then(|extra| extra.get(*name));
-            extra.and_then(Value::as_str) == Some(value)
-        };
+    fn extra(&self, longest: usize) -> Result<Map<String, Value>, Problem> {
+        let Some(extra) = &self.extra else { return Ok(Map::new()) };
+        if extra.get().len() > longest {
+            return Err(malformed(format!("accepted.extra: exceeds {longest} bytes")));
+        }
+        serde_json::from_str(extra.get()).map_err(|error| malformed(format!("accepted.extra: {}", describe(&error))))
+    }
+
+    fn difference(&self, extra: &Map<String, Value>, offered: &Requirement) -> Option<Difference> {
+        let has_extra = |(name, value): (&&str, &String)| extra.get(*name).and_then(Value::as_str) == Some(value);
         let differs = [
             (Difference::Scheme, self.scheme != offered.scheme),
             (Difference::Network, self.network != offered.network),
