@@ -241,13 +241,15 @@ impl Asked<'_> {
         let challenge = &credential.challenge;
         let longest = offers.iter().map(|offer| offer.request.len()).max().unwrap_or_default() + MORE_THAN_REQUEST;
         if challenge.length() > longest || !keys.verify(&challenge.id, &challenge.terms()) {
-            return Err(invalid("the challenge was not issued by this gateway, or was changed"));
+            return Err(invalid("challenge: was not issued by this gateway, or was changed; answer the fresh one of this answer"));
         }
         if challenge.realm != self.realm {
-            return Err(invalid("the challenge was issued for another realm"));
+            return Err(invalid("challenge.realm: is not that of this resource; answer the fresh challenge of this answer"));
         }
         if challenge.header.as_deref() != self.field.parameter() {
-            return Err(invalid("the challenge was issued for a credential in another field"));
+            return Err(invalid(
+                "challenge.header: names another header field than the credential came in; answer the fresh challenge of this answer",
+            ));
         }
         let bound = challenge
             .opaque
@@ -257,20 +259,22 @@ impl Asked<'_> {
         let is_bound_to = |offer: &Offer| bound.as_ref().is_some_and(|opaque| opaque.t == offer.binding(self));
         let mut possible = offers.iter().filter(|offer| offer.may_have_made(challenge)).peekable();
         let Some(first) = possible.peek().copied() else {
-            return Err(invalid("the offer has changed since the challenge was issued; a fresh one comes with this answer"));
+            return Err(invalid("challenge.request: is not offered here any more; answer the fresh challenge of this answer"));
         };
         let Some(offer) = possible.find(|offer| is_bound_to(offer)) else {
             return Err(invalid(match first.ask {
                 Ask::Session(_) => {
-                    "the challenge was issued for another route, or its terms have changed; a fresh one comes with this answer"
+                    "challenge: is for another route, or the terms have changed since; use the same voucher under the fresh challenge of this answer"
                 }
-                Ask::Charge(_) => "the challenge was issued for another method, path or query",
+                Ask::Charge(_) => "challenge: is for another method, path or query; answer the fresh one of this answer",
             }));
         };
         let expires = challenge.expires.as_deref().map(Timestamp::parse_rfc3339);
-        let Some(Ok(expires)) = expires else { return Err(invalid("the challenge has no expiry")) };
+        let Some(Ok(expires)) = expires else {
+            return Err(invalid("challenge.expires: is missing, or no RFC 3339 time; answer the fresh challenge of this answer"));
+        };
         if now >= expires.saturating_add(RESUMABLE) {
-            return Err(Problem::new(ProblemKind::PaymentExpired, "the challenge has expired; a fresh one comes with this answer"));
+            return Err(Problem::challenge_expired());
         }
         Ok(Accepted { offer, expires })
     }
@@ -286,7 +290,7 @@ impl Accepted<'_> {
         if credential.challenge.digest.as_deref().map(BodyDigest::parse) == digest.map(Some) {
             return Ok(());
         }
-        Err(invalid("the challenge was issued for another request body"))
+        Err(invalid("challenge.digest: is that of another request body; answer the fresh challenge of this answer"))
     }
 }
 

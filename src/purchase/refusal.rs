@@ -40,20 +40,25 @@ impl Refusal {
     /// The answer to the client.
     pub fn into_problem(self) -> Problem {
         match self {
-            Self::Busy => Problem::unavailable("this payment is being worked on"),
-            Self::Spent => Problem::new(ProblemKind::Spent, "the credential has been used"),
+            Self::Busy => Problem::unavailable("another request is working on this payment"),
+            Self::Spent => {
+                Problem::new(ProblemKind::Spent, "the credential has bought what it pays for; ask again without it for a fresh challenge")
+            }
             Self::UsedUp => Problem::new(
                 ProblemKind::Spent,
-                "the credential is used up: the origin was called for it as often as it may be, and its answers were not read to the end",
+                "the credential is used up: the origin was called for it as often as it may be; ask again without it for a fresh challenge",
             ),
             Self::Resting(rest) => Problem {
                 retry_after: Some(u32::try_from(rest.as_secs()).unwrap_or(u32::MAX).saturating_add(1)),
-                ..Problem::unavailable("the origin has failed this payment many times")
+                ..Problem::unavailable("the origin has failed this payment many times, and is given a rest")
             },
-            Self::KeyOfAnother => Problem::new(ProblemKind::BadRequest, "Idempotency-Key: was used for another request"),
-            Self::OtherChallenge => {
-                Problem::new(ProblemKind::InvalidChallenge, "payload.nonce: the authorization was presented for another challenge")
+            Self::KeyOfAnother => {
+                Problem::new(ProblemKind::BadRequest, "Idempotency-Key: was used for another request; choose another key")
             }
+            Self::OtherChallenge => Problem::new(
+                ProblemKind::InvalidChallenge,
+                "payload.nonce: the authorization was presented for another challenge before; sign one with another nonce",
+            ),
             Self::Failed(failure) => failure.problem(),
             Self::Untimely(problem) => problem,
         }

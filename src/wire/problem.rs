@@ -220,8 +220,17 @@ impl Problem {
 
     /// Nothing is decided: the same credential may be sent again in a moment. `why` is a clause.
     pub fn unavailable(why: &str) -> Self {
-        let detail = format!("{why}; send the same credential again");
+        Self::not_now(format!("{why}; send the same credential again"))
+    }
+
+    /// It cannot be said at the moment what was asked; no payment has to do with it.
+    pub fn not_now(detail: impl Into<Cow<'static, str>>) -> Self {
         Self { retry_after: Some(RETRY_SECONDS), ..Self::new(ProblemKind::Unavailable, detail) }
+    }
+
+    /// The challenge is past its time.
+    pub fn challenge_expired() -> Self {
+        Self::new(ProblemKind::PaymentExpired, "challenge.expires: the challenge has expired; answer the fresh one of this answer")
     }
 
     /// The same with the reason that x402 has for it.

@@ -83,13 +83,16 @@ const fn is_none(count: &u8) -> bool {
 /// Answers the path `channels/{id}`.
 pub(super) async fn channel(isolate: &Isolate, env: &Env, context: &Context, incoming: &Incoming, id: &str) -> Result<Response> {
     let unauthorized = || {
-        let response = problem(&Problem::new(ProblemKind::Unauthorized, "Authorization: needs the admin token, or the payer's signature"))?;
+        let response = problem(&Problem::new(
+            ProblemKind::Unauthorized,
+            "Authorization: must be Bearer with the admin token, or Channel with a signature of the channel's payer or signer",
+        ))?;
         response.headers().set("www-authenticate", "Bearer, Channel")?;
         Ok(response)
     };
     let authorization = incoming.header("authorization").unwrap_or_default();
     let Ok(channel_id) = parse::hash(id) else {
-        return problem(&Problem::new(ProblemKind::NotFound, "a channel's id is 0x and 64 hexadecimal digits"));
+        return problem(&Problem::new(ProblemKind::NotFound, "path: must end in a channel's id, 0x and 64 hexadecimal digits"));
     };
     let Some(caller) = caller(&authorization, isolate.gateway.admin_token.as_deref(), channel_id, now()) else {
         return unauthorized();
@@ -100,7 +103,7 @@ pub(super) async fn channel(isolate: &Isolate, env: &Env, context: &Context, inc
     };
     match (caller, found) {
         (_, Err(unavailable)) => problem(&unavailable),
-        (Caller::Operator, Ok(None)) => problem(&Problem::new(ProblemKind::NotFound, "no such channel was used here")),
+        (Caller::Operator, Ok(None)) => problem(&Problem::new(ProblemKind::NotFound, "path: no channel with this id was used here")),
         (Caller::Operator, Ok(Some(book))) => json(&book.body, 200),
         (Caller::Signer(address), Ok(Some(book))) if address == book.payer || address == book.signer => json(&book.body, 200),
         // Whether there is such a channel is not told to others.
@@ -122,7 +125,7 @@ async fn find_for_signer(env: &Env, context: &Context, channel_id: B256) -> std:
         }
     };
     let found = shared(context, env, |isolate| &isolate.books, channel_id, look_up).await;
-    found.unwrap_or(Err(Unavailable)).map_err(|_| Problem::unavailable("the channel cannot be looked up at the moment"))
+    found.unwrap_or(Err(Unavailable)).map_err(|_| Problem::not_now("the channel cannot be looked up at the moment; ask again"))
 }
 
 async fn find(isolate: &Isolate, env: &Env, channel_id: B256) -> std::result::Result<Option<Book>, Problem> {

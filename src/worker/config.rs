@@ -51,7 +51,7 @@ fn read(env: &Env) -> Loaded {
 
 fn report(broken: &Broken) {
     for error in &broken.errors {
-        console_error!("configuration: rule {}: {} {} ({})", error.rule, error.field, error.detail, error.remedy);
+        console_error!("configuration: {error}");
     }
 }
 

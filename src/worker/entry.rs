@@ -14,7 +14,7 @@ use crate::gateway::offer::Asked;
 use crate::gateway::path::Readings;
 use crate::gateway::probe;
 use crate::gateway::route::{Route, is_priced};
-use crate::gateway::target::Target;
+use crate::gateway::target::{LONGEST_PRICED, Target};
 use crate::rail::evm::Intent;
 use crate::wire::mpp::credential::{
     AuthorizationHeader, Credential, CredentialField, InvalidCredential, split_authorization, without_payment,
@@ -152,14 +152,17 @@ async fn broken_route(broken: &Broken, env: &Env, incoming: &Incoming) -> Result
 async fn priced(isolate: &Isolate, env: &Env, context: &Context, incoming: &Incoming, route: &Route) -> Result<Response> {
     let gateway = &isolate.gateway;
     if !incoming.target.is_confidential() {
-        return problem(&Problem::new(ProblemKind::BadRequest, "payments are accepted over https only"));
+        return problem(&Problem::new(ProblemKind::BadRequest, "payments are taken over https only; send the request to the https URL"));
     }
     if incoming.is_websocket() {
         let detail = "Upgrade: a WebSocket is not sold here; ask without it, or for a path that is free";
         return problem(&Problem::new(ProblemKind::BadRequest, detail));
     }
     let Some(target) = incoming.target.bound() else {
-        return problem(&Problem::new(ProblemKind::UriTooLong, "path and query are too long to be priced"));
+        return problem(&Problem::new(
+            ProblemKind::UriTooLong,
+            format!("path and query are longer than {LONGEST_PRICED} bytes; shorten them"),
+        ));
     };
     let asked = Asked {
         realm: gateway.realm.as_deref().unwrap_or(&incoming.target.host),
@@ -177,8 +180,10 @@ async fn priced(isolate: &Isolate, env: &Env, context: &Context, incoming: &Inco
             problem: Problem::new(
                 ProblemKind::PaymentRequired,
                 match route.field {
-                    CredentialField::Authorization => "this resource is paid for",
-                    CredentialField::PaymentAuthorization => "this resource is paid for, by a credential in Payment-Authorization",
+                    CredentialField::Authorization => "this resource must be paid for; answer one of the challenges in WWW-Authenticate",
+                    CredentialField::PaymentAuthorization => {
+                        "this resource must be paid for; answer one of the challenges in WWW-Authenticate by a credential in Payment-Authorization"
+                    }
                 },
             ),
             snapshot: snapshot(isolate, env, context, incoming, route).await,
@@ -217,7 +222,10 @@ fn presented(
     };
     let Some(token) = payment else { return Ok((None, others)) };
     if token.len() > limit {
-        return Err(Problem::new(ProblemKind::BadRequest, format!("{name}: the credential exceeds {limit} bytes")));
+        return Err(Problem::new(
+            ProblemKind::BadRequest,
+            format!("{name}: the credential is longer than {limit} bytes; send a shorter one"),
+        ));
     }
     let malformed = |error: InvalidCredential| Problem::new(ProblemKind::MalformedCredential, format!("{name}: {error}"));
     Ok((Some(Credential::parse(token).map_err(malformed)?), others))

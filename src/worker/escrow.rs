@@ -238,7 +238,7 @@ async fn estimate(connection: &Connection, purpose: &Purpose) -> Result<Option<u
         Ok(gas_limit) => Ok(Some(gas_limit)),
         Err(Flaw::Reverts(_)) => Ok(None),
         Err(Flaw::TooDear) => {
-            console_warn!("a transaction would take more than {gas_cap} gas, and is not sent");
+            console_warn!("account: a transaction would take more than {gas_cap} gas, and is not sent");
             Ok(None)
         }
         Err(Flaw::Changing | Flaw::Unknown) => Err(unknown()),
@@ -259,5 +259,5 @@ fn bytes(answer: Answer) -> Result<Bytes, Problem> {
 }
 
 fn unknown() -> Problem {
-    Problem::unavailable("the chain cannot be asked about the channel")
+    Problem::unavailable("the chain cannot be asked about the channel at the moment")
 }

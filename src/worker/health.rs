@@ -108,7 +108,7 @@ pub(super) async fn answer(env: &Env, context: &Context, incoming: &Incoming) ->
     };
     match shared(context, env, |isolate| &isolate.health, (), examined).await {
         Some((status, body)) => json(&body, status),
-        None => problem(&Problem::unavailable("how the gateway is could not be found out")),
+        None => problem(&Problem::not_now("the gateway could not be examined in time; ask again")),
     }
 }
 

@@ -94,7 +94,10 @@ impl PaidRequest<'_> {
     pub(super) async fn key(&self, credential: &Credential) -> Result<Option<Key>, Problem> {
         let Some(key) = self.incoming.header("idempotency-key") else { return Ok(None) };
         if key.len() > MAX_BYTES {
-            return Err(Problem::new(ProblemKind::BadRequest, format!("Idempotency-Key: exceeds {MAX_BYTES} bytes")));
+            return Err(Problem::new(
+                ProblemKind::BadRequest,
+                format!("Idempotency-Key: is longer than {MAX_BYTES} bytes; send a shorter one"),
+            ));
         }
         let has_body = self.incoming.has_body();
         let content = if has_body { self.incoming.hold(&self.isolate.gateway.limits).await? } else { BodyDigest::of(&[]) };
@@ -292,7 +295,10 @@ impl PaidRequest<'_> {
         // The client would take the origin's own paywall for ours.
         if response.status() == ProblemKind::PaymentRequired.status() {
             discard(response);
-            return Err(Problem::new(ProblemKind::OriginFailed, "the origin asks for a payment of its own"));
+            return Err(Problem::new(
+                ProblemKind::OriginFailed,
+                "the origin asks for a payment of its own (402), which cannot be made through this gateway; nothing was delivered",
+            ));
         }
         self.pass_on(response, response.body().as_deref(), &[]).map_err(failed("origin's response"))
     }

@@ -136,7 +136,7 @@ pub(super) fn misconfigured(errors: &[FieldError]) -> Problem {
 pub(super) fn internal(what: &str, error: impl fmt::Debug) -> Problem {
     let reference = entropy().map(crate::wire::encoding::to_base64url).unwrap_or_default();
     console_error!("{reference}: {what}: {error:?}");
-    Problem::new(ProblemKind::Internal, format!("the gateway failed; its log has more under {reference}"))
+    Problem::new(ProblemKind::Internal, format!("the gateway failed; its log says more under {reference}, so tell that to its operator"))
 }
 
 /// [`internal`] for a JavaScript error.

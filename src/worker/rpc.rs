@@ -104,7 +104,7 @@ impl Rpc {
                 Err(fault) => fault,
             };
             // The URL may hold an API key: endpoints are named by their position.
-            console_warn!("rpc: endpoint {index}: {fault}");
+            console_warn!("rpc: chain {}: endpoint {index}: {fault}", self.chain_id);
             endpoint.cool_until.set(Some(now().saturating_add(COOL_DOWN)));
         }
         in_part.ok_or(Unreachable)
@@ -125,7 +125,7 @@ impl Rpc {
                 Ok(Some(answer)) => return Ok(answer.map(drop)),
                 Err(fault) => fault,
             };
-            console_warn!("rpc: endpoint {index}: {fault}");
+            console_warn!("rpc: chain {}: endpoint {index}: {fault}", self.chain_id);
             endpoint.cool_until.set(Some(now().saturating_add(COOL_DOWN)));
             verdict = Err(Unreachable);
         }

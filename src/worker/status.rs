@@ -23,7 +23,7 @@ pub(super) async fn answer(
 ) -> Result<Option<Response>> {
     let Some(name) = incoming.target.path().strip_prefix(OWN_PREFIX) else { return Ok(None) };
     if !matches!(incoming.method.as_str(), "GET" | "HEAD") {
-        let response = problem(&Problem::new(ProblemKind::MethodNotAllowed, "only GET is possible here"))?;
+        let response = problem(&Problem::new(ProblemKind::MethodNotAllowed, "method: only GET and HEAD are possible here"))?;
         response.headers().set("allow", "GET, HEAD")?;
         return Ok(Some(response));
     }
@@ -34,7 +34,11 @@ pub(super) async fn answer(
         (_, Err(broken)) => problem(&misconfigured(&broken.errors)).map(Some),
         (_, Ok(isolate)) => match name.strip_prefix("channels/") {
             Some(id) => admin::channel(isolate, env, context, incoming, id).await.map(Some),
-            None => problem(&Problem::new(ProblemKind::NotFound, "the gateway has health, config and channels/{id} here")).map(Some),
+            None => problem(&Problem::new(
+                ProblemKind::NotFound,
+                "path: the gateway's own are /__mpp/health, /__mpp/config and /__mpp/channels/{id}",
+            ))
+            .map(Some),
         },
     }
 }

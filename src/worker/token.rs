@@ -95,5 +95,5 @@ impl Connection {
 }
 
 fn unknown() -> Problem {
-    Problem::unavailable("the chain cannot be asked about the token")
+    Problem::unavailable("the chain cannot be asked about the token at the moment")
 }

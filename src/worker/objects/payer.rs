@@ -294,7 +294,7 @@ impl Payer {
         loop {
             let places = self.record()?.places(now());
             if places == 0 {
-                let detail = "payload.from: transfers of this payer were reverted again and again; none is sent for a day";
+                let detail = "payload.from: transfers of this payer have reverted several times, so none is sent for it for a day";
                 return Ok(Err(Problem::new(ProblemKind::VerificationFailed, detail)));
             }
             if self.on_their_way(&authorization.nonce)?.len() < places {

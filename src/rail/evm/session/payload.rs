@@ -139,7 +139,7 @@ impl Unverified {
         if self.action.outlives_challenge() || now < expires {
             return Ok(());
         }
-        Err(Problem::new(ProblemKind::PaymentExpired, "the challenge has expired; a fresh one comes with this answer"))
+        Err(Problem::challenge_expired())
     }
 
     /// Recovers who signed. `escrow` is the domain of vouchers; `token` that of authorizations, where there is one.

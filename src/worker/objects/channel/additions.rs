@@ -64,7 +64,7 @@ impl ChannelObject {
         let _asking = if desk.is_asking.get() {
             let wanted = desk.waiting.borrow().iter().map(|(wanted, _)| *wanted).chain([addition]).collect::<Vec<_>>();
             if !Additions::batch(wanted.into_iter()).contains(&addition) {
-                return Err(Problem::unavailable("too many additions to the channel are named at the moment").into());
+                return Err(Problem::unavailable("as many additions to the channel are being looked up as may be at once").into());
             }
             let (sender, turn) = oneshot::channel();
             desk.waiting.borrow_mut().push((addition, sender));
@@ -112,5 +112,5 @@ impl ChannelObject {
 }
 
 fn unanswered() -> Problem {
-    Problem::unavailable("the chain was not asked about the addition")
+    Problem::unavailable("the chain could not be asked about the addition")
 }

@@ -65,7 +65,7 @@ impl ChannelObject {
         connection.watch_channel(&self.env, ledger.escrow(), ledger.id(), ledger.signer()).await?;
         let opened = PayerMessage::Opened { method, channel_id: ledger.id() };
         if connection.ask_payer(&self.env, ledger.payer(), &opened).await.is_err() {
-            console_error!("channel: the payer's object could not be told of a channel; it is found by its id only");
+            console_error!("channel {}: its payer's object was not told of it, so Payment-Session finds it by its id only", ledger.id());
         }
         // Another request may have taken it on meanwhile, and sold on it.
         if !self.is_known()? {
