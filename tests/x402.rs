@@ -663,6 +663,9 @@ fn what_is_bound_cannot_be_edited() {
         let problem = judge(Version::V2, &with(&mppx, pointer, member)).expect_err(pointer);
         assert_eq!((problem.kind.status(), Reason::of(&problem)), (402, Reason::InvalidPayload), "{pointer}: {}", problem.detail);
     }
+    // What is hashed is bounded.
+    let problem = judge(Version::V2, &with(&mppx, "/extensions/mppx/info/nonce", json!("x".repeat(129)))).unwrap_err();
+    assert_eq!(problem.detail, "extensions.mppx.info.nonce: exceeds 128 bytes");
     // Without the announcement its nonce is any nonce: the proof is then as good as an unbound one.
     assert!(!judge(Version::V2, &with(&mppx, "/extensions", Value::Null)).unwrap().is_bound);
 }
