@@ -165,7 +165,7 @@ proptest! {
             let terms = Terms {
                 amount: Amount::from_base_units(1), chain_id: 1, token: Address::ZERO, decimals: 6, recipient: Address::ZERO,
             };
-            let channel = session::Terms {
+            let channel = session::SessionTerms {
                 price: terms.amount, unit_type: "request".into(), chain_id: 1, token: Address::ZERO, recipient: Address::ZERO,
                 escrow: Address::ZERO, suggested_deposit: None, min_delta: Amount::ZERO,
             };

@@ -13,7 +13,7 @@ use mpp_edge::rail::evm::Method;
 use mpp_edge::rail::evm::charge::{Terms as ChargeTerms, Unverified, challenge_hashes};
 use mpp_edge::time::Timestamp;
 use mpp_edge::wire::encoding::{from_base64, to_base64url};
-use mpp_edge::wire::mpp::challenge::{BindingKeys, Challenge, Terms};
+use mpp_edge::wire::mpp::challenge::{BindingKeys, Challenge, Parameters};
 use mpp_edge::wire::mpp::credential::{Credential, split_authorization};
 use mpp_edge::wire::mpp::digest::BodyDigest;
 use mpp_edge::wire::mpp::receipt::Receipt;
@@ -75,7 +75,7 @@ fn challenge_headers_are_mppx_s() {
     let golden = golden();
     let v1 = Challenge {
         id: text(&golden, "/v1/id"),
-        terms: Terms {
+        terms: Parameters {
             realm: "api.example.com",
             method: "evm",
             intent: "charge",
@@ -96,8 +96,8 @@ fn challenge_headers_are_mppx_s() {
     assert_eq!(v2.to_header(), ascii(text(&golden, "/v2/header")));
 }
 
-fn v2_terms<'a>(golden: &'a Value, request: &'a str) -> Terms<'a> {
-    Terms {
+fn v2_terms<'a>(golden: &'a Value, request: &'a str) -> Parameters<'a> {
+    Parameters {
         realm: "api.example.com",
         method: "abstract",
         intent: "session",
@@ -126,7 +126,7 @@ fn the_bytes_under_the_hmac_are_mppx_s() {
 fn the_header_is_a_slot_of_its_own_at_the_end() {
     let golden = golden();
     let request = to_base64url(text(&golden, "/v2/jcs"));
-    let terms = Terms { header: Some("Payment-Authorization"), ..v2_terms(&golden, &request) };
+    let terms = Parameters { header: Some("Payment-Authorization"), ..v2_terms(&golden, &request) };
     let mut mac = Hmac::<Sha256>::new_from_slice(SECRET).unwrap();
     mac.update(format!("{}|Payment-Authorization", text(&golden, "/v2/hmacInput")).as_bytes());
     assert_eq!(keys().bind(&terms), to_base64url(mac.finalize().into_bytes()));

@@ -22,13 +22,13 @@ const POLICY: Policy = Policy {
 };
 
 pub(crate) fn all(bench: &mut Bench) {
-    for (operation, mut ledger, sold) in [("ledger-step-small", small(), 10_000), ("ledger-step-large", large(), SHARE)] {
+    for (collection, mut ledger, sold) in [("ledger-step-small", small(), 10_000), ("ledger-step-large", large(), SHARE)] {
         // Not the first voucher again.
         let event = ledger.purchase(ledger.highest + sold, Order { attempt: u64::MAX, ..once(sold) });
         let (_, outcome) = ledger.channel.clone().step(event.clone(), &POLICY, ledger.now);
         assert!(matches!(outcome.answer, Ok(Answer::Bought(Bought { replayed: false, .. }))), "{:?}", outcome.answer);
         let input = || (ledger.channel.clone(), event.clone());
-        bench.ours(operation, input, |(channel, event)| channel.step(event, &POLICY, ledger.now));
+        bench.ours(collection, input, |(channel, event)| channel.step(event, &POLICY, ledger.now));
     }
 }
 

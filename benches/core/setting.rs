@@ -38,8 +38,8 @@ pub(crate) const ASKED: Asked<'_> =
 pub(crate) const CHARGE: charge::Terms =
     charge::Terms { amount: Amount::from_base_units(10_000), chain_id: CHAIN_ID, token: TOKEN, decimals: 6, recipient: RECIPIENT };
 
-pub(crate) fn session() -> session::Terms {
-    session::Terms {
+pub(crate) fn session() -> session::SessionTerms {
+    session::SessionTerms {
         price: Amount::from_base_units(1_000),
         unit_type: "request".into(),
         chain_id: CHAIN_ID,

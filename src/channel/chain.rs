@@ -162,7 +162,7 @@ impl Channel {
             sales: Sales::default(),
             keys: Keys::default(),
             attempts: Attempts::default(),
-            operation: None,
+            collection: None,
             epoch: 0,
             retry_at: None,
             setbacks: Setbacks::default(),
@@ -200,7 +200,7 @@ impl Channel {
         if on_chain.settled > self.settled {
             self.settle_up_to(on_chain.settled, now);
         } else if on_chain.settled < self.settled {
-            // A reorganisation took a settlement back: it must be made again, as another operation.
+            // A reorganisation took a settlement back: it must be made again, as another collection.
             self.settled = on_chain.settled;
             self.epoch = self.epoch.saturating_add(1);
             self.unsettled_since.get_or_insert(now);
@@ -222,7 +222,7 @@ impl Channel {
         match self.status {
             Status::Open | Status::Suspended if requested => self.begin_closing(Reason::Requested, now),
             // The payer has added to the deposit, which takes the request back.
-            Status::Closing(Reason::Requested) if !requested && self.operation.is_none() => self.show(shown),
+            Status::Closing(Reason::Requested) if !requested && self.collection.is_none() => self.show(shown),
             Status::Open | Status::Suspended => self.show(shown),
             // What was put off for its failures must be there before the grace period ends.
             Status::Closing(_) if requested && !was_requested => self.hurry(),
@@ -252,7 +252,7 @@ impl Channel {
     /// It is over: nothing of it is needed any more but that it is.
     pub(super) fn close(&mut self, transaction: Option<B256>) {
         self.status = Status::Closed { transaction };
-        self.operation = None;
+        self.collection = None;
         self.retry_at = None;
         self.setbacks = Setbacks::default();
         self.requested = false;

@@ -117,7 +117,7 @@ pub use metered::{Counted, Fixed, Head, Metering, Next, REPORT, Stop, Waiting};
 pub use purchase::{Bought, Kind, Order, Presented, Reuse};
 pub use refusal::Refusal;
 pub use sales::{Drawn, SILENCE};
-pub use settling::{Operation, Payment};
+pub use settling::{CollectBy, Collection};
 
 use crate::evm::escrow::SignedVoucher;
 use crate::evm::reading::Reading;
@@ -217,9 +217,9 @@ pub struct Channel {
     sales: Sales,
     keys: Keys,
     attempts: Attempts,
-    operation: Option<Operation>,
+    collection: Option<Collection>,
     epoch: u32,
-    /// Not before this is a failed operation tried again.
+    /// Not before this is a failed collection tried again.
     retry_at: Option<Timestamp>,
     setbacks: Setbacks,
     /// The payer has asked the escrow for the end, whatever it has asked the gateway for: the grace period runs.
@@ -244,8 +244,8 @@ pub enum Event {
     Observed(Reading),
     /// The alarm went off.
     Woken,
-    /// The operation that was submitted has ended.
-    Concluded(Operation, Verdict),
+    /// The collection that was submitted has ended.
+    Concluded(Collection, Verdict),
 }
 
 /// What is told of the delivery of something that was bought.
@@ -319,7 +319,7 @@ pub enum Effect {
     /// Set the alarm, which was later or not set.
     WakeAt(Timestamp),
     /// Have this brought onto the chain, and tell how it ended.
-    Submit(Operation),
+    Submit(Collection),
     /// Ask the escrow about the channel, and tell what it says.
     Inspect,
 }
@@ -369,14 +369,14 @@ impl Channel {
                 self.wake_at = None;
                 Ok(Answer::Noted)
             }
-            Event::Concluded(operation, verdict) => self.conclude(&operation, verdict, now),
+            Event::Concluded(collection, verdict) => self.conclude(&collection, verdict, now),
         };
         // Who is refused moves nothing.
         if begins && answer.is_ok() {
             self.begin_what_is_due(policy, now, &mut effects);
         }
         if asks && answer.is_ok() {
-            effects.extend(self.operation.map(Effect::Submit));
+            effects.extend(self.collection.map(Effect::Submit));
         }
         self.set_alarm(policy, now, &mut effects);
         (self, Outcome { answer, effects })
@@ -475,9 +475,9 @@ impl Channel {
         Balance { accepted: self.accepted, spent: self.spent, deposit: self.deposit, required: self.required(price, reuse, policy) }
     }
 
-    /// Whether those who wait for its balance, or for the end of its operation, want to know of this change.
+    /// Whether those who wait for its balance, or for the end of its collection, want to know of this change.
     pub fn is_other_for_waiters(&self, next: &Self) -> bool {
-        let news = |channel: &Self| (channel.accepted, channel.spent, channel.status, channel.operation);
+        let news = |channel: &Self| (channel.accepted, channel.spent, channel.status, channel.collection);
         news(self) != news(next)
     }
 

@@ -3,12 +3,12 @@
 //! A try that a simulation refuses costs nothing but a question; one that is mined and reverts costs gas. The first is repeated
 //! ever more seldom, the second only a few times.
 
-use super::Payment;
+use super::CollectBy;
 use crate::settlement::Failure;
 use core::time::Duration;
 use serde::{Deserialize, Serialize};
 
-/// A failed operation is tried again after this, and each time after twice as long…
+/// A failed collection is tried again after this, and each time after twice as long…
 pub(super) const RETRY: Duration = Duration::from_secs(30);
 
 /// …but not longer than this…
@@ -40,8 +40,8 @@ pub(super) struct Setbacks {
 }
 
 impl Setbacks {
-    pub(super) fn count(&mut self, payment: Payment, failure: Failure) {
-        let is_close = payment == Payment::Close;
+    pub(super) fn count(&mut self, by: CollectBy, failure: Failure) {
+        let is_close = by == CollectBy::Close;
         self.failures = self.failures.saturating_add(1);
         self.reverts = self.reverts.saturating_add(matches!(failure, Failure::Reverted | Failure::UsedElsewhere).into());
         self.closes = self.closes.saturating_add(is_close.into());
@@ -87,11 +87,11 @@ impl Setbacks {
     }
 
     /// What the end is tried with; nothing, when nothing is at risk and it has failed often enough.
-    pub(super) const fn last_payment(&self, at_risk: bool) -> Option<Payment> {
+    pub(super) const fn last_resort(&self, at_risk: bool) -> Option<CollectBy> {
         match (at_risk, self.settle_next) {
-            (true, true) => Some(Payment::Settle),
+            (true, true) => Some(CollectBy::Settle),
             (false, _) if self.closes >= CLOSES => None,
-            _ => Some(Payment::Close),
+            _ => Some(CollectBy::Close),
         }
     }
 }

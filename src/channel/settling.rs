@@ -12,41 +12,41 @@ use serde::{Deserialize, Serialize};
 /// What is done on chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub enum Payment {
+pub enum CollectBy {
     /// `settle`: the channel goes on.
     Settle,
     /// `close`: it ends.
     Close,
 }
 
-/// An operation on the chain, submitted or about to be.
+/// A collection on the chain, submitted or about to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Operation {
+pub struct Collection {
     /// What is done.
-    pub payment: Payment,
+    pub by: CollectBy,
     /// With which voucher.
     pub payout: Payout,
 }
 
-impl Operation {
+impl Collection {
     /// For the account's outbox.
     pub const fn purpose(&self) -> Purpose {
-        match self.payment {
-            Payment::Settle => Purpose::Settle(self.payout),
-            Payment::Close => Purpose::Close(self.payout),
+        match self.by {
+            CollectBy::Settle => Purpose::Settle(self.payout),
+            CollectBy::Close => Purpose::Close(self.payout),
         }
     }
 }
 
 impl Channel {
-    /// The operation that was begun and whose end is not known.
-    pub const fn operation(&self) -> Option<Operation> {
-        self.operation
+    /// The collection that was begun and whose end is not known.
+    pub const fn collection(&self) -> Option<Collection> {
+        self.collection
     }
 
     pub(super) fn is_being_closed_by_us(&self) -> bool {
-        self.operation.is_some_and(|operation| operation.payment == Payment::Close)
+        self.collection.is_some_and(|collection| collection.by == CollectBy::Close)
     }
 
     pub(super) fn begin_closing(&mut self, reason: Reason, now: Timestamp) {
@@ -62,33 +62,33 @@ impl Channel {
         }
     }
 
-    pub(super) fn conclude(&mut self, operation: &Operation, verdict: Verdict, now: Timestamp) -> Result<Answer, Refusal> {
-        if self.operation.as_ref() != Some(operation) {
+    pub(super) fn conclude(&mut self, collection: &Collection, verdict: Verdict, now: Timestamp) -> Result<Answer, Refusal> {
+        if self.collection.as_ref() != Some(collection) {
             // It was concluded before.
             return Ok(match self.status {
                 Status::Closed { transaction: Some(transaction) } => Answer::Closed(transaction),
                 _ => Answer::Noted,
             });
         }
-        self.operation = None;
+        self.collection = None;
         let transaction = match verdict {
             Verdict::Settled { transaction } => transaction,
             Verdict::Failed(failure) => {
-                // Whatever stood in the way, trying again is another operation.
+                // Whatever stood in the way, trying again is another collection.
                 self.epoch = self.epoch.saturating_add(1);
-                self.setbacks.count(operation.payment, failure);
+                self.setbacks.count(collection.by, failure);
                 let falls_back = self.is_at_risk() && self.setbacks.may_settle_instead(self.is_forced());
                 self.retry_at = (!falls_back).then(|| now.saturating_add(self.setbacks.delay(self.is_forced())));
                 return Ok(Answer::Noted);
             }
         };
-        match operation.payment {
-            Payment::Settle => {
-                self.settle_up_to(operation.payout.voucher.cumulative, now);
+        match collection.by {
+            CollectBy::Settle => {
+                self.settle_up_to(collection.payout.voucher.cumulative, now);
                 Ok(Answer::Noted)
             }
-            Payment::Close => {
-                self.settled = self.settled.max(operation.payout.voucher.cumulative);
+            CollectBy::Close => {
+                self.settled = self.settled.max(collection.payout.voucher.cumulative);
                 self.close(Some(transaction));
                 Ok(Answer::Closed(transaction))
             }
@@ -104,7 +104,7 @@ impl Channel {
                 effects.push(Effect::Inspect);
             }
             Some(_) => {}
-            None if self.operation.is_none() => self.operation = self.due(policy, now),
+            None if self.collection.is_none() => self.collection = self.due(policy, now),
             None => {}
         }
     }
@@ -119,7 +119,7 @@ impl Channel {
         }
     }
 
-    fn due(&mut self, policy: &Policy, now: Timestamp) -> Option<Operation> {
+    fn due(&mut self, policy: &Policy, now: Timestamp) -> Option<Collection> {
         if self.status == Status::Open && self.idle_at(policy).is_some_and(|at| at <= now) {
             self.begin_closing(Reason::Idle, now);
         }
@@ -127,23 +127,23 @@ impl Channel {
             Status::Open => {
                 let is_due = self.settle_at(policy, now).is_some_and(|at| at <= now);
                 let voucher = self.unsettled().filter(|voucher| self.is_hindered() || self.is_worth_it(voucher, policy))?;
-                is_due.then(|| self.begin(Payment::Settle, voucher))
+                is_due.then(|| self.begin(CollectBy::Settle, voucher))
             }
-            Status::Suspended if self.signer_has_code => self.unsettled().map(|voucher| self.begin(Payment::Settle, voucher)),
+            Status::Suspended if self.signer_has_code => self.unsettled().map(|voucher| self.begin(CollectBy::Settle, voucher)),
             // Nothing would be taken: the payer withdraws by itself.
             Status::Closing(Reason::Requested) if !self.is_at_risk() => None,
             Status::Closing(_) => {
-                let payment = self.setbacks.last_payment(self.is_at_risk())?;
-                self.last_voucher().map(|voucher| self.begin(payment, voucher))
+                let by = self.setbacks.last_resort(self.is_at_risk())?;
+                self.last_voucher().map(|voucher| self.begin(by, voucher))
             }
             Status::Suspended | Status::Closed { .. } => None,
         }
     }
 
     /// From here on others may know the voucher: who estimates the gas for it, and who sees the transaction.
-    fn begin(&mut self, payment: Payment, voucher: SignedVoucher) -> Operation {
+    fn begin(&mut self, by: CollectBy, voucher: SignedVoucher) -> Collection {
         self.published = self.published.max(Some(voucher.cumulative));
-        Operation { payment, payout: Payout { escrow: self.escrow, channel_id: self.id, voucher, epoch: self.epoch } }
+        Collection { by, payout: Payout { escrow: self.escrow, channel_id: self.id, voucher, epoch: self.epoch } }
     }
 
     /// When the policy wants a settlement of what will be delivered by then.
@@ -210,13 +210,13 @@ impl Channel {
     /// of what was sold on it is not settled, and nothing is remembered of it that the chain does not show.
     pub fn is_forgettable(&self, policy: &Policy, now: Timestamp) -> bool {
         let is_even = self.spent <= self.settled && self.published.is_none_or(|published| published <= self.settled);
-        let is_quiet = self.operation.is_none() && self.sales.is_empty() && self.breaks.are_over(now) && self.setbacks.failures == 0;
+        let is_quiet = self.collection.is_none() && self.sales.is_empty() && self.breaks.are_over(now) && self.setbacks.failures == 0;
         let may_end = matches!(self.status, Status::Open | Status::Suspended | Status::Closing(Reason::Requested));
         may_end && is_even && is_quiet && now.since(self.last_used) >= policy.close_idle
     }
 
     fn next_wake(&self, policy: &Policy, now: Timestamp) -> Option<Timestamp> {
-        if self.operation.is_some() {
+        if self.collection.is_some() {
             // Whoever submits it tells its end; should he die, the alarm submits it again.
             return Some(now.saturating_add(RETRY));
         }
@@ -234,7 +234,7 @@ impl Channel {
             Status::Closing(Reason::Requested) if !self.is_at_risk() => None,
             // Until the chain shows enough of a deposit again there is nothing to close with.
             Status::Closing(_) if self.last_voucher().is_none() => self.retry_at,
-            Status::Closing(_) if self.setbacks.last_payment(self.is_at_risk()).is_none() => None,
+            Status::Closing(_) if self.setbacks.last_resort(self.is_at_risk()).is_none() => None,
             Status::Closing(_) => Some(self.retry_at.unwrap_or(now)),
             Status::Suspended | Status::Closed { .. } => None,
         }

@@ -86,7 +86,7 @@ mod tests {
     fn router(field: CredentialField) -> Router {
         let price = Amount::from_base_units(1);
         let asset = Address::repeat_byte(1);
-        let terms = session::Terms {
+        let terms = session::SessionTerms {
             price,
             unit_type: "request".into(),
             chain_id: 1,

@@ -9,7 +9,7 @@ use crate::rail::evm::charge::RESUMABLE;
 use crate::rail::evm::{Intent, Method, charge, session};
 use crate::time::Timestamp;
 use crate::wire::encoding::{from_base64, to_base64url};
-use crate::wire::mpp::challenge::{BindingKeys, Challenge, Terms};
+use crate::wire::mpp::challenge::{BindingKeys, Challenge, Parameters};
 use crate::wire::mpp::credential::{Credential, CredentialField, EchoedChallenge};
 use crate::wire::mpp::digest::{BodyDigest, sha256_base64url};
 use crate::wire::problem::{Problem, ProblemKind};
@@ -48,7 +48,7 @@ pub enum Ask {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionOffer {
     /// What is asked for.
-    pub terms: session::Terms,
+    pub terms: session::SessionTerms,
     /// The domain in which vouchers are signed.
     pub domain: Domain,
     /// Whether a voucher that has bought may buy again.
@@ -120,7 +120,14 @@ impl Offer {
     }
 
     /// An offer of a session on `route`, a pattern.
-    pub fn of_session(rail: RailId, method: Method, route: &str, terms: session::Terms, description: Option<&str>, reuse: Reuse) -> Self {
+    pub fn of_session(
+        rail: RailId,
+        method: Method,
+        route: &str,
+        terms: session::SessionTerms,
+        description: Option<&str>,
+        reuse: Reuse,
+    ) -> Self {
         let request = terms.request(method, description, false, None);
         let sponsored_request = to_base64url(terms.request(method, description, true, None));
         let binding = sha256_base64url(format!("session {route} {request}").as_bytes());
@@ -161,7 +168,7 @@ impl Offer {
         let expires = expires.to_rfc3339();
         let request = self.request_in(circumstances, description);
         let digest = asked.digest.filter(|_| self.session().is_none()).map(|digest| digest.to_string());
-        let terms = Terms {
+        let terms = Parameters {
             realm: asked.realm,
             method: self.method.name(),
             intent: self.intent().name(),

@@ -32,7 +32,7 @@ impl Connection {
     /// Whether openings and additions are submitted for clients: when that is configured, and the escrow has the
     /// functions for it. Asked once per connection; a failure is not remembered, and means no.
     pub(super) async fn sponsors(&self) -> bool {
-        if !self.rail.session.fee_payer {
+        if !self.rail.session.sponsors {
             return false;
         }
         let Some(escrow) = self.rail.escrow_of(Method::Evm) else { return false };

@@ -127,7 +127,7 @@ impl Visit<'_> {
     /// The answer to a management request: a receipt and nothing else.
     fn managed(&self, done: &Done) -> worker::Result<Response> {
         let mut headers = Changes::default();
-        headers.set("payment-receipt", &self.receipt_terms().receipt(done, None, |receipt| receipt.to_header()));
+        headers.set("payment-receipt", &self.receipt_head().receipt(done, None, |receipt| receipt.to_header()));
         headers.set("cache-control", "no-store");
         headers.set("access-control-allow-origin", "*");
         headers.set("access-control-expose-headers", "Payment-Receipt");
@@ -135,8 +135,8 @@ impl Visit<'_> {
     }
 
     /// What its receipts have in common.
-    pub(super) fn receipt_terms(&self) -> ReceiptTerms {
-        ReceiptTerms {
+    pub(super) fn receipt_head(&self) -> ReceiptHead {
+        ReceiptHead {
             method: self.offer.method.name(),
             channel_id: self.claim.channel_id.to_string(),
             challenge_id: self.challenge_id.to_string(),
@@ -196,7 +196,7 @@ impl Visit<'_> {
         response: &Response,
         body: Option<&js_sys::Object>,
     ) -> worker::Result<Response> {
-        let receipt = self.receipt_terms().receipt(done, Some(bought.units), |receipt| receipt.to_header());
+        let receipt = self.receipt_head().receipt(done, Some(bought.units), |receipt| receipt.to_header());
         let replayed = bought.replayed.then_some(("idempotency-replayed", "true"));
         let more: Vec<_> = [("payment-receipt", receipt.as_str())].into_iter().chain(replayed).collect();
         self.request.pass_on(response, body, &more)
@@ -231,14 +231,14 @@ impl Visit<'_> {
 }
 
 /// What receipts of one visit have in common.
-pub(super) struct ReceiptTerms {
+pub(super) struct ReceiptHead {
     method: &'static str,
     channel_id: String,
     challenge_id: String,
     chain_id: u64,
 }
 
-impl ReceiptTerms {
+impl ReceiptHead {
     pub(super) fn receipt<T>(&self, done: &Done, units: Option<u64>, write: impl FnOnce(&Receipt<'_>) -> T) -> T {
         let mut receipt = Receipt::new(self.method, &self.channel_id, now());
         receipt.challenge_id = Some(&self.challenge_id);

@@ -5,7 +5,7 @@ use super::clock::{now, sleep, within};
 use super::objects::{ChannelMessage, ChannelReply, Done};
 use super::paid::PaidRequest;
 use super::remote::{AGAIN, RemoteChannel};
-use super::session::{ReceiptTerms, Visit};
+use super::session::{ReceiptHead, Visit};
 use super::watch::{Ending, Upload, WatchedPipe, broken, hung_up, length};
 use crate::channel::{Bought, Counted, Delivery, Drawn, Fixed, Head, Metering, Next, REPORT, Stop, Waiting};
 use crate::money::Amount;
@@ -66,7 +66,7 @@ fn deliver_counted(
         writer: sink.get_writer()?,
         client: incoming.request.signal(),
         patience: visit.voucher_wait,
-        receipt: visit.receipt_terms(),
+        receipt: visit.receipt_head(),
     };
     context.wait_until(flow.run());
     Ok(prepared)
@@ -127,7 +127,7 @@ struct Flow {
     client: AbortSignal,
     /// How long it waits for a voucher.
     patience: Duration,
-    receipt: ReceiptTerms,
+    receipt: ReceiptHead,
 }
 
 type Flowing<T> = std::result::Result<T, Stop>;

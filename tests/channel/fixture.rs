@@ -4,7 +4,7 @@
 use super::invariants;
 use alloy_primitives::{Address, B256};
 use mpp_edge::channel::{
-    Answer, Bought, Channel, Delivery, Drawn, Effect, Event, Expected, Key, Kind, Operation, Order, Policy, Presented, Refusal, Reuse,
+    Answer, Bought, Channel, Collection, Delivery, Drawn, Effect, Event, Expected, Key, Kind, Order, Policy, Presented, Refusal, Reuse,
     Status,
 };
 use mpp_edge::evm::escrow::{EscrowFacts, OnChain, SignedVoucher};
@@ -30,7 +30,7 @@ pub(crate) const STRANGER: Address = Address::repeat_byte(0x66);
 pub(crate) const SEPARATOR: B256 = B256::repeat_byte(0x5e);
 pub(crate) const TRANSACTION: B256 = B256::repeat_byte(0x7a);
 
-/// The ledger tries a failed operation again after this.
+/// The ledger tries a failed collection again after this.
 pub(crate) const RETRY: Duration = Duration::from_secs(30);
 
 pub(crate) const POLICY: Policy = Policy {
@@ -192,7 +192,7 @@ impl Ledger {
     }
 
     /// The alarm goes off, when it is set, at its time.
-    pub(crate) fn wake(&mut self) -> Option<Operation> {
+    pub(crate) fn wake(&mut self) -> Option<Collection> {
         let at = self.alarm?;
         self.now = self.now.max(at);
         self.step(Event::Woken).unwrap();
@@ -200,7 +200,7 @@ impl Ledger {
     }
 
     /// The alarm goes off until something is submitted. Who asks what the chain shows is told `shown`.
-    pub(crate) fn submits(&mut self, shown: OnChain) -> Option<Operation> {
+    pub(crate) fn submits(&mut self, shown: OnChain) -> Option<Collection> {
         for _ in 0..5 {
             self.alarm?;
             let submitted = self.wake();
@@ -215,12 +215,12 @@ impl Ledger {
     }
 
     /// The alarm goes off until nothing is left to be done before `until`. What is submitted is done.
-    pub(crate) fn run(&mut self, until: Timestamp) -> Vec<Operation> {
+    pub(crate) fn run(&mut self, until: Timestamp) -> Vec<Collection> {
         let mut done = Vec::new();
         while self.alarm.is_some_and(|at| at <= until) {
-            if let Some(operation) = self.wake() {
-                self.step(Event::Concluded(operation, DONE)).unwrap();
-                done.push(operation);
+            if let Some(collection) = self.wake() {
+                self.step(Event::Concluded(collection, DONE)).unwrap();
+                done.push(collection);
             }
             assert!(done.len() < 100, "it does not come to rest");
         }
@@ -228,9 +228,9 @@ impl Ledger {
         done
     }
 
-    pub(crate) fn submitted(&self) -> Option<Operation> {
+    pub(crate) fn submitted(&self) -> Option<Collection> {
         self.effects.iter().find_map(|effect| match effect {
-            Effect::Submit(operation) => Some(*operation),
+            Effect::Submit(collection) => Some(*collection),
             _ => None,
         })
     }
@@ -259,8 +259,8 @@ impl Ledger {
         bought.booking
     }
 
-    pub(crate) fn credit(&mut self, booking: u64, units: u128, voucher: u128) {
-        assert_eq!(self.step(credit(booking, units, voucher)), Ok(Answer::Noted));
+    pub(crate) fn release(&mut self, booking: u64, units: u128, voucher: u128) {
+        assert_eq!(self.step(release(booking, units, voucher)), Ok(Answer::Noted));
     }
 
     pub(crate) fn draw(&mut self, sale: u64, delivered: u64, wanted: u64) -> Result<Drawn, Refusal> {
@@ -284,8 +284,8 @@ impl Ledger {
         assert_eq!(self.step(Event::Observed(seen(on_chain))), Ok(Answer::Noted));
     }
 
-    pub(crate) fn conclude(&mut self, operation: Operation, verdict: Verdict) -> Answer {
-        self.step(Event::Concluded(operation, verdict)).unwrap()
+    pub(crate) fn conclude(&mut self, collection: Collection, verdict: Verdict) -> Answer {
+        self.step(Event::Concluded(collection, verdict)).unwrap()
     }
 
     /// Accepted, spent and delivered.
@@ -314,6 +314,6 @@ impl Ledger {
     }
 }
 
-pub(crate) fn credit(booking: u64, units: u128, voucher: u128) -> Event {
+pub(crate) fn release(booking: u64, units: u128, voucher: u128) -> Event {
     Event::Delivery(Delivery::Release { booking, amount: amount(units), voucher: amount(voucher), begun: false })
 }

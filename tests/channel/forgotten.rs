@@ -14,8 +14,8 @@ fn ends(mut ledger: Ledger) -> bool {
 fn settled() -> Ledger {
     let mut ledger = Ledger::new(10_000);
     ledger.bought(1000, once(1000));
-    let operation = ledger.wake().unwrap();
-    ledger.conclude(operation, DONE);
+    let collection = ledger.wake().unwrap();
+    ledger.conclude(collection, DONE);
     ledger.step(NOTHING).unwrap();
     ledger
 }
@@ -43,9 +43,9 @@ fn c13_what_was_sold_and_is_not_settled_is_kept() {
     assert!(!ends(metered));
     let mut failing = Ledger::new(10_000);
     failing.bought(1000, once(1000));
-    let operation = failing.wake().unwrap();
+    let collection = failing.wake().unwrap();
     assert!(!ends(failing.clone()), "it is on its way");
-    failing.conclude(operation, REVERTED);
+    failing.conclude(collection, REVERTED);
     assert!(!ends(failing));
 }
 

@@ -1,6 +1,6 @@
 //! What must hold after every step, whoever drives the ledger: see the module `mpp_edge::channel`.
 
-use mpp_edge::channel::{Answer, Channel, Delivery, Effect, Event, Outcome, Payment, Policy, Reason, Reuse, Status};
+use mpp_edge::channel::{Answer, Channel, CollectBy, Delivery, Effect, Event, Outcome, Policy, Reason, Reuse, Status};
 use mpp_edge::money::Amount;
 use mpp_edge::time::Timestamp;
 
@@ -45,7 +45,7 @@ pub(crate) fn of_state(channel: &Channel, policy: &Policy) -> Result<(), String>
     let best = channel.best().map_or(Amount::ZERO, |voucher| voucher.cumulative);
     holds!(best <= accepted, "the best voucher {best} exceeds what was accepted, {accepted}");
     if is_closed(channel) {
-        holds!(channel.operation().is_none(), "a closed channel has something to do");
+        holds!(channel.collection().is_none(), "a closed channel has something to do");
         return Ok(());
     }
     holds!(settled <= delivered, "settled {settled} exceeds delivered {delivered}");
@@ -70,7 +70,7 @@ pub(crate) fn of_step(
     counters(before, event, after, policy)?;
     status(before, event, after)?;
     sold(after, outcome)?;
-    operation(before, event, after, outcome)?;
+    collection(before, event, after, outcome)?;
     let idles = !outcome.effects.iter().any(|effect| matches!(effect, Effect::Submit(_) | Effect::Inspect));
     for effect in &outcome.effects {
         if let Effect::WakeAt(at) = effect {
@@ -163,38 +163,38 @@ fn sold(after: &Channel, outcome: &Outcome) -> Result<(), String> {
     Ok(())
 }
 
-fn operation(before: &Channel, event: &Event, after: &Channel, outcome: &Outcome) -> Result<(), String> {
+fn collection(before: &Channel, event: &Event, after: &Channel, outcome: &Outcome) -> Result<(), String> {
     let submitted = outcome.effects.iter().find_map(|effect| match effect {
-        Effect::Submit(operation) => Some(*operation),
+        Effect::Submit(collection) => Some(*collection),
         _ => None,
     });
-    holds!(submitted.is_none() || submitted == after.operation(), "what is submitted is not what is stored");
-    match (before.operation(), after.operation()) {
-        (Some(old), Some(new)) => holds!(old == new, "an operation was replaced before its end was known"),
+    holds!(submitted.is_none() || submitted == after.collection(), "what is submitted is not what is stored");
+    match (before.collection(), after.collection()) {
+        (Some(old), Some(new)) => holds!(old == new, "a collection was replaced before its end was known"),
         (Some(old), None) => {
-            let concluded = matches!(event, Event::Concluded(operation, _) if *operation == old);
-            holds!(concluded || is_closed(after), "an operation was forgotten");
+            let concluded = matches!(event, Event::Concluded(collection, _) if *collection == old);
+            holds!(concluded || is_closed(after), "a collection was forgotten");
         }
         (None, Some(new)) => {
-            holds!(matches!(event, Event::Woken | Event::Close(_)), "an operation was begun by {event:?}");
-            holds!(submitted == Some(new), "an operation was begun and not submitted");
+            holds!(matches!(event, Event::Woken | Event::Close(_)), "a collection was begun by {event:?}");
+            holds!(submitted == Some(new), "a collection was begun and not submitted");
             let taken = new.payout.voucher.cumulative;
             holds!(after.published() >= Some(taken), "what was handed out counts as published");
-            match (new.payment, after.status()) {
-                (Payment::Settle, status) if status == Status::Open || (status == Status::Suspended && signer_has_code(after)) => {
+            match (new.by, after.status()) {
+                (CollectBy::Settle, status) if status == Status::Open || (status == Status::Suspended && signer_has_code(after)) => {
                     holds!(taken <= after.delivered(), "a settlement of {taken} takes more than {} delivered", after.delivered());
                     holds!(taken > after.settled(), "a settlement of {taken} takes nothing");
                 }
-                (Payment::Settle, Status::Closing(_)) => {
+                (CollectBy::Settle, Status::Closing(_)) => {
                     holds!(before.failures() > 0, "settled at the end, though no close has failed");
                     holds!(taken > after.settled(), "a settlement of {taken} takes nothing");
                     holds!(Some(taken.base_units()) == last_voucher(after), "settled {taken} at the end");
                 }
-                (Payment::Close, Status::Closing(_)) => {
+                (CollectBy::Close, Status::Closing(_)) => {
                     let least = last_voucher(after);
                     holds!(Some(taken.base_units()) == least, "closed with {taken}, where {least:?} is enough");
                 }
-                (payment, status) => return Err(format!("{payment:?} was begun on a channel that is {status:?}")),
+                (by, status) => return Err(format!("{by:?} was begun on a channel that is {status:?}")),
             }
         }
         (None, None) => {}

@@ -4,7 +4,6 @@
 #![allow(clippy::print_stdout, reason = "how much was explored is to be seen")]
 
 mod claims;
-mod credits;
 mod fixture;
 mod foresight;
 mod forgotten;
@@ -14,6 +13,7 @@ mod model;
 mod oracle;
 mod properties;
 mod published;
+mod releases;
 mod sales;
 mod setbacks;
 mod settling;

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 struct Booking {
     amount: u128,
     at: Timestamp,
-    /// It was repeated: something of it was delivered, so it is not given back. When it was delivered nobody knows, so it counts
+    /// It was repeated: something of it was delivered, so it is not released. When it was delivered nobody knows, so it counts
     /// as delivered no earlier than any other.
     sealed: bool,
 }
@@ -79,8 +79,8 @@ impl Oracle {
         }
     }
 
-    /// Whether a credit must, or must not, be given; `None` where either is right.
-    pub(crate) fn must_credit(&self, booking: u64, amount: Amount, policy: &Policy, now: Timestamp) -> Option<bool> {
+    /// Whether a release must, or must not, be given; `None` where either is right.
+    pub(crate) fn must_release(&self, booking: u64, amount: Amount, policy: &Policy, now: Timestamp) -> Option<bool> {
         match self.bookings.get(&booking) {
             Some(found) if found.sealed => Some(false),
             Some(found) if amount.base_units() != found.amount => None,
@@ -90,7 +90,7 @@ impl Oracle {
         }
     }
 
-    pub(crate) fn credited(&mut self, booking: u64, voucher: Amount) {
+    pub(crate) fn released(&mut self, booking: u64, voucher: Amount) {
         if let Some(found) = self.bookings.get(&booking).filter(|found| !found.sealed) {
             self.spent -= found.amount;
             self.used.remove(&voucher.base_units());

@@ -6,7 +6,7 @@ use super::invariants::{self, Counters};
 use super::oracle::Oracle;
 use mpp_edge::binary::{decode, encode};
 use mpp_edge::channel::{
-    Answer, Bought, Channel, Delivery, Effect, Event, Kind, Operation, Order, Policy, Presented, Refusal, Reuse, Status,
+    Answer, Bought, Channel, Collection, Delivery, Effect, Event, Kind, Order, Policy, Presented, Refusal, Reuse, Status,
 };
 use mpp_edge::evm::escrow::OnChain;
 use mpp_edge::money::Amount;
@@ -44,7 +44,7 @@ fn an_order() -> impl Strategy<Value = Order> {
 enum Happening {
     /// With a signature over something fresh, or without.
     Voucher(u128, bool, Option<Order>),
-    Credit {
+    Release {
         booking: u64,
         of: i64,
     },
@@ -73,7 +73,7 @@ enum Happening {
     Wake,
     /// What was submitted is done on chain.
     Mine,
-    /// The end of the operation that was begun that many ago is told.
+    /// The end of the collection that was begun that many ago is told.
     Conclude(usize, bool),
 }
 
@@ -83,7 +83,7 @@ fn sales_only() -> impl Strategy<Value = Happening> {
     prop_oneof![
         6 => (0..62_u128, any::<bool>(), prop::option::weighted(0.9, an_order()))
             .prop_map(|(cumulative, fresh, order)| Happening::Voucher(cumulative, fresh, order)),
-        3 => (0..20_u64, wrong).prop_map(|(booking, of)| Happening::Credit { booking, of }),
+        3 => (0..20_u64, wrong).prop_map(|(booking, of)| Happening::Release { booking, of }),
         3 => (0..20_u64, 0..10_u64, 0..5_u64, any::<bool>())
             .prop_map(|(sale, delivered, wanted, unheard)| Happening::Draw { sale, delivered, wanted, unheard }),
         2 => (0..20_u64, 0..10_u64).prop_map(|(sale, delivered)| Happening::End { sale, delivered }),
@@ -117,7 +117,7 @@ struct World {
     /// As it was at first, and after each change.
     chain: Vec<OnChain>,
     bought: Vec<(Bought, Order, u128)>,
-    begun: Vec<Operation>,
+    begun: Vec<Collection>,
     last: Event,
     /// The highest total that was handed out, or that the ledger has seen settled.
     shown: Amount,
@@ -151,7 +151,7 @@ impl World {
     fn event(&mut self, happening: &Happening) -> Option<Event> {
         match *happening {
             Happening::Voucher(cumulative, fresh, order) => Some(Event::Voucher(Presented { fresh, ..presented(cumulative) }, order)),
-            Happening::Credit { booking, of } => {
+            Happening::Release { booking, of } => {
                 let (bought, order, voucher) = self.some_bought(false, booking)?;
                 let cost = order.price.times(bought.units.saturating_add_signed(of));
                 Some(Event::Delivery(Delivery::Release { booking: bought.booking, amount: cost, voucher: amount(*voucher), begun: false }))
@@ -206,19 +206,19 @@ impl World {
             Happening::Look => Some(Event::Observed(seen(self.shown()))),
             Happening::Wake => Some(Event::Woken),
             Happening::Mine => {
-                let operation = self.ledger.channel.operation()?;
-                let taken = operation.payout.voucher.cumulative;
+                let collection = self.ledger.channel.collection()?;
+                let taken = collection.payout.voucher.cumulative;
                 self.change(|chain| {
                     if taken <= chain.deposit {
                         chain.settled = chain.settled.max(taken);
-                        chain.finalized = operation.payment == mpp_edge::channel::Payment::Close;
+                        chain.finalized = collection.by == mpp_edge::channel::CollectBy::Close;
                     }
                 });
                 None
             }
             Happening::Conclude(ago, good) => {
-                let operation = *self.begun.iter().rev().nth(ago)?;
-                Some(Event::Concluded(operation, if good { DONE } else { Verdict::Failed(Failure::Reverted) }))
+                let collection = *self.begun.iter().rev().nth(ago)?;
+                Some(Event::Concluded(collection, if good { DONE } else { Verdict::Failed(Failure::Reverted) }))
             }
         }
     }
@@ -228,7 +228,7 @@ impl World {
         let (after, outcome) = channel.clone().step(event.clone(), policy, *now);
         invariants::of_step(channel, event, &after, &outcome, policy, *now)?;
         invariants::proves(channel, event, &after, &outcome, self.shown)?;
-        let begun = after.operation().map_or(Amount::ZERO, |operation| operation.payout.voucher.cumulative);
+        let begun = after.collection().map_or(Amount::ZERO, |collection| collection.payout.voucher.cumulative);
         self.shown = self.shown.max(after.settled()).max(begun);
         if let (Ok(Answer::Bought(bought)), Event::Voucher(presented, Some(order))) = (outcome.answer, event) {
             self.bought.push((bought, *order, presented.voucher.cumulative.base_units()));
@@ -236,7 +236,7 @@ impl World {
         }
         for effect in &outcome.effects {
             match effect {
-                Effect::Submit(operation) if self.begun.last() != Some(operation) => self.begun.push(*operation),
+                Effect::Submit(collection) if self.begun.last() != Some(collection) => self.begun.push(*collection),
                 Effect::Inspect => self.last = Event::Observed(seen(self.shown())),
                 _ => {}
             }
@@ -315,13 +315,13 @@ proptest! {
             prop_assert_eq!(Some(answer), expected, "{:?}", event);
             if let Event::Delivery(Delivery::Release { booking, amount, voucher, .. }) = event {
                 let given = world.ledger.counters().1 < before;
-                match oracle.must_credit(booking, amount, &policy, now) {
+                match oracle.must_release(booking, amount, &policy, now) {
                     Some(must) if must && amount.base_units() > 0 => prop_assert!(given, "{:?}", event),
                     Some(must) => prop_assert!(must || !given, "{:?}", event),
                     // A wrong amount, or at the edge of its window: outside of what is promised.
                     None => return Ok(()),
                 }
-                oracle.credited(booking, voucher);
+                oracle.released(booking, voucher);
             }
             let Counters { accepted, spent, delivered, .. } = Counters::of(&world.ledger.channel, &policy);
             prop_assert_eq!((accepted.base_units(), spent.base_units()), (oracle.accepted, oracle.spent));
@@ -393,7 +393,7 @@ fn random_trade_is_settled_in_time() {
             if let Ok(bought) = ledger.buy(total, draw_down(price)) {
                 good.push((ledger.now, total));
                 if fails {
-                    ledger.credit(bought.booking, price, total);
+                    ledger.release(bought.booking, price, total);
                 }
             }
             let until = ledger.now.saturating_add(Duration::from_secs(seconds));

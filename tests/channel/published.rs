@@ -1,7 +1,7 @@
 //! A20: what the chain shows, or who estimates gas, anybody can present. And no more is shown than what was sold needs.
 
 use super::fixture::*;
-use mpp_edge::channel::{Answer, Effect, Event, Order, Payment, Policy, Presented, Reason, Refusal, Reuse, Status};
+use mpp_edge::channel::{Answer, CollectBy, Effect, Event, Order, Policy, Presented, Reason, Refusal, Reuse, Status};
 use mpp_edge::money::Amount;
 use proptest::prelude::*;
 use std::time::Duration;
@@ -10,9 +10,9 @@ fn fresh(cumulative: u128) -> Presented {
     Presented { fresh: true, ..presented(cumulative) }
 }
 
-fn taken(ledger: &Ledger) -> (Payment, u128) {
-    let operation = ledger.submitted().unwrap();
-    (operation.payment, operation.payout.voucher.cumulative.base_units())
+fn taken(ledger: &Ledger) -> (CollectBy, u128) {
+    let collection = ledger.submitted().unwrap();
+    (collection.by, collection.payout.voucher.cumulative.base_units())
 }
 
 /// A payer who has signed ahead: 3000 are sold and about to be settled, 500 000 are signed for.
@@ -23,7 +23,7 @@ fn settling() -> Ledger {
     }
     ledger.voucher(500_000).unwrap();
     ledger.wake().unwrap();
-    assert_eq!(taken(&ledger), (Payment::Settle, 3000));
+    assert_eq!(taken(&ledger), (CollectBy::Settle, 3000));
     ledger
 }
 
@@ -31,9 +31,9 @@ fn settling() -> Ledger {
 fn a20_a_stranger_who_reads_a_settlement_buys_nothing_and_closes_nothing() {
     let on_its_way = settling();
     let mut settled = on_its_way.clone();
-    settled.conclude(settled.channel.operation().unwrap(), DONE);
+    settled.conclude(settled.channel.collection().unwrap(), DONE);
     let mut failed = on_its_way.clone();
-    failed.conclude(failed.channel.operation().unwrap(), REVERTED);
+    failed.conclude(failed.channel.collection().unwrap(), REVERTED);
     for mut ledger in [on_its_way, settled] {
         for cumulative in [0, 1, 1000, 2999, 3000] {
             for order in [draw_down(1000), draw_down(0), once(1000), stream(10, 8)] {
@@ -56,7 +56,7 @@ fn a20_a_stranger_who_reads_a_settlement_buys_nothing_and_closes_nothing() {
 #[test]
 fn a20_with_a_fresh_signature_the_same_voucher_draws_down_and_closes() {
     let mut ledger = settling();
-    ledger.conclude(ledger.channel.operation().unwrap(), DONE);
+    ledger.conclude(ledger.channel.collection().unwrap(), DONE);
     let order = Order { attempt: 99, ..draw_down(1000) };
     assert!(matches!(ledger.step(Event::Voucher(fresh(3000), Some(order))), Ok(Answer::Bought(_))));
     // Where each voucher buys once, it does so with a fresh signature as well.
@@ -64,10 +64,10 @@ fn a20_with_a_fresh_signature_the_same_voucher_draws_down_and_closes() {
     assert!(matches!(ledger.step(Event::Voucher(fresh(3000), order(98))), Ok(Answer::Bought(_))));
     ledger.refuses(Event::Voucher(fresh(3000), order(97)), Refusal::Insufficient);
     let mut ledger = settling();
-    ledger.conclude(ledger.channel.operation().unwrap(), DONE);
+    ledger.conclude(ledger.channel.collection().unwrap(), DONE);
     assert_eq!(ledger.step(Event::Close(fresh(3000))), Ok(Answer::Closing));
     // 3000 were spent, and nothing asks for more.
-    assert_eq!(taken(&ledger), (Payment::Close, 3000));
+    assert_eq!(taken(&ledger), (CollectBy::Close, 3000));
 }
 
 #[test]
@@ -75,18 +75,18 @@ fn a20_a_close_takes_what_was_spent_unless_it_asks_for_more() {
     // The voucher of the close, and what is taken then; 3000 are spent.
     for (last, expected) in [(3001, 3001), (4000, 4000), (499_999, 499_999), (500_000, 500_000), (600_000, 600_000)] {
         let mut ledger = settling();
-        ledger.conclude(ledger.channel.operation().unwrap(), DONE);
+        ledger.conclude(ledger.channel.collection().unwrap(), DONE);
         assert_eq!(ledger.step(Event::Close(presented(last))), Ok(Answer::Closing));
-        assert_eq!(taken(&ledger), (Payment::Close, expected));
+        assert_eq!(taken(&ledger), (CollectBy::Close, expected));
         // Repeated by its own client it is the same, though everybody may know it by now; and by others as well.
         for total in [last, 3000, 0] {
             ledger.again(Event::Close(presented(total)));
-            assert_eq!(taken(&ledger), (Payment::Close, expected));
+            assert_eq!(taken(&ledger), (CollectBy::Close, expected));
         }
     }
     // Asked for by nobody, or on chain: what is spent and no more.
     let mut idle = settling();
-    idle.conclude(idle.channel.operation().unwrap(), DONE);
+    idle.conclude(idle.channel.collection().unwrap(), DONE);
     let mut asked_on_chain = idle.clone();
     idle.run(idle.now.saturating_add(POLICY.close_idle));
     assert_eq!((idle.status(), idle.settled()), (Status::Closed { transaction: Some(TRANSACTION) }, 3000));
@@ -95,10 +95,10 @@ fn a20_a_close_takes_what_was_spent_unless_it_asks_for_more() {
     assert_eq!(asked_on_chain.submits(requested(on_chain(1_000_000, 3000))), None, "nothing is at risk");
     let mut at_risk = settling();
     at_risk.bought(500_000, draw_down(1));
-    at_risk.conclude(at_risk.channel.operation().unwrap(), DONE);
+    at_risk.conclude(at_risk.channel.collection().unwrap(), DONE);
     at_risk.observe(requested(on_chain(1_000_000, 3000)));
     at_risk.wake().unwrap();
-    assert_eq!(taken(&at_risk), (Payment::Close, 500_000), "no smaller one covers 3001");
+    assert_eq!(taken(&at_risk), (CollectBy::Close, 500_000), "no smaller one covers 3001");
 }
 
 #[test]
@@ -127,8 +127,8 @@ fn a20_what_is_required_is_above_what_a_failed_close_has_shown() {
     ledger.bought(900, draw_down(100));
     ledger.observe(requested(on_chain(1000, 0)));
     ledger.wake().unwrap();
-    assert_eq!(taken(&ledger), (Payment::Close, 900));
-    ledger.conclude(ledger.channel.operation().unwrap(), REVERTED);
+    assert_eq!(taken(&ledger), (CollectBy::Close, 900));
+    ledger.conclude(ledger.channel.collection().unwrap(), REVERTED);
     ledger.observe(on_chain(2000, 0));
     assert_eq!(ledger.status(), Status::Open);
     // What failed is settled by now as far as it is delivered.
@@ -144,7 +144,7 @@ fn a20_what_is_required_is_above_what_a_failed_close_has_shown() {
 #[test]
 fn a20_a_stranger_does_not_keep_a_channel_in_use() {
     let mut ledger = settling();
-    ledger.conclude(ledger.channel.operation().unwrap(), DONE);
+    ledger.conclude(ledger.channel.collection().unwrap(), DONE);
     let end = ledger.now.saturating_add(POLICY.close_idle + Duration::from_secs(1));
     while ledger.now < end && ledger.status() == Status::Open {
         ledger.voucher(3000).unwrap();
@@ -161,10 +161,10 @@ fn a20_an_unused_channel_is_closed_with_what_was_spent() {
     let mut ledger = Ledger { policy, ..Ledger::new(100_000) };
     let bookings: Vec<u64> = (1..=8).map(|index| ledger.bought(index * 1000, once(1000))).collect();
     for (booking, voucher) in bookings.into_iter().zip([1000, 2000, 3000, 4000, 5000, 6000, 7000, 8000]).skip(6) {
-        ledger.credit(booking, 1000, voucher);
+        ledger.release(booking, 1000, voucher);
     }
     ledger.wake().unwrap();
-    assert_eq!((taken(&ledger), ledger.status()), ((Payment::Close, 6000), Status::Closing(Reason::Idle)));
+    assert_eq!((taken(&ledger), ledger.status()), ((CollectBy::Close, 6000), Status::Closing(Reason::Idle)));
 }
 
 proptest! {
@@ -186,7 +186,7 @@ proptest! {
             let (accepted, _, delivered) = ledger.counters();
             widest = widest.max(accepted - delivered);
             if let Ok(bought) = bought && fails {
-                ledger.credit(bought.booking, price, total);
+                ledger.release(bought.booking, price, total);
             }
             ledger.pass(Duration::from_millis(millis));
             let mut quiet = ledger.clone();

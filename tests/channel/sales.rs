@@ -315,9 +315,9 @@ fn b8_as_many_attempts_are_remembered_as_are_in_flight() {
     assert_eq!(ledger.counters().1, 1600);
 }
 
-/// B8: nobody got the answer, so nobody gets what was bought: it is given back, once, and what comes late buys nothing.
+/// B8: nobody got the answer, so nobody gets what was bought: it is released, once, and what comes late buys nothing.
 #[test]
-fn b8_what_is_cancelled_is_given_back_whether_it_has_come_or_not() {
+fn b8_what_is_cancelled_is_released_whether_it_has_come_or_not() {
     for order in [once(10), draw_down(10), stream(10, 8), Order { key: Some(key(1, 1)), ..once(10) }] {
         let cancel = Event::Delivery(Delivery::Cancel { attempt: 7, kind: order.kind, price: order.price, voucher: amount(100) });
         let buy = Event::Voucher(presented(100), Some(Order { attempt: 7, ..order }));

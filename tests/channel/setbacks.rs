@@ -1,7 +1,7 @@
 //! A27, A28: settlements that fail, and those that are not worth their gas.
 
 use super::fixture::*;
-use mpp_edge::channel::{Answer, Drawn, Effect, Event, Operation, Payment, Policy, Presented, Reason, Refusal, Status};
+use mpp_edge::channel::{Answer, CollectBy, Collection, Drawn, Effect, Event, Policy, Presented, Reason, Refusal, Status};
 use mpp_edge::evm::escrow::OnChain;
 use mpp_edge::settlement::{Failure, Verdict};
 use std::time::Duration;
@@ -10,20 +10,20 @@ const REFUSED: Verdict = Verdict::Failed(Failure::Refused);
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(86_400);
 
-fn taken(operation: Operation) -> (Payment, u128) {
-    (operation.payment, operation.payout.voucher.cumulative.base_units())
+fn taken(collection: Collection) -> (CollectBy, u128) {
+    (collection.by, collection.payout.voucher.cumulative.base_units())
 }
 
 /// 1000 are sold and about to be settled.
-fn settling() -> (Ledger, Operation) {
+fn settling() -> (Ledger, Collection) {
     let mut ledger = Ledger::new(10_000);
     ledger.bought(1000, once(1000));
-    let operation = ledger.wake().unwrap();
-    (ledger, operation)
+    let collection = ledger.wake().unwrap();
+    (ledger, collection)
 }
 
 /// Whatever is submitted fails; what the chain shows is told to who asks. Returns the tries, each with the seconds since the last.
-fn fail(ledger: &mut Ledger, shown: OnChain, verdict: Verdict, time: Duration) -> Vec<(Payment, u64)> {
+fn fail(ledger: &mut Ledger, shown: OnChain, verdict: Verdict, time: Duration) -> Vec<(CollectBy, u64)> {
     let end = ledger.now.saturating_add(time);
     let (mut tries, mut last) = (Vec::new(), ledger.now);
     while ledger.alarm.is_some_and(|at| at <= end) {
@@ -31,10 +31,10 @@ fn fail(ledger: &mut Ledger, shown: OnChain, verdict: Verdict, time: Duration) -
         if ledger.effects.contains(&Effect::Inspect) {
             ledger.observe(shown);
         }
-        if let Some(operation) = submitted {
-            tries.push((operation.payment, ledger.now.since(last).as_secs()));
+        if let Some(collection) = submitted {
+            tries.push((collection.by, ledger.now.since(last).as_secs()));
             last = ledger.now;
-            ledger.conclude(operation, verdict);
+            ledger.conclude(collection, verdict);
         }
         assert!(tries.len() < 200, "it never rests");
     }
@@ -45,9 +45,9 @@ fn fail(ledger: &mut Ledger, shown: OnChain, verdict: Verdict, time: Duration) -
 #[test]
 fn a27_after_a_failed_settlement_nothing_is_sold_until_one_succeeds() {
     for verdict in [REVERTED, REFUSED] {
-        let (mut ledger, operation) = settling();
+        let (mut ledger, collection) = settling();
         let sale = ledger.bought(2000, stream(10, 8));
-        ledger.conclude(operation, verdict);
+        ledger.conclude(collection, verdict);
         for order in [Some(once(10)), Some(draw_down(10)), Some(draw_down(0)), Some(stream(10, 8)), None] {
             ledger.refuses(Event::Voucher(presented(3000), order), Refusal::Uncollectable);
         }
@@ -66,8 +66,8 @@ fn a27_after_a_failed_settlement_nothing_is_sold_until_one_succeeds() {
 
 #[test]
 fn a27_retries_are_ever_more_seldom() {
-    let (mut ledger, operation) = settling();
-    ledger.conclude(operation, REFUSED);
+    let (mut ledger, collection) = settling();
+    ledger.conclude(collection, REFUSED);
     let tries = fail(&mut ledger, on_chain(10_000, 0), REFUSED, DAY - HOUR);
     let waits: Vec<u64> = tries.iter().map(|(_, seconds)| *seconds).collect();
     assert_eq!(waits[..8], [30, 60, 120, 240, 480, 960, 1920, 3600]);
@@ -78,25 +78,25 @@ fn a27_retries_are_ever_more_seldom() {
 /// It simulates well, is mined, and reverts, each time (A19): 74M gas were spent in 144 s on 3 units.
 #[test]
 fn a27_little_gas_is_lost_on_one_channel() {
-    let (mut ledger, operation) = settling();
-    ledger.conclude(operation, REVERTED);
+    let (mut ledger, collection) = settling();
+    ledger.conclude(collection, REVERTED);
     let tries = fail(&mut ledger, on_chain(10_000, 0), REVERTED, DAY - HOUR);
-    assert_eq!(tries, [(Payment::Settle, 30), (Payment::Settle, 60), (Payment::Settle, 120)]);
+    assert_eq!(tries, [(CollectBy::Settle, 30), (CollectBy::Settle, 60), (CollectBy::Settle, 120)]);
     // One a day from there on, of whatever kind, until it is unused and later.
     let tries = fail(&mut ledger, on_chain(10_000, 0), REVERTED, 10 * DAY);
     assert!((9..=11).contains(&tries.len()), "{tries:?}");
     // Nor does its payer get more of it by asking for the end.
     for total in 1001..1050 {
         ledger.step(Event::Close(presented(total))).unwrap();
-        if let Some(operation) = ledger.submitted() {
-            ledger.conclude(operation, REVERTED);
+        if let Some(collection) = ledger.submitted() {
+            ledger.conclude(collection, REVERTED);
         }
     }
     assert!(ledger.channel.reverts() <= 16, "{}", ledger.channel.reverts());
 }
 
 /// The payer is blacklisted by the token: `close` reverts where it refunds, `settle` pays.
-fn blacklisted(ledger: &mut Ledger, time: Duration) -> Vec<(Payment, bool)> {
+fn blacklisted(ledger: &mut Ledger, time: Duration) -> Vec<(CollectBy, bool)> {
     let end = ledger.now.saturating_add(time);
     let mut tries = Vec::new();
     while ledger.alarm.is_some_and(|at| at <= end) && ledger.status() != (Status::Closed { transaction: None }) {
@@ -106,10 +106,10 @@ fn blacklisted(ledger: &mut Ledger, time: Duration) -> Vec<(Payment, bool)> {
             let is_forced = ledger.status() == Status::Closing(Reason::Requested);
             ledger.observe(if is_forced { requested(shown) } else { shown });
         }
-        if let Some(operation) = submitted {
-            let pays = operation.payment == Payment::Settle;
-            tries.push((operation.payment, pays));
-            ledger.conclude(operation, if pays { DONE } else { REFUSED });
+        if let Some(collection) = submitted {
+            let pays = collection.by == CollectBy::Settle;
+            tries.push((collection.by, pays));
+            ledger.conclude(collection, if pays { DONE } else { REFUSED });
         }
         assert!(tries.len() < 200, "it never rests");
     }
@@ -135,8 +135,8 @@ fn a27_where_a_close_fails_a_settlement_pays() {
         let tries = blacklisted(&mut ledger, 10 * DAY);
         assert_eq!(ledger.settled(), settled, "{tries:?}");
         // Then it only helps the payer, and is not tried for ever.
-        let count = |payment| tries.iter().filter(|(tried, _)| *tried == payment).count();
-        assert_eq!((count(Payment::Settle), count(Payment::Close)), (1, closes), "{tries:?}");
+        let count = |by| tries.iter().filter(|(tried, _)| *tried == by).count();
+        assert_eq!((count(CollectBy::Settle), count(CollectBy::Close)), (1, closes), "{tries:?}");
         assert!(matches!(ledger.status(), Status::Closing(_)));
         for _ in 0..3 {
             ledger.step(Event::Woken).unwrap();
@@ -149,15 +149,15 @@ fn a27_where_a_close_fails_a_settlement_pays() {
 #[test]
 fn a27_a_forced_close_is_tried_within_its_grace_period() {
     for (verdict, most) in [(REFUSED, 12), (REVERTED, 10)] {
-        let (mut ledger, operation) = settling();
-        ledger.conclude(operation, verdict);
+        let (mut ledger, collection) = settling();
+        ledger.conclude(collection, verdict);
         fail(&mut ledger, on_chain(10_000, 0), verdict, DAY / 2);
         let before = ledger.channel.reverts();
         ledger.observe(requested(on_chain(10_000, 0)));
         let tries = fail(&mut ledger, requested(on_chain(10_000, 0)), verdict, Duration::from_secs(600));
         assert!(tries.len() >= 5, "{tries:?}");
         assert!(tries.len() <= most && tries.iter().all(|(_, seconds)| *seconds <= 120), "{tries:?}");
-        assert!(tries.iter().any(|(payment, _)| *payment == Payment::Settle), "{tries:?}");
+        assert!(tries.iter().any(|(payment, _)| *payment == CollectBy::Settle), "{tries:?}");
         assert!(ledger.channel.reverts() <= 10 && ledger.channel.reverts() >= before);
     }
 }
@@ -165,10 +165,10 @@ fn a27_a_forced_close_is_tried_within_its_grace_period() {
 /// The payer who has asked us, and whose close fails, asks the escrow: what was put off is tried at once, and again in time.
 #[test]
 fn a27_so_is_one_that_was_asked_for_before() {
-    let (mut ledger, operation) = settling();
-    ledger.conclude(operation, REFUSED);
+    let (mut ledger, collection) = settling();
+    ledger.conclude(collection, REFUSED);
     ledger.step(Event::Close(presented(1001))).unwrap();
-    ledger.conclude(ledger.channel.operation().unwrap(), REFUSED);
+    ledger.conclude(ledger.channel.collection().unwrap(), REFUSED);
     fail(&mut ledger, on_chain(10_000, 0), REFUSED, DAY / 2);
     ledger.observe(requested(on_chain(10_000, 0)));
     assert_eq!(ledger.status(), Status::Closing(Reason::Asked));
@@ -216,10 +216,10 @@ fn a28_money_at_risk_is_brought_in_however_little() {
     ledger.bought(1, draw_down(1));
     let mut asked = ledger.clone();
     ledger.observe(requested(on_chain(10_000, 0)));
-    assert_eq!(ledger.wake().map(taken), Some((Payment::Close, 1)));
+    assert_eq!(ledger.wake().map(taken), Some((CollectBy::Close, 1)));
     let close = Event::Close(Presented { fresh: true, ..presented(1) });
     assert_eq!(asked.step(close), Ok(Answer::Closing));
-    assert_eq!(asked.submitted().map(taken), Some((Payment::Close, 1)));
+    assert_eq!(asked.submitted().map(taken), Some((CollectBy::Close, 1)));
 }
 
 /// A19, A27: a settlement that the policy did not ask for has failed, since the signer had code for a while.
@@ -236,7 +236,7 @@ fn a27_what_failed_is_made_up_for_however_little_it_brings() {
     ledger.observe(on_chain(10_000, 0));
     ledger.refuses(Event::Voucher(presented(20), Some(once(10))), Refusal::Uncollectable);
     let again = ledger.submits(on_chain(10_000, 0)).unwrap();
-    assert_eq!(taken(again), (Payment::Settle, 10));
+    assert_eq!(taken(again), (CollectBy::Settle, 10));
     ledger.conclude(again, DONE);
     ledger.bought(20, once(10));
 }

@@ -1,15 +1,15 @@
 //! When money is brought onto the chain, with which voucher, and what comes of it.
 
 use super::fixture::*;
-use mpp_edge::channel::{Answer, Delivery, Drawn, Effect, Event, Operation, Payment, Presented, Reason, Refusal, Status};
+use mpp_edge::channel::{Answer, CollectBy, Collection, Delivery, Drawn, Effect, Event, Presented, Reason, Refusal, Status};
 use mpp_edge::settlement::{Failure, Verdict};
 use std::time::Duration;
 
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(86_400);
 
-fn what(operation: Operation) -> (Payment, u128, u32) {
-    (operation.payment, operation.payout.voucher.cumulative.base_units(), operation.payout.epoch)
+fn what(collection: Collection) -> (CollectBy, u128, u32) {
+    (collection.by, collection.payout.voucher.cumulative.base_units(), collection.payout.epoch)
 }
 
 fn later(ledger: &Ledger, duration: Duration) -> mpp_edge::time::Timestamp {
@@ -24,7 +24,7 @@ fn nothing_bought_nothing_to_do() {
     assert_eq!(ledger.alarm, None);
     ledger.pass(10 * DAY);
     ledger.step(Event::Woken).unwrap();
-    assert_eq!((ledger.status(), ledger.channel.operation()), (Status::Open, None));
+    assert_eq!((ledger.status(), ledger.channel.collection()), (Status::Open, None));
 }
 
 #[test]
@@ -34,12 +34,12 @@ fn by_amount_as_soon_as_it_counts_as_delivered() {
         assert_eq!(ledger.submitted(), None);
         ledger.bought(index * 100, once(100));
     }
-    let operation = ledger.wake().unwrap();
+    let collection = ledger.wake().unwrap();
     assert!(ledger.now.since(mpp_edge::time::Timestamp::from_millis(START * 1000)) >= POLICY.delivery_window);
     assert!(ledger.now.since(mpp_edge::time::Timestamp::from_millis(START * 1000)) <= MATURITY);
-    assert_eq!(what(operation), (Payment::Settle, 1000, 0));
-    assert_eq!((operation.payout.escrow, operation.payout.channel_id, operation.payout.voucher), (ESCROW, ID, voucher(1000)));
-    assert_eq!(ledger.conclude(operation, DONE), Answer::Noted);
+    assert_eq!(what(collection), (CollectBy::Settle, 1000, 0));
+    assert_eq!((collection.payout.escrow, collection.payout.channel_id, collection.payout.voucher), (ESCROW, ID, voucher(1000)));
+    assert_eq!(ledger.conclude(collection, DONE), Answer::Noted);
     assert_eq!((ledger.settled(), ledger.status()), (1000, Status::Open));
 }
 
@@ -51,15 +51,15 @@ fn below_the_amount_by_age() {
     ledger.bought(200, once(100));
     let until = later(&ledger, HOUR / 2 - Duration::from_secs(1));
     assert_eq!(ledger.run(until), []);
-    let operation = ledger.wake().unwrap();
-    assert_eq!((what(operation), ledger.now.millis()), ((Payment::Settle, 200, 0), (START + 3600) * 1000));
+    let collection = ledger.wake().unwrap();
+    assert_eq!((what(collection), ledger.now.millis()), ((CollectBy::Settle, 200, 0), (START + 3600) * 1000));
 }
 
 #[test]
-fn what_was_given_back_does_not_age() {
+fn what_was_released_does_not_age() {
     let mut ledger = Ledger::new(10_000);
     let booking = ledger.bought(100, once(100));
-    ledger.credit(booking, 100, 100);
+    ledger.release(booking, 100, 100);
     ledger.pass(HOUR - Duration::from_secs(60));
     ledger.bought(200, once(100));
     let until = later(&ledger, HOUR - Duration::from_secs(60));
@@ -78,16 +78,16 @@ fn never_more_than_was_delivered() {
     assert_eq!(ledger.run(until), []);
     ledger.bought(1000, draw_down(100));
     let until = later(&ledger, DAY / 2);
-    assert_eq!(ledger.run(until).into_iter().map(what).collect::<Vec<_>>(), [(Payment::Settle, 1000, 0)]);
+    assert_eq!(ledger.run(until).into_iter().map(what).collect::<Vec<_>>(), [(CollectBy::Settle, 1000, 0)]);
 }
 
 #[test]
-fn what_may_still_be_given_back_is_left_out() {
+fn what_may_still_be_released_is_left_out() {
     let mut ledger = Ledger::new(10_000);
     ledger.bought(1500, once(1500));
     ledger.pass(MATURITY);
     ledger.bought(1600, once(100));
-    assert_eq!(what(ledger.wake().unwrap()), (Payment::Settle, 1500, 0));
+    assert_eq!(what(ledger.wake().unwrap()), (CollectBy::Settle, 1500, 0));
 }
 
 #[test]
@@ -97,32 +97,32 @@ fn what_a_stream_reserves_is_left_out() {
     let sale = ledger.bought(1580, stream(10, 8));
     ledger.pass(MATURITY);
     assert_eq!(ledger.draw(sale, 7, 0), Ok(Drawn::Units(0)));
-    let operation = ledger.wake().unwrap();
-    assert_eq!(what(operation), (Payment::Settle, 1500, 0));
-    ledger.conclude(operation, DONE);
+    let collection = ledger.wake().unwrap();
+    assert_eq!(what(collection), (CollectBy::Settle, 1500, 0));
+    ledger.conclude(collection, DONE);
     ledger.end(sale, 8);
     let until = later(&ledger, HOUR);
-    assert_eq!(ledger.run(until).into_iter().map(what).collect::<Vec<_>>(), [(Payment::Settle, 1580, 0)]);
+    assert_eq!(ledger.run(until).into_iter().map(what).collect::<Vec<_>>(), [(CollectBy::Settle, 1580, 0)]);
 }
 
 #[test]
 fn it_is_submitted_again_until_its_end_is_known() {
     let mut ledger = Ledger::new(10_000);
     ledger.bought(1000, once(1000));
-    let operation = ledger.wake().unwrap();
+    let collection = ledger.wake().unwrap();
     // Whoever submitted it died, or asks twice.
     for _ in 0..3 {
         let before = ledger.now;
-        assert_eq!(ledger.wake(), Some(operation));
+        assert_eq!(ledger.wake(), Some(collection));
         assert_eq!(ledger.now.since(before), RETRY);
     }
     ledger.step(Event::Woken).unwrap();
-    assert_eq!(ledger.submitted(), Some(operation));
+    assert_eq!(ledger.submitted(), Some(collection));
     // Meanwhile it goes on selling.
     ledger.bought(3000, once(1000));
-    assert_eq!(ledger.channel.operation(), Some(operation));
-    ledger.conclude(operation, DONE);
-    assert_eq!(ledger.channel.operation(), None);
+    assert_eq!(ledger.channel.collection(), Some(collection));
+    ledger.conclude(collection, DONE);
+    assert_eq!(ledger.channel.collection(), None);
     assert_eq!(ledger.settled(), 1000);
 }
 
@@ -133,7 +133,7 @@ fn one_that_failed_is_another_when_it_is_tried_again() {
         ledger.bought(1000, once(1000));
         let first = ledger.wake().unwrap();
         assert_eq!(ledger.conclude(first, Verdict::Failed(failure)), Answer::Noted);
-        assert_eq!((ledger.settled(), ledger.channel.operation()), (0, None));
+        assert_eq!((ledger.settled(), ledger.channel.collection()), (0, None));
         let failed = ledger.now;
         // Not at once, and after a look at the chain.
         ledger.step(Event::Woken).unwrap();
@@ -144,7 +144,7 @@ fn one_that_failed_is_another_when_it_is_tried_again() {
         ledger.observe(on_chain(10_000, 0));
         let second = ledger.submits(on_chain(10_000, 0)).unwrap();
         assert!(ledger.now.since(failed) >= RETRY && ledger.now.since(failed) <= 2 * RETRY);
-        assert_eq!(what(second), (Payment::Settle, 1000, 1));
+        assert_eq!(what(second), (CollectBy::Settle, 1000, 1));
         // The end of the first is no news.
         ledger.again(Event::Concluded(first, DONE));
         ledger.again(Event::Concluded(first, REVERTED));
@@ -164,9 +164,9 @@ fn a_channel_that_is_not_used_is_closed_with_what_was_spent() {
         ledger.voucher(700).unwrap();
         ledger.bought(700, once(price));
         let until = later(&ledger, DAY - Duration::from_secs(1));
-        assert_eq!(ledger.run(until).last().copied().map(what), Some((Payment::Settle, if price == 50 { 100 } else { 200 }, 0)));
+        assert_eq!(ledger.run(until).last().copied().map(what), Some((CollectBy::Settle, if price == 50 { 100 } else { 200 }, 0)));
         let close = ledger.wake().unwrap();
-        assert_eq!((what(close), ledger.status()), ((Payment::Close, covering, 0), Status::Closing(Reason::Idle)));
+        assert_eq!((what(close), ledger.status()), ((CollectBy::Close, covering, 0), Status::Closing(Reason::Idle)));
         assert_eq!(ledger.conclude(close, DONE), Answer::Closed(TRANSACTION));
         assert_eq!(ledger.status(), Status::Closed { transaction: Some(TRANSACTION) });
         assert_eq!((ledger.wake(), ledger.alarm), (None, None));
@@ -245,7 +245,7 @@ fn the_payer_asks_for_the_end() {
         ledger.bought(100, once(10));
         assert_eq!(ledger.step(Event::Close(presented(last))), Ok(Answer::Closing));
         let close = ledger.submitted().unwrap();
-        assert_eq!((what(close), ledger.status()), ((Payment::Close, taken, 0), Status::Closing(Reason::Asked)));
+        assert_eq!((what(close), ledger.status()), ((CollectBy::Close, taken, 0), Status::Closing(Reason::Asked)));
         // Asked again, it is the same.
         ledger.again(Event::Close(presented(last)));
         assert_eq!(ledger.submitted(), Some(close));
@@ -263,7 +263,7 @@ fn the_payer_asks_for_the_end() {
 fn the_end_of_a_channel_that_bought_nothing() {
     let mut ledger = Ledger::new(1000);
     assert_eq!(ledger.step(Event::Close(presented(0))), Ok(Answer::Closing));
-    assert_eq!(what(ledger.submitted().unwrap()), (Payment::Close, 0, 0));
+    assert_eq!(what(ledger.submitted().unwrap()), (CollectBy::Close, 0, 0));
 }
 
 #[test]
@@ -275,7 +275,7 @@ fn the_end_waits_for_a_settlement_that_is_on_its_way() {
     assert_eq!(ledger.submitted(), Some(settle));
     ledger.conclude(settle, DONE);
     ledger.step(Event::Woken).unwrap();
-    assert_eq!(what(ledger.submitted().unwrap()), (Payment::Close, 1500, 0));
+    assert_eq!(what(ledger.submitted().unwrap()), (CollectBy::Close, 1500, 0));
 }
 
 #[test]
@@ -304,12 +304,12 @@ fn a_failed_close_is_tried_again_and_may_be_asked_for_at_once() {
     let mut asked = ledger.clone();
     // By itself a settlement is tried, which pays where only the refund reverts.
     let second = ledger.submits(on_chain(1000, 0)).unwrap();
-    assert_eq!(what(second), (Payment::Settle, 100, 1));
+    assert_eq!(what(second), (CollectBy::Settle, 100, 1));
     ledger.conclude(second, DONE);
     ledger.step(Event::Woken).unwrap();
-    assert_eq!(ledger.submits(on_chain(1000, 100)).map(what), Some((Payment::Close, 100, 1)));
+    assert_eq!(ledger.submits(on_chain(1000, 100)).map(what), Some((CollectBy::Close, 100, 1)));
     asked.step(Event::Close(presented(120))).unwrap();
-    assert_eq!(asked.submitted().map(what), Some((Payment::Close, 120, 1)));
+    assert_eq!(asked.submitted().map(what), Some((CollectBy::Close, 120, 1)));
 }
 
 #[test]
@@ -324,7 +324,7 @@ fn a_closed_channel_rests() {
     let closed = ledger.channel.clone();
     for event in [
         Event::Woken,
-        credit(booking, 100, 1000),
+        release(booking, 100, 1000),
         Event::Delivery(Delivery::End { sale, delivered: 0, begun: false }),
         Event::Observed(seen(on_chain(1000, 0))),
         Event::Observed(seen(requested(on_chain(1000, 0)))),

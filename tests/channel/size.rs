@@ -48,7 +48,7 @@ fn worst() -> Ledger {
         })
         .collect();
     for (booking, index) in bookings.iter().zip(0..).filter(|(_, index)| index % 2 == 0) {
-        ledger.credit(*booking, base / 2048, index);
+        ledger.release(*booking, base / 2048, index);
     }
     for index in 0..32 {
         ledger.bought(base + 2000 + index, Order { most: 1_000_000, kind: Kind::Metered, ..once(base / 1_000_000_000) });

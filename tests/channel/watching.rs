@@ -1,7 +1,7 @@
 //! What the chain shows: taking channels on, settlements and ends by others, requests to close, reorganisations.
 
 use super::fixture::*;
-use mpp_edge::channel::{Answer, Channel, Effect, Event, Expected, Operation, Payment, Policy, Reason, Refusal, Status, Unfit};
+use mpp_edge::channel::{Answer, Channel, CollectBy, Collection, Effect, Event, Expected, Policy, Reason, Refusal, Status, Unfit};
 use mpp_edge::evm::Address;
 use mpp_edge::evm::escrow::{EscrowFacts, OnChain};
 use mpp_edge::evm::reading::Reading;
@@ -10,8 +10,8 @@ use mpp_edge::settlement::{Failure, Verdict};
 use mpp_edge::time::{Timestamp, UnixSeconds};
 use std::time::Duration;
 
-fn taken(operation: Operation) -> (Payment, u128) {
-    (operation.payment, operation.payout.voucher.cumulative.base_units())
+fn taken(collection: Collection) -> (CollectBy, u128) {
+    (collection.by, collection.payout.voucher.cumulative.base_units())
 }
 
 #[test]
@@ -74,7 +74,7 @@ fn what_is_settled_was_sold_before() {
     assert_eq!(ledger.buy(305, once(10)), Err(Refusal::Insufficient));
     ledger.bought(310, once(10));
     let until = ledger.now.saturating_add(2 * POLICY.settle_after);
-    assert_eq!(ledger.run(until).into_iter().map(taken).collect::<Vec<_>>(), [(Payment::Settle, 310)]);
+    assert_eq!(ledger.run(until).into_iter().map(taken).collect::<Vec<_>>(), [(CollectBy::Settle, 310)]);
 }
 
 #[test]
@@ -90,8 +90,8 @@ fn another_gateway_of_the_payee_has_settled() {
         ledger.observe(on_chain(1000, settled));
         assert_eq!((ledger.counters(), ledger.settled()), (counters, settled));
         ledger.again(Event::Observed(seen(on_chain(1000, settled))));
-        // What is settled cannot be given back.
-        ledger.credit(booking, 100, 500);
+        // What is settled cannot be released.
+        ledger.release(booking, 100, 500);
         assert_eq!(ledger.counters().1, if settled <= 100 { 100 } else { counters.1 });
         ledger.bought(1000, once(100));
     }
@@ -173,7 +173,7 @@ fn a_settlement_on_its_way_ends_with_the_channel() {
     ledger.bought(1000, once(1000));
     let settle = ledger.wake().unwrap();
     ledger.observe(FINALIZED);
-    assert_eq!((ledger.status(), ledger.channel.operation()), (Status::Closed { transaction: None }, None));
+    assert_eq!((ledger.status(), ledger.channel.collection()), (Status::Closed { transaction: None }, None));
     ledger.again(Event::Concluded(settle, REVERTED));
 }
 
@@ -198,7 +198,7 @@ fn somebody_has_ended_it_while_our_end_was_on_its_way() {
         while let Some(again) = ledger.submits(FINALIZED) {
             tries += 1;
             assert!(tries < 3, "it never ends");
-            if ledger.channel.operation() == Some(again) {
+            if ledger.channel.collection() == Some(again) {
                 ledger.conclude(again, REVERTED);
             }
         }
@@ -219,7 +219,7 @@ fn a11_a_request_to_close_freezes_and_brings_what_was_spent() {
     ledger.end(sale, 3);
     // 130 are spent: the smallest voucher that covers them.
     let close = ledger.wake().unwrap();
-    assert_eq!(taken(close), (Payment::Close, 400));
+    assert_eq!(taken(close), (CollectBy::Close, 400));
     ledger.again(Event::Observed(seen(requested(on_chain(1000, 0)))));
     ledger.conclude(close, DONE);
     assert_eq!(ledger.status(), Status::Closed { transaction: Some(TRANSACTION) });
@@ -236,7 +236,7 @@ fn a_request_while_a_settlement_is_on_its_way() {
         ledger.conclude(settle, verdict);
         let (since, settled) = (ledger.now, ledger.settled());
         let close = ledger.submits(requested(on_chain(10_000, settled))).unwrap();
-        assert_eq!(taken(close), (Payment::Close, 1200));
+        assert_eq!(taken(close), (CollectBy::Close, 1200));
         assert!(ledger.now.since(since) <= 2 * RETRY);
     }
 }
@@ -272,7 +272,7 @@ fn a_request_is_taken_back_by_a_top_up() {
     // What was begun ends.
     let close = begun.wake().unwrap();
     begun.observe(on_chain(2000, 0));
-    assert_eq!((begun.status(), begun.channel.operation()), (Status::Closing(Reason::Requested), Some(close)));
+    assert_eq!((begun.status(), begun.channel.collection()), (Status::Closing(Reason::Requested), Some(close)));
     begun.conclude(close, DONE);
     assert_eq!(begun.status(), Status::Closed { transaction: Some(TRANSACTION) });
 }
@@ -282,11 +282,11 @@ fn what_the_payer_asked_us_is_not_taken_back_by_a_top_up() {
     let mut ledger = Ledger::new(1000);
     ledger.bought(500, once(500));
     ledger.step(Event::Close(presented(500))).unwrap();
-    ledger.conclude(ledger.channel.operation().unwrap(), REVERTED);
+    ledger.conclude(ledger.channel.collection().unwrap(), REVERTED);
     ledger.observe(requested(on_chain(1000, 0)));
     ledger.observe(on_chain(2000, 0));
     assert_eq!(ledger.status(), Status::Closing(Reason::Asked));
-    assert_eq!(ledger.submits(on_chain(2000, 0)).map(taken), Some((Payment::Close, 500)));
+    assert_eq!(ledger.submits(on_chain(2000, 0)).map(taken), Some((CollectBy::Close, 500)));
 }
 
 #[test]
@@ -301,7 +301,7 @@ fn a18_a_settlement_that_is_taken_back_is_made_again() {
     assert_eq!((ledger.settled(), ledger.counters()), (0, (1100, 1100, 1000)));
     ledger.again(Event::Observed(seen(on_chain(10_000, 0))));
     let second = ledger.submits(on_chain(10_000, 0)).unwrap();
-    assert_eq!(taken(second), (Payment::Settle, 1000));
+    assert_eq!(taken(second), (CollectBy::Settle, 1000));
     assert_ne!(first, second);
     // The chain brings the first back meanwhile: both ends are the same.
     ledger.observe(on_chain(10_000, 1000));
@@ -321,7 +321,7 @@ fn a_settlement_that_a_reading_is_too_old_to_show_is_not_made_again() {
     let ends = ledger.wake();
     assert_eq!((ends, ledger.effects.contains(&Effect::Inspect)), (None, true));
     ledger.observe(on_chain(10_000, 1000));
-    assert_eq!((ledger.settled(), ledger.channel.operation()), (1000, None));
+    assert_eq!((ledger.settled(), ledger.channel.collection()), (1000, None));
 }
 
 #[test]
@@ -331,7 +331,7 @@ fn a_settlement_on_its_way_is_not_begun_again_by_a_reorganisation() {
     let settle = ledger.wake().unwrap();
     ledger.observe(on_chain(10_000, 1000));
     ledger.observe(on_chain(10_000, 0));
-    assert_eq!(ledger.channel.operation(), Some(settle));
+    assert_eq!(ledger.channel.collection(), Some(settle));
     assert_eq!(ledger.wake(), Some(settle));
     ledger.conclude(settle, DONE);
     assert_eq!(ledger.settled(), 1000);
@@ -372,7 +372,7 @@ fn a_suspended_channel_whose_payer_asks_for_the_end_is_closing() {
     ledger.observe(ABSENT);
     ledger.observe(requested(on_chain(1000, 0)));
     assert_eq!(ledger.status(), Status::Closing(Reason::Requested));
-    assert_eq!(ledger.wake().map(taken), Some((Payment::Close, 500)));
+    assert_eq!(ledger.wake().map(taken), Some((CollectBy::Close, 500)));
 }
 
 #[test]
@@ -409,11 +409,11 @@ fn the_end_takes_no_more_than_the_deposit() {
     suspended.observe(requested(on_chain(1000, 0)));
     let mut asked = relied_on();
     asked.step(Event::Close(presented(1500))).unwrap();
-    asked.conclude(asked.channel.operation().unwrap(), REVERTED);
+    asked.conclude(asked.channel.collection().unwrap(), REVERTED);
     asked.observe(on_chain(1000, 0));
     for mut ledger in [requesting, suspended, asked] {
         let shown = OnChain { close_requested_at: UnixSeconds::new(START), ..on_chain(1000, 0) };
-        assert_eq!(ledger.submits(shown).map(taken), Some((Payment::Close, 500)), "{:?}", ledger.status());
+        assert_eq!(ledger.submits(shown).map(taken), Some((CollectBy::Close, 500)), "{:?}", ledger.status());
     }
 }
 
@@ -427,10 +427,10 @@ fn the_end_of_an_unused_channel_takes_no_more_than_the_deposit() {
     ledger.observe(on_chain(2000, 0));
     ledger.bought(1500, once(600));
     let close = ledger.wake().unwrap();
-    assert_eq!((taken(close), ledger.status()), ((Payment::Close, 1500), Status::Closing(Reason::Idle)));
+    assert_eq!((taken(close), ledger.status()), ((CollectBy::Close, 1500), Status::Closing(Reason::Idle)));
     ledger.conclude(close, REVERTED);
     ledger.observe(on_chain(1000, 0));
-    assert_eq!(ledger.submits(on_chain(1000, 0)).map(taken), Some((Payment::Close, 500)));
+    assert_eq!(ledger.submits(on_chain(1000, 0)).map(taken), Some((CollectBy::Close, 500)));
 }
 
 #[test]
@@ -446,7 +446,7 @@ fn what_the_rest_of_the_deposit_does_not_hold_is_not_at_risk() {
     assert_eq!(ledger.alarm, None);
     // The addition comes back.
     ledger.observe(requested(on_chain(2000, 1000)));
-    assert_eq!(ledger.submits(requested(on_chain(2000, 1000))).map(taken), Some((Payment::Close, 1500)));
+    assert_eq!(ledger.submits(requested(on_chain(2000, 1000))).map(taken), Some((CollectBy::Close, 1500)));
 }
 
 /// A voucher for nothing closes a channel, but not one that is not there.
@@ -454,11 +454,11 @@ fn what_the_rest_of_the_deposit_does_not_hold_is_not_at_risk() {
 fn a_channel_that_is_not_there_is_not_closed() {
     let mut ledger = Ledger::new(1000);
     ledger.step(Event::Close(presented(0))).unwrap();
-    ledger.conclude(ledger.channel.operation().unwrap(), REVERTED);
+    ledger.conclude(ledger.channel.collection().unwrap(), REVERTED);
     ledger.observe(ABSENT);
     assert_eq!(ledger.submits(ABSENT), None);
     ledger.observe(on_chain(1000, 0));
-    assert_eq!(ledger.submits(on_chain(1000, 0)).map(taken), Some((Payment::Close, 0)));
+    assert_eq!(ledger.submits(on_chain(1000, 0)).map(taken), Some((CollectBy::Close, 0)));
 }
 
 #[test]
@@ -469,7 +469,7 @@ fn an_end_for_which_no_voucher_is_good_waits_for_the_chain() {
         ledger.bought(500, once(100));
         ledger.step(Event::Close(presented(500))).unwrap();
         ledger.pass(Duration::from_secs(1));
-        ledger.conclude(ledger.channel.operation().unwrap(), Verdict::Failed(Failure::UsedElsewhere));
+        ledger.conclude(ledger.channel.collection().unwrap(), Verdict::Failed(Failure::UsedElsewhere));
         ledger.observe(shown);
         let (mut wakes, mut looks) = (0, 0);
         while ledger.alarm.is_some_and(|at| at <= Timestamp::from_millis((START + 600) * 1000)) {
@@ -483,7 +483,7 @@ fn an_end_for_which_no_voucher_is_good_waits_for_the_chain() {
         }
         assert!(looks > 0, "what made it fail is looked at");
         ledger.observe(on_chain(1000, 0));
-        assert_eq!(ledger.submits(on_chain(1000, 0)).map(taken), Some((Payment::Close, 500)));
+        assert_eq!(ledger.submits(on_chain(1000, 0)).map(taken), Some((CollectBy::Close, 500)));
     }
 }
 
@@ -508,16 +508,16 @@ fn a_signer_with_code_sells_nothing_and_what_was_sold_is_settled_at_once() {
     ledger.refuses(Event::Voucher(presented(400), None), Refusal::SignerHasCode);
     // As soon as it counts as delivered, however little it is.
     let begun = ledger.now;
-    let operation = ledger.wake().unwrap();
+    let collection = ledger.wake().unwrap();
     assert!(ledger.now.since(begun) <= MATURITY);
-    assert_eq!((operation.payment, operation.payout.voucher), (Payment::Settle, voucher(300)));
+    assert_eq!((collection.by, collection.payout.voucher), (CollectBy::Settle, voucher(300)));
     // Its code refuses it: it is tried again later, and sells no more for that.
-    ledger.conclude(operation, REVERTED);
+    ledger.conclude(collection, REVERTED);
     assert_eq!(ledger.status(), Status::Suspended);
     assert_eq!((ledger.wake(), ledger.effects.contains(&Effect::Inspect)), (None, true));
     ledger.step(with_code(on_chain(1000, 0))).unwrap();
     let again = ledger.wake().unwrap();
-    assert_ne!(again, operation);
+    assert_ne!(again, collection);
     ledger.conclude(again, DONE);
     assert_eq!((ledger.settled(), ledger.wake()), (300, None));
 }
@@ -549,7 +549,7 @@ fn a_payer_closes_a_channel_whose_signer_has_code() {
     ledger.bought(300, once(300));
     ledger.step(with_code(on_chain(1000, 0))).unwrap();
     assert_eq!(ledger.step(Event::Close(presented(300))), Ok(Answer::Closing));
-    assert_eq!(ledger.submitted().map(|operation| operation.payment), Some(Payment::Close));
+    assert_eq!(ledger.submitted().map(|collection| collection.by), Some(CollectBy::Close));
 }
 
 #[test]

@@ -237,7 +237,7 @@ fn defaults_of_sessions() {
         watch: Duration::from_secs(120),
         voucher_wait: Duration::from_secs(60),
         suggested_deposit: None,
-        fee_payer: false,
+        sponsors: false,
         min_deposit: amount(100_000),
     };
     assert_eq!(gateway.rails[0].session, expected);
@@ -266,12 +266,12 @@ fn what_is_set_of_sessions_overrides() {
     let config = with(config, "/limits", json!({ "originTimeoutSeconds": 600 }));
     let config = with(config, "/evmEscrow", json!(EVM_ESCROW));
     let gateway = good(&config);
-    let Session { policy, watch, voucher_wait, suggested_deposit, fee_payer, min_deposit } = gateway.rails[0].session.clone();
+    let Session { policy, watch, voucher_wait, suggested_deposit, sponsors, min_deposit } = gateway.rails[0].session.clone();
     let amounts = [policy.settle_amount, policy.settle_minimum, policy.min_delta].map(Amount::base_units);
     assert_eq!(amounts, [2_500_000, 500_000, 2]);
     let seconds = [policy.settle_after, policy.close_idle, watch, voucher_wait, policy.delivery_window].map(|time| time.as_secs());
     assert_eq!(seconds, [7, 8, 9, 10, 605]);
-    assert_eq!((suggested_deposit, fee_payer, min_deposit), (Some(Amount::from_base_units(3_000_000)), true, Amount::ZERO));
+    assert_eq!((suggested_deposit, sponsors, min_deposit), (Some(Amount::from_base_units(3_000_000)), true, Amount::ZERO));
     let offer = &sold(&gateway)[0];
     assert_eq!((offer.terms.suggested_deposit, offer.terms.min_delta), (suggested_deposit, policy.min_delta));
 }

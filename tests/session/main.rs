@@ -23,7 +23,7 @@ use mpp_edge::gateway::offer::{Asked, Circumstances, Offer};
 use mpp_edge::money::Amount;
 use mpp_edge::rail::RailId;
 use mpp_edge::rail::evm::Method;
-use mpp_edge::rail::evm::session::{Terms, Unverified, domain};
+use mpp_edge::rail::evm::session::{SessionTerms, Unverified, domain};
 use mpp_edge::time::{Timestamp, UnixSeconds};
 use mpp_edge::wire::encoding::to_base64url;
 use mpp_edge::wire::mpp::challenge::BindingKeys;
@@ -59,8 +59,8 @@ const fn escrow(method: Method) -> Address {
     }
 }
 
-fn terms(method: Method) -> Terms {
-    Terms {
+fn terms(method: Method) -> SessionTerms {
+    SessionTerms {
         price: Amount::from_base_units(1_000),
         unit_type: "request".into(),
         chain_id: CHAIN_ID,

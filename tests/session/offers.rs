@@ -5,7 +5,7 @@ use mpp_edge::channel::{Balance, Reuse};
 use mpp_edge::gateway::offer::{Asked, Circumstances, Offer};
 use mpp_edge::money::Amount;
 use mpp_edge::rail::RailId;
-use mpp_edge::rail::evm::session::{Snapshot, Terms, domain};
+use mpp_edge::rail::evm::session::{SessionTerms, Snapshot, domain};
 use mpp_edge::rail::evm::{Intent, Method, charge};
 use mpp_edge::time::Timestamp;
 use mpp_edge::wire::encoding::from_base64;
@@ -34,7 +34,7 @@ fn accept(challenge: &Value, asked: &Asked<'_>, offers: &[Offer], now: Timestamp
 }
 
 fn charge_offer(method: Method) -> Offer {
-    let Terms { price, chain_id, token, recipient, .. } = terms(method);
+    let SessionTerms { price, chain_id, token, recipient, .. } = terms(method);
     let terms = charge::Terms { amount: price, chain_id, token, decimals: 6, recipient };
     Offer::of_charge(RailId(0), method, terms, None)
 }
@@ -98,18 +98,18 @@ fn it_does_not_outlive_its_terms() {
     for method in Method::ALL {
         let challenge = plain(&offer(method));
         let good = terms(method);
-        let other = |terms: Terms| Offer::of_session(RailId(0), method, ROUTE, terms, None, Reuse::Once);
+        let other = |terms: SessionTerms| Offer::of_session(RailId(0), method, ROUTE, terms, None, Reuse::Once);
         assert!(accept(&challenge, &ASKED, &[other(good.clone())], NOW).is_ok());
         for changed in [
-            other(Terms { price: Amount::from_base_units(1_001), ..good.clone() }),
-            other(Terms { price: Amount::from_base_units(999), ..good.clone() }),
-            other(Terms { unit_type: "event".into(), ..good.clone() }),
-            other(Terms { chain_id: 2741, ..good.clone() }),
-            other(Terms { token: STRANGER, ..good.clone() }),
-            other(Terms { recipient: STRANGER, ..good.clone() }),
-            other(Terms { escrow: STRANGER, ..good.clone() }),
-            other(Terms { suggested_deposit: None, ..good.clone() }),
-            other(Terms { min_delta: Amount::from_base_units(1), ..good.clone() }),
+            other(SessionTerms { price: Amount::from_base_units(1_001), ..good.clone() }),
+            other(SessionTerms { price: Amount::from_base_units(999), ..good.clone() }),
+            other(SessionTerms { unit_type: "event".into(), ..good.clone() }),
+            other(SessionTerms { chain_id: 2741, ..good.clone() }),
+            other(SessionTerms { token: STRANGER, ..good.clone() }),
+            other(SessionTerms { recipient: STRANGER, ..good.clone() }),
+            other(SessionTerms { escrow: STRANGER, ..good.clone() }),
+            other(SessionTerms { suggested_deposit: None, ..good.clone() }),
+            other(SessionTerms { min_delta: Amount::from_base_units(1), ..good.clone() }),
             Offer::of_session(RailId(0), method, ROUTE, good.clone(), Some("d"), Reuse::Once),
         ] {
             assert_eq!(accept(&challenge, &ASKED, &[changed], NOW), Err(InvalidChallenge));

@@ -8,7 +8,7 @@ use mpp_edge::gateway::offer::{Asked, Circumstances, Offer};
 use mpp_edge::money::Amount;
 use mpp_edge::rail::RailId;
 use mpp_edge::rail::evm::Method;
-use mpp_edge::rail::evm::session::{Snapshot, Terms, Unverified};
+use mpp_edge::rail::evm::session::{SessionTerms, Snapshot, Unverified};
 use mpp_edge::wire::encoding::{from_base64, to_base64url};
 use mpp_edge::wire::mpp::credential::Credential;
 use mpp_edge::wire::problem::ProblemKind;
@@ -123,7 +123,7 @@ fn credential(payload: &str) -> Option<Credential> {
     Credential::parse(&to_base64url(format!(r#"{{"challenge":{challenge},"payload":{payload}}}"#))).ok()
 }
 
-fn any_terms() -> impl Strategy<Value = (Method, Terms, Option<String>)> {
+fn any_terms() -> impl Strategy<Value = (Method, SessionTerms, Option<String>)> {
     let amount = || any::<u128>().prop_map(Amount::from_base_units);
     let address = || any::<[u8; 20]>().prop_map(Address::from);
     let terms =
@@ -131,7 +131,7 @@ fn any_terms() -> impl Strategy<Value = (Method, Terms, Option<String>)> {
     (terms, prop::option::of("[a-z][ !#-\\[\\]-~]{0,60}")).prop_map(|(terms, description)| {
         let (evm, price, unit_type, chain_id, token, recipient, escrow, suggested_deposit, min_delta) = terms;
         let method = Method::ALL[usize::from(evm)];
-        (method, Terms { price, unit_type, chain_id, token, recipient, escrow, suggested_deposit, min_delta }, description)
+        (method, SessionTerms { price, unit_type, chain_id, token, recipient, escrow, suggested_deposit, min_delta }, description)
     })
 }
 
@@ -213,7 +213,7 @@ proptest! {
         prop_assert_eq!(accepted.offer, &offers[0]);
         let elsewhere = [offer(&format!("{route}x"))];
         prop_assert!(asked.accept(&credential, &elsewhere, &keys(), NOW).is_err());
-        let dearer = Terms { price: Amount::from_base_units(terms.price.base_units() ^ 1), ..terms.clone() };
+        let dearer = SessionTerms { price: Amount::from_base_units(terms.price.base_units() ^ 1), ..terms.clone() };
         let changed = [Offer::of_session(RailId(0), method, &route, dearer, description, Reuse::DrawDown)];
         prop_assert!(asked.accept(&credential, &changed, &keys(), NOW).is_err());
         let late = NOW.saturating_add(LIFETIME + Duration::from_secs(86_400));

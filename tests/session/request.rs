@@ -4,7 +4,7 @@ use super::{DEPOSIT, channel, terms};
 use mpp_edge::channel::Balance;
 use mpp_edge::money::Amount;
 use mpp_edge::rail::evm::Method;
-use mpp_edge::rail::evm::session::{NeedVoucher, Snapshot, Terms};
+use mpp_edge::rail::evm::session::{NeedVoucher, SessionTerms, Snapshot};
 use serde_json::{Value, json};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
@@ -31,7 +31,7 @@ fn the_request_object_byte_for_byte() {
 #[test]
 fn with_everything_in_it() {
     let method = Method::Evm;
-    let terms = Terms { min_delta: Amount::from_base_units(5), unit_type: "llm_token".into(), ..terms(method) };
+    let terms = SessionTerms { min_delta: Amount::from_base_units(5), unit_type: "llm_token".into(), ..terms(method) };
     assert_eq!(
         terms.request(method, Some("say \"hi\""), true, Some(&snapshot(method))),
         format!(

@@ -72,7 +72,7 @@ fn route(at: &str, raw: RawRoute, drafts: &Drafts, findings: &mut Findings) -> O
     let session_offer = |rail: &Priced<'_>, method: Method| {
         let Priced { id, draft, amount } = rail;
         let session = draft.session.as_ref()?;
-        let terms = session::Terms {
+        let terms = session::SessionTerms {
             price: *amount,
             unit_type: raw.unit_type.clone().unwrap_or_else(|| raw.meter.unit_type().into()),
             chain_id: draft.chain_id,

@@ -61,7 +61,7 @@ pub(super) fn session(raw: &RawSession, decimals: u8, limits: Option<&Limits>, f
         watch,
         voucher_wait,
         suggested_deposit: suggested_deposit.ok()?,
-        fee_payer: raw.fee_payer,
+        sponsors: raw.fee_payer,
         min_deposit: min_deposit.ok()?.unwrap_or(tenth),
     })
 }

@@ -72,7 +72,7 @@ pub struct Session {
     /// What clients are advised to deposit.
     pub suggested_deposit: Option<Amount>,
     /// Whether openings and additions are submitted for clients.
-    pub fee_payer: bool,
+    pub sponsors: bool,
     /// The least deposit that is submitted for a client.
     pub min_deposit: Amount,
 }

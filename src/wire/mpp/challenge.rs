@@ -2,10 +2,10 @@
 //! (`draft-httpauth-payment-01`, "Challenge binding").
 //!
 //! ```
-//! use mpp_edge::wire::mpp::challenge::{BindingKeys, Challenge, Terms};
+//! use mpp_edge::wire::mpp::challenge::{BindingKeys, Challenge, Parameters};
 //!
 //! let keys = BindingKeys::new(b"at least thirty-two bytes of secret", None)?;
-//! let terms = Terms {
+//! let terms = Parameters {
 //!     realm: "api.example.com",
 //!     method: "evm",
 //!     intent: "charge",
@@ -21,7 +21,7 @@
 //!
 //! // What comes back is the gateway's own, or was changed on the way.
 //! assert!(keys.verify(&id, &terms));
-//! assert!(!keys.verify(&id, &Terms { request: "e31", ..terms }));
+//! assert!(!keys.verify(&id, &Parameters { request: "e31", ..terms }));
 //! # Ok::<(), mpp_edge::wire::mpp::challenge::SecretTooShort>(())
 //! ```
 
@@ -36,7 +36,7 @@ pub const MIN_SECRET_BYTES: usize = 32;
 
 /// The parameters that the challenge `id` binds. `description` is not among them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Terms<'a> {
+pub struct Parameters<'a> {
     /// The protection space; never holds `|`.
     pub realm: &'a str,
     /// Payment method, `[a-z]+`.
@@ -61,7 +61,7 @@ pub struct Challenge<'a> {
     /// The binding: base64url of the HMAC-SHA256 over the terms.
     pub id: &'a str,
     /// What the id binds.
-    pub terms: Terms<'a>,
+    pub terms: Parameters<'a>,
     /// A line for people; printable ASCII.
     pub description: Option<&'a str>,
 }
@@ -101,7 +101,7 @@ impl BindingKey {
         self.0.clone().chain_update(purpose.as_bytes()).chain_update(b" ").chain_update(text.as_bytes())
     }
 
-    fn mac(&self, terms: &Terms<'_>) -> Hmac<Sha256> {
+    fn mac(&self, terms: &Parameters<'_>) -> Hmac<Sha256> {
         let mut mac = self.0.clone();
         mac.update(terms.realm.as_bytes());
         let rest = [
@@ -121,7 +121,7 @@ impl BindingKey {
     }
 }
 
-impl Terms<'_> {
+impl Parameters<'_> {
     fn hold(&self, character: char) -> bool {
         let optional = [self.expires, self.digest, self.opaque, self.header];
         let required = [self.realm, self.method, self.intent, self.request];
@@ -139,7 +139,7 @@ impl BindingKeys {
     }
 
     /// The id of a new challenge with these terms.
-    pub fn bind(&self, terms: &Terms<'_>) -> String {
+    pub fn bind(&self, terms: &Parameters<'_>) -> String {
         to_base64url(self.current.mac(terms).finalize().into_bytes())
     }
 
@@ -157,7 +157,7 @@ impl BindingKeys {
     }
 
     /// Whether `id` is one of ours for exactly these terms, compared in constant time.
-    pub fn verify(&self, id: &str, terms: &Terms<'_>) -> bool {
+    pub fn verify(&self, id: &str, terms: &Parameters<'_>) -> bool {
         let Ok(id) = from_base64url_strict(id) else { return false };
         // With a separator inside, the slots of one challenge could be read as those of another.
         if terms.hold('|') {
@@ -216,7 +216,7 @@ mod tests {
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
-    const TERMS: Terms<'_> = Terms {
+    const PARAMETERS: Parameters<'_> = Parameters {
         realm: "api.example.com",
         method: "evm",
         intent: "charge",
@@ -241,46 +241,46 @@ mod tests {
     #[test]
     fn every_bound_term_changes_the_id() {
         let keys = keys(1, None);
-        let id = keys.bind(&TERMS);
-        assert!(keys.verify(&id, &TERMS));
+        let id = keys.bind(&PARAMETERS);
+        assert!(keys.verify(&id, &PARAMETERS));
         let edited = [
-            Terms { realm: "api.example.con", ..TERMS },
-            Terms { method: "abstract", ..TERMS },
-            Terms { intent: "session", ..TERMS },
-            Terms { request: "e31", ..TERMS },
-            Terms { expires: None, ..TERMS },
-            Terms { digest: Some("sha-256=x"), ..TERMS },
-            Terms { opaque: Some("e30"), ..TERMS },
-            Terms { header: Some("Payment-Authorization"), ..TERMS },
+            Parameters { realm: "api.example.con", ..PARAMETERS },
+            Parameters { method: "abstract", ..PARAMETERS },
+            Parameters { intent: "session", ..PARAMETERS },
+            Parameters { request: "e31", ..PARAMETERS },
+            Parameters { expires: None, ..PARAMETERS },
+            Parameters { digest: Some("sha-256=x"), ..PARAMETERS },
+            Parameters { opaque: Some("e30"), ..PARAMETERS },
+            Parameters { header: Some("Payment-Authorization"), ..PARAMETERS },
         ];
         for terms in edited {
             assert!(!keys.verify(&id, &terms), "{terms:?}");
         }
         for bad in ["", "AAAA", "ä", id.get(1..).unwrap()] {
-            assert!(!keys.verify(bad, &TERMS), "{bad}");
+            assert!(!keys.verify(bad, &PARAMETERS), "{bad}");
         }
     }
 
     #[test]
     fn a_separator_inside_a_term_does_not_move_the_others() {
         let keys = keys(1, None);
-        let id = keys.bind(&Terms { opaque: Some("e30"), header: Some("Payment-Authorization"), ..TERMS });
-        let moved = Terms { opaque: Some("e30|Payment-Authorization"), ..TERMS };
+        let id = keys.bind(&Parameters { opaque: Some("e30"), header: Some("Payment-Authorization"), ..PARAMETERS });
+        let moved = Parameters { opaque: Some("e30|Payment-Authorization"), ..PARAMETERS };
         assert_eq!(keys.bind(&moved), id, "the same bytes are bound");
         assert!(!keys.verify(&id, &moved));
     }
 
     #[test]
     fn the_previous_secret_is_honoured_while_it_is_configured() {
-        let old = keys(1, None).bind(&TERMS);
-        assert!(keys(2, Some(1)).verify(&old, &TERMS));
-        assert!(!keys(2, None).verify(&old, &TERMS));
-        assert_ne!(keys(2, Some(1)).bind(&TERMS), old);
+        let old = keys(1, None).bind(&PARAMETERS);
+        assert!(keys(2, Some(1)).verify(&old, &PARAMETERS));
+        assert!(!keys(2, None).verify(&old, &PARAMETERS));
+        assert_ne!(keys(2, Some(1)).bind(&PARAMETERS), old);
     }
 
     #[test]
     fn quotes_and_backslashes_are_escaped() {
-        let challenge = Challenge { id: "i", terms: TERMS, description: Some(r#"say "hi" \ bye"#) };
+        let challenge = Challenge { id: "i", terms: PARAMETERS, description: Some(r#"say "hi" \ bye"#) };
         assert_eq!(
             challenge.to_header(),
             r#"Payment id="i", realm="api.example.com", method="evm", intent="charge", request="e30", description="say \"hi\" \\ bye", expires="2027-01-15T12:05:00.000Z""#.to_string()

@@ -18,7 +18,7 @@
 //! # Ok::<(), mpp_edge::wire::mpp::credential::InvalidCredential>(())
 //! ```
 
-use super::challenge::Terms;
+use super::challenge::Parameters;
 use crate::json::describe;
 use crate::wire::encoding::{from_base64, to_base64url};
 use crate::wire::problem::{Problem, ProblemKind};
@@ -230,24 +230,24 @@ impl fmt::Debug for Credential {
 pub struct EchoedChallenge {
     /// The binding to check against the terms.
     pub id: String,
-    /// See [`Terms`].
+    /// See [`Parameters`].
     pub realm: String,
-    /// See [`Terms`].
+    /// See [`Parameters`].
     pub method: String,
-    /// See [`Terms`].
+    /// See [`Parameters`].
     pub intent: String,
-    /// See [`Terms`].
+    /// See [`Parameters`].
     pub request: String,
-    /// See [`Terms`].
+    /// See [`Parameters`].
     #[serde(default)]
     pub expires: Option<String>,
-    /// See [`Terms`].
+    /// See [`Parameters`].
     #[serde(default)]
     pub digest: Option<String>,
-    /// See [`Terms`].
+    /// See [`Parameters`].
     #[serde(default, deserialize_with = "opaque_text")]
     pub opaque: Option<String>,
-    /// See [`Terms`].
+    /// See [`Parameters`].
     #[serde(default)]
     pub header: Option<String>,
 }
@@ -280,8 +280,8 @@ impl EchoedChallenge {
     }
 
     /// The bound terms.
-    pub fn terms(&self) -> Terms<'_> {
-        Terms {
+    pub fn terms(&self) -> Parameters<'_> {
+        Parameters {
             realm: &self.realm,
             method: &self.method,
             intent: &self.intent,

@@ -16,9 +16,9 @@ pub(super) enum Action {
     Buy(u8),
     AskClose(u8),
     AskCloseAndDie(u8),
-    Credit(usize),
-    LoseCredit(usize),
-    CreditAgain(usize),
+    Release(usize),
+    LoseRelease(usize),
+    ReleaseAgain(usize),
     Unit(usize),
     Draw(usize),
     DrawUnheard(usize),
@@ -74,13 +74,13 @@ impl World {
         for (index, booking) in self.bookings.iter().enumerate() {
             match booking.fate {
                 Fate::Open => {
-                    actions.push(Action::Credit(index));
+                    actions.push(Action::Release(index));
                     if self.budget.losses > 0 {
-                        actions.push(Action::LoseCredit(index));
+                        actions.push(Action::LoseRelease(index));
                     }
                 }
-                Fate::Credited | Fate::Lost if self.budget.repetitions > 0 => actions.push(Action::CreditAgain(index)),
-                Fate::Credited | Fate::Lost | Fate::Delivered => {}
+                Fate::Released | Fate::Lost if self.budget.repetitions > 0 => actions.push(Action::ReleaseAgain(index)),
+                Fate::Released | Fate::Lost | Fate::Delivered => {}
             }
         }
         for (index, sale) in self.sales.iter().enumerate() {
@@ -210,23 +210,23 @@ impl World {
         self.perform(&effects)
     }
 
-    fn credit(&mut self, index: usize, again: bool) -> Checked {
+    fn release(&mut self, index: usize, again: bool) -> Checked {
         let Booking { id, cost, voucher, fate } = self.bookings[index];
         let before = self.counters().spent;
-        self.note(&credit(id, cost.into(), voucher.into()))?;
+        self.note(&release(id, cost.into(), voucher.into()))?;
         let given = self.counters().spent < before;
         if again {
             spend(&mut self.budget.repetitions);
-            if fate == Fate::Credited && given {
-                return Err("given back twice".into());
+            if fate == Fate::Released && given {
+                return Err("released twice".into());
             }
         } else if !given && !self.is_closed() && !self.foreign && !self.taken {
-            return Err("not given back".into());
+            return Err("not released".into());
         }
         if given || !again {
-            self.bookings[index].fate = Fate::Credited;
+            self.bookings[index].fate = Fate::Released;
         } else if fate == Fate::Lost {
-            self.reach("a credit that came too late");
+            self.reach("a release that came too late");
         }
         Ok(())
     }
@@ -271,8 +271,8 @@ impl World {
         let Some(good) = self.chain.end_of(index) else { return Ok(()) };
         let entry = &mut self.chain.outbox[index];
         entry.told = Some(good);
-        let operation = entry.operation;
-        self.conclude(operation, good)
+        let collection = entry.collection;
+        self.conclude(collection, good)
     }
 
     fn milestones(&self) {
@@ -285,8 +285,8 @@ impl World {
             Status::Closed { transaction: None } => self.reach("closed by others"),
             Status::Open => {}
         }
-        if self.chain.outbox.iter().any(|entry| entry.operation.payout.epoch > 0) {
-            self.reach("tried again as another operation");
+        if self.chain.outbox.iter().any(|entry| entry.collection.payout.epoch > 0) {
+            self.reach("tried again as another collection");
         }
         if self.chain.outbox.iter().any(|entry| entry.mined && entry.told == Some(true)) && !self.chain.escrow.finalized {
             self.reach("settled, and goes on");
@@ -315,12 +315,12 @@ impl Model for World {
             Action::Buy(total) => self.present(total, true)?,
             Action::AskClose(total) => self.ask_close(total, false)?,
             Action::AskCloseAndDie(total) => self.ask_close(total, true)?,
-            Action::Credit(index) => self.credit(index, false)?,
-            Action::LoseCredit(index) => {
+            Action::Release(index) => self.release(index, false)?,
+            Action::LoseRelease(index) => {
                 spend(&mut self.budget.losses);
                 self.bookings[index].fate = Fate::Lost;
             }
-            Action::CreditAgain(index) => self.credit(index, true)?,
+            Action::ReleaseAgain(index) => self.release(index, true)?,
             Action::Unit(index) => self.sales[index].delivered += 1,
             Action::Draw(index) => self.draw(index, 1, true)?,
             Action::DrawUnheard(index) => {
@@ -358,7 +358,7 @@ impl Model for World {
             Action::ConcludeAgain(index) => {
                 spend(&mut self.budget.repetitions);
                 let entry = self.chain.outbox[index];
-                self.note(&Event::Concluded(entry.operation, super::chain::Entry::verdict(entry.told == Some(true))))?;
+                self.note(&Event::Concluded(entry.collection, super::chain::Entry::verdict(entry.told == Some(true))))?;
             }
             Action::TopUp => {
                 spend(&mut self.budget.top_ups);

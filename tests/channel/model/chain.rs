@@ -1,7 +1,7 @@
 //! The escrow, the last blocks, and the transactions on their way.
 
 use crate::fixture::{ABSENT, BLOCK, FINALIZED, on_chain};
-use mpp_edge::channel::{Operation, Payment};
+use mpp_edge::channel::{CollectBy, Collection};
 use mpp_edge::evm::escrow::OnChain;
 use mpp_edge::evm::reading::{Reading, Views};
 use mpp_edge::settlement::{Failure, Verdict};
@@ -25,11 +25,11 @@ pub(super) enum Call {
 }
 
 impl Call {
-    pub(super) fn of(operation: &Operation) -> Self {
-        let cumulative = u8::try_from(operation.payout.voucher.cumulative.base_units()).unwrap();
-        match operation.payment {
-            Payment::Settle => Self::Settle(cumulative),
-            Payment::Close => Self::Close(cumulative),
+    pub(super) fn of(collection: &Collection) -> Self {
+        let cumulative = u8::try_from(collection.payout.voucher.cumulative.base_units()).unwrap();
+        match collection.by {
+            CollectBy::Settle => Self::Settle(cumulative),
+            CollectBy::Close => Self::Close(cumulative),
         }
     }
 }
@@ -104,10 +104,10 @@ pub(super) enum Source {
     Outbox(usize),
 }
 
-/// An operation in the outbox.
+/// A collection in the outbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Entry {
-    pub(super) operation: Operation,
+    pub(super) collection: Collection,
     /// Some node has its transaction.
     pub(super) in_pool: bool,
     /// Its transaction is in a block, and did it.
@@ -121,8 +121,8 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    pub(super) const fn new(operation: Operation) -> Self {
-        Self { operation, in_pool: true, mined: false, reverted: false, failed: false, told: None }
+    pub(super) const fn new(collection: Collection) -> Self {
+        Self { collection, in_pool: true, mined: false, reverted: false, failed: false, told: None }
     }
 
     /// Whatever stands in the way of a close may not stand in that of a settlement.
@@ -170,7 +170,7 @@ impl Chain {
         true
     }
 
-    /// Whether an operation that reverted was brought about by somebody else.
+    /// Whether a collection that reverted was brought about by somebody else.
     fn is_brought_about(&self, call: Call) -> bool {
         match call {
             Call::Settle(total) if !self.escrow.finalized => self.escrow.settled >= total,
@@ -180,7 +180,7 @@ impl Chain {
     }
 
     pub(super) fn mine(&mut self, index: usize, now: u64) {
-        let call = Call::of(&self.outbox[index].operation);
+        let call = Call::of(&self.outbox[index].collection);
         let done = self.execute(Source::Outbox(index), call, now);
         let entry = &mut self.outbox[index];
         entry.in_pool = false;
@@ -188,15 +188,15 @@ impl Chain {
         entry.reverted = !done;
     }
 
-    /// The end of an operation, when it may be told: a close when it is deep, a settlement as soon as it is mined.
+    /// The end of a collection, when it may be told: a close when it is deep, a settlement as soon as it is mined.
     pub(super) fn end_of(&self, index: usize) -> Option<bool> {
         let entry = &self.outbox[index];
         let ended = (entry.mined, entry.reverted, entry.failed) != (false, false, false);
-        let good = entry.mined || entry.reverted && self.is_brought_about(Call::of(&entry.operation));
-        let is_deep = match entry.operation.payment {
-            Payment::Settle => true,
-            Payment::Close if entry.mined => !self.recent.iter().any(|(source, _)| *source == Source::Outbox(index)),
-            Payment::Close => self.recent.is_empty(),
+        let good = entry.mined || entry.reverted && self.is_brought_about(Call::of(&entry.collection));
+        let is_deep = match entry.collection.by {
+            CollectBy::Settle => true,
+            CollectBy::Close if entry.mined => !self.recent.iter().any(|(source, _)| *source == Source::Outbox(index)),
+            CollectBy::Close => self.recent.is_empty(),
         };
         (ended && (!good || is_deep)).then_some(good)
     }

@@ -4,7 +4,7 @@
 //! Bounds: a deposit of 2 units (4 in one world) and a topUp of 1, prices of 1 (2 in that world), and in each world so many
 //! happenings of each kind as its [`Budget`] says; time passes in steps of the delivery window, to the next alarm, to the end of
 //! the grace period, or of a silent sale's patience. Reorganisations take back the last one or two changes of the channel,
-//! whoever made them; what was taken back may come again, at any time or never. An outbox's operation is mined at any time, or
+//! whoever made them; what was taken back may come again, at any time or never. An outbox's collection is mined at any time, or
 //! never; fails, though nothing stood in its way; reverts; is sent again after a crash; is told to have ended as soon as it is
 //! mined (a settlement) or when it is deep (a close), and once more later.
 //!
@@ -16,7 +16,7 @@
 //! what was delivered. That is promised under these conditions, and no others:
 //! * the watch tells of a request within a third of the grace period, and watch, alarm and outbox have done what they had to do
 //!   before it ends;
-//! * what was booked and failed is given back within its window, else it counts as delivered;
+//! * what was booked and failed is released within its window, else it counts as delivered;
 //! * an addition to the deposit that was taken back had not been relied on. When it was, the payee has at least what the rest
 //!   of the deposit allows, unless it was withdrawn before; with a gateway that is prudent in what it believes, everything.
 //!
@@ -93,11 +93,11 @@ fn explore(setup: Setup, expected: &[&str]) {
     }
 }
 
-/// Settlements by amount and age, idle ends, ends that are asked for, credits, an operation that fails for no reason.
+/// Settlements by amount and age, idle ends, ends that are asked for, releases, a collection that fails for no reason.
 #[test]
 fn sales_that_are_drawn_down() {
     let budget = Budget { vouchers: 2, closes: 1, failures: 1, losses: 1, alarms: 2, ..NONE };
-    let expected = ["settled, and goes on", "closing: idle", "closing: asked", "closed by us", "tried again as another operation"];
+    let expected = ["settled, and goes on", "closing: idle", "closing: asked", "closed by us", "tried again as another collection"];
     explore(setup("drawn down", 50_000, budget), &expected);
 }
 
@@ -111,7 +111,7 @@ fn sales_where_vouchers_buy_once() {
 fn prices_that_vouchers_do_not_meet() {
     let budget = Budget { vouchers: 2, repetitions: 1, losses: 1, waits: 1, alarms: 2, ..NONE };
     let setup = Setup { deposit: 4, price: 2, ..setup("price 2", 18_000, budget) };
-    explore(setup, &["settled, and goes on", "closing: idle", "closed by us", "a credit that came too late"]);
+    explore(setup, &["settled, and goes on", "closing: idle", "closed by us", "a release that came too late"]);
 }
 
 #[test]
@@ -133,14 +133,14 @@ fn streams_that_end_each_other_and_requests_to_close() {
 fn requests_to_close_under_crashes() {
     let budget = Budget { vouchers: 2, requests: 1, crashes: 1, failures: 1, alarms: 2, ..NONE };
     let expected =
-        ["closing: requested", "tried again as another operation", "the grace period ends", "the payer withdraws", "closed by us"];
+        ["closing: requested", "tried again as another collection", "the grace period ends", "the payer withdraws", "closed by us"];
     explore(setup("requests, crashes", 17_000, budget), &expected);
 }
 
 #[test]
 fn ends_that_are_asked_for_under_crashes() {
     let budget = Budget { vouchers: 2, closes: 1, crashes: 1, failures: 1, repetitions: 1, alarms: 2, ..NONE };
-    explore(setup("asked, crashes", 20_000, budget), &["the client asks for the end", "tried again as another operation", "closed by us"]);
+    explore(setup("asked, crashes", 20_000, budget), &["the client asks for the end", "tried again as another collection", "closed by us"]);
 }
 
 #[test]
@@ -152,14 +152,14 @@ fn requests_that_are_taken_back_by_an_addition_and_made_again() {
 #[test]
 fn reorganised_settlements() {
     let budget = Budget { vouchers: 2, reorganisations: 1, crashes: 1, waits: 1, alarms: 2, ..NONE };
-    let expected = ["a settlement that was told is taken back", "tried again as another operation", "suspended", "closed by us"];
+    let expected = ["a settlement that was told is taken back", "tried again as another collection", "suspended", "closed by us"];
     explore(setup("reorganised settlements", 26_000, budget), &expected);
 }
 
 #[test]
 fn reorganised_additions_and_requests() {
     let requests = Budget { vouchers: 1, top_ups: 1, requests: 1, reorganisations: 1, alarms: 2, ..NONE };
-    let expected = ["suspended", "closing: requested", "an operation that would revert is not sent", "the payer withdraws", "closed by us"];
+    let expected = ["suspended", "closing: requested", "a collection that would revert is not sent", "the payer withdraws", "closed by us"];
     explore(setup("reorganised", 17_000, requests), &expected);
     let asked = Budget { requests: 0, closes: 1, ..requests };
     explore(setup("reorganised, asked", 18_000, asked), &["suspended", "closing: asked", "closed by us"]);
@@ -176,7 +176,7 @@ fn reorganised_additions_and_requests_seen_by_the_prudent() {
 #[test]
 fn another_gateway_of_the_payee() {
     let budget = Budget { vouchers: 1, requests: 1, others: 1, reorganisations: 1, alarms: 2, ..NONE };
-    let expected = ["closed by others", "closing: requested", "an operation that would revert is not sent"];
+    let expected = ["closed by others", "closing: requested", "a collection that would revert is not sent"];
     explore(setup("another gateway", 50_000, budget), &expected);
 }
 

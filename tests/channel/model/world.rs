@@ -4,7 +4,7 @@ use super::chain::{Call, Chain, Entry, GRACE, Source};
 use crate::fixture::*;
 use crate::invariants::{self, Counters};
 use mpp_edge::channel::{
-    Answer, Channel, Drawn, Effect, Event, Kind, Operation, Order, Payment, Policy, Presented, Refusal, Reuse, SILENCE, Status,
+    Answer, Channel, CollectBy, Collection, Drawn, Effect, Event, Kind, Order, Policy, Presented, Refusal, Reuse, SILENCE, Status,
 };
 use mpp_edge::evm::escrow::OnChain;
 use mpp_edge::money::Amount;
@@ -37,7 +37,7 @@ pub(super) struct Budget {
     pub(super) failures: u8,
     /// News that come once more, later.
     pub(super) repetitions: u8,
-    /// Credits and answers that are lost.
+    /// Releases and answers that are lost.
     pub(super) losses: u8,
     /// Times that the delivery window passes and nothing else happens.
     pub(super) waits: u8,
@@ -68,8 +68,8 @@ pub(super) enum Fate {
     /// The origin was asked, and may still fail.
     Open,
     Delivered,
-    /// It failed, and was given back.
-    Credited,
+    /// It failed, and was released.
+    Released,
     /// It failed, and nobody could tell.
     Lost,
 }
@@ -238,40 +238,40 @@ impl World {
                     self.note(&Event::Observed(seen(self.shown())))?;
                     self.seen = None;
                 }
-                Effect::Submit(operation) => self.submit(*operation)?,
+                Effect::Submit(collection) => self.submit(*collection)?,
                 Effect::WakeAt(_) => {}
             }
         }
         Ok(())
     }
 
-    fn submit(&mut self, operation: Operation) -> Checked {
-        let total = small(operation.payout.voucher.cumulative);
+    fn submit(&mut self, collection: Collection) -> Checked {
+        let total = small(collection.payout.voucher.cumulative);
         if total > self.signed && total > self.chain.escrow.settled {
-            return Err(format!("{operation:?} takes more than was signed, {}", self.signed));
+            return Err(format!("{collection:?} takes more than was signed, {}", self.signed));
         }
         self.shown = self.shown.max(total);
-        self.taken |= operation.payment == Payment::Settle && operation_ends(&self.ledger);
-        let known = self.chain.outbox.iter().find(|entry| entry.operation == operation);
+        self.taken |= collection.by == CollectBy::Settle && operation_ends(&self.ledger);
+        let known = self.chain.outbox.iter().find(|entry| entry.collection == collection);
         let told = match known {
-            None if self.chain.escrow.apply(Call::of(&operation), self.seconds()).is_none() => {
+            None if self.chain.escrow.apply(Call::of(&collection), self.seconds()).is_none() => {
                 // It would revert, and is not sent.
-                self.reach("an operation that would revert is not sent");
-                return self.conclude(operation, false);
+                self.reach("a collection that would revert is not sent");
+                return self.conclude(collection, false);
             }
             None => {
-                self.chain.outbox.push(Entry::new(operation));
+                self.chain.outbox.push(Entry::new(collection));
                 None
             }
             Some(entry) => entry.told,
         };
-        told.map_or(Ok(()), |good| self.conclude(operation, good))
+        told.map_or(Ok(()), |good| self.conclude(collection, good))
     }
 
-    /// Tells the ledger how an operation ended.
-    pub(super) fn conclude(&mut self, operation: Operation, good: bool) -> Checked {
+    /// Tells the ledger how a collection ended.
+    pub(super) fn conclude(&mut self, collection: Collection, good: bool) -> Checked {
         self.seen = None;
-        self.note(&Event::Concluded(operation, Entry::verdict(good)))
+        self.note(&Event::Concluded(collection, Entry::verdict(good)))
     }
 
     fn shown(&self) -> OnChain {
@@ -320,7 +320,7 @@ impl World {
         if dies { Ok(()) } else { self.perform(&effects) }
     }
 
-    /// What was not given back by now is delivered.
+    /// What was not released by now is delivered.
     pub(super) fn deliver(&mut self) {
         let open = self.bookings.iter_mut().filter(|booking| booking.fate == Fate::Open);
         open.for_each(|booking| booking.fate = Fate::Delivered);
@@ -381,9 +381,9 @@ impl World {
 
     /// A transaction of the outbox's is mined.
     pub(super) fn mine(&mut self, index: usize) -> Checked {
-        let operation = self.chain.outbox[index].operation;
-        let total = small(operation.payout.voucher.cumulative);
-        if operation.payment == Payment::Settle && total > self.delivered() + self.deemed() && !self.foreign && !self.taken {
+        let collection = self.chain.outbox[index].collection;
+        let total = small(collection.payout.voucher.cumulative);
+        if collection.by == CollectBy::Settle && total > self.delivered() + self.deemed() && !self.foreign && !self.taken {
             return Err(format!("settled {total}, and only {} is delivered", self.delivered()));
         }
         self.chain.mine(index, self.seconds());
@@ -429,7 +429,7 @@ impl World {
         recent.hash(hasher);
         self.chain.returned.hash(hasher);
         for entry in &self.chain.outbox {
-            (Call::of(&entry.operation), entry.operation.payout.epoch).hash(hasher);
+            (Call::of(&entry.collection), entry.collection.payout.epoch).hash(hasher);
             (entry.in_pool, entry.mined, entry.reverted, entry.failed, entry.told).hash(hasher);
         }
         self.seen.as_ref().map(seen).hash(hasher);

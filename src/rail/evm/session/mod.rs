@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 /// What a session asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Terms {
+pub struct SessionTerms {
     /// The price of one unit in base units.
     pub price: Amount,
     /// What a unit is called.
@@ -119,7 +119,7 @@ struct MethodDetails {
     spent: Option<Amount>,
 }
 
-impl Terms {
+impl SessionTerms {
     /// The JCS form of the request object that `method` puts into its challenge: with a line for people, with
     /// the gateway's offer to submit openings when it is `sponsored`, and with what a known client needs to go on.
     pub fn request(&self, method: Method, description: Option<&str>, sponsored: bool, snapshot: Option<&Snapshot>) -> String {

@@ -1,6 +1,6 @@
 //! The payload of a session credential: what is read, and what its signatures prove.
 
-use super::Terms;
+use super::SessionTerms;
 use crate::channel::{Action, Presented, Proof, SponsoredDeposit};
 use crate::evm::eip712::Domain;
 use crate::evm::erc3009::{Authorization, SignedAuthorization};
@@ -102,7 +102,7 @@ impl Unverified {
     ///
     /// # Errors
     /// The problem to answer with; its detail names the field.
-    pub fn read(credential: &Credential, method: Method, terms: &Terms) -> Result<Self, Problem> {
+    pub fn read(credential: &Credential, method: Method, terms: &SessionTerms) -> Result<Self, Problem> {
         let payload: Payload<'_> = object("payload", &credential.payload)?;
         let source = source(credential, terms)?;
         let channel_id = hash("payload.channelId", payload.channel_id)?;
@@ -227,7 +227,7 @@ impl Payload<'_> {
     }
 
     /// The opening that the members below `at` describe.
-    fn opening(&self, at: &str, terms: &Terms, id: B256) -> Result<SponsoredDeposit, Problem> {
+    fn opening(&self, at: &str, terms: &SessionTerms, id: B256) -> Result<SponsoredDeposit, Problem> {
         let field = |name: &str| format!("{at}.{name}");
         let opening = Opening {
             escrow: terms.escrow,
@@ -250,14 +250,14 @@ impl Payload<'_> {
     }
 
     /// The addition to the deposit that the members below `at` describe.
-    fn topping_up(&self, at: &str, terms: &Terms, channel_id: B256) -> Result<SponsoredDeposit, Problem> {
+    fn topping_up(&self, at: &str, terms: &SessionTerms, channel_id: B256) -> Result<SponsoredDeposit, Problem> {
         let salt = hash(&format!("{at}.salt"), self.salt)?;
         let topping_up = ToppingUp { escrow: terms.escrow, token: terms.token, channel_id, salt, signed: self.signed(at, terms)? };
         check_nonce(at, topping_up.nonce(), &topping_up.signed)?;
         Ok(SponsoredDeposit::TopUp(topping_up))
     }
 
-    fn addition(&self, terms: &Terms, channel_id: B256) -> Result<SponsoredDeposit, Problem> {
+    fn addition(&self, terms: &SessionTerms, channel_id: B256) -> Result<SponsoredDeposit, Problem> {
         let addition = amount("payload.additionalDeposit", self.additional_deposit)?;
         let sponsored = self.topping_up("payload", terms, channel_id)?;
         if sponsored.signed().authorization.value != addition {
@@ -267,7 +267,7 @@ impl Payload<'_> {
     }
 
     /// What a voucher brings along.
-    fn merged_deposit(&self, method: Method, terms: &Terms, id: B256) -> Result<Option<SponsoredDeposit>, Problem> {
+    fn merged_deposit(&self, method: Method, terms: &SessionTerms, id: B256) -> Result<Option<SponsoredDeposit>, Problem> {
         const AT: &str = "payload.deposit";
         let Some(deposit) = self.deposit else { return Ok(None) };
         if method == Method::Abstract {
@@ -284,7 +284,7 @@ impl Payload<'_> {
         }
     }
 
-    fn signed(&self, at: &str, terms: &Terms) -> Result<SignedAuthorization, Problem> {
+    fn signed(&self, at: &str, terms: &SessionTerms) -> Result<SignedAuthorization, Problem> {
         let field = |name: &str| format!("{at}.authorization.{name}");
         let raw = self.authorization.ok_or_else(|| malformed(&format!("{at}.authorization"), "is missing"))?;
         let raw: RawAuthorization<'_> = object(&format!("{at}.authorization"), raw)?;
@@ -314,7 +314,7 @@ fn check_nonce(at: &str, derived: B256, signed: &SignedAuthorization) -> Result<
     Err(failed(format!("{at}.authorization.nonce: must be derived from what it opens or adds to, as docs/wire.md says")))
 }
 
-fn source(credential: &Credential, terms: &Terms) -> Result<Option<Address>, Problem> {
+fn source(credential: &Credential, terms: &SessionTerms) -> Result<Option<Address>, Problem> {
     let Some(source) = credential.source.as_deref() else { return Ok(None) };
     match parse::did_pkh(source) {
         Some((chain_id, address)) if chain_id == terms.chain_id => Ok(Some(address)),

@@ -34,7 +34,7 @@ pub(super) struct ChannelObject {
     ledger: RefCell<Option<Channel>>,
     /// Those who wait for the balance to change.
     waiting: RefCell<Vec<oneshot::Sender<()>>>,
-    /// Whether a call has an operation brought onto the chain.
+    /// Whether a call has a collection brought onto the chain.
     submitting: Cell<bool>,
     /// Those who have named additions to the deposit.
     desk: Rc<Desk>,
@@ -124,9 +124,9 @@ impl ChannelObject {
         for effect in outcome.effects {
             match effect {
                 Effect::Inspect => self.inspect(connection).await.map(drop).or_else(Unserved::logged)?,
-                Effect::Submit(operation) => {
+                Effect::Submit(collection) => {
                     let deadline = now().saturating_add(connection.limits.settlement_timeout);
-                    self.submit(connection, operation, deadline).await.or_else(Unserved::logged)?;
+                    self.submit(connection, collection, deadline).await.or_else(Unserved::logged)?;
                 }
                 Effect::WakeAt(_) => {}
             }

@@ -1,7 +1,7 @@
 //! What a channel has to do with the chain: it looks at itself there, and has its money brought.
 
 use super::{ChannelObject, Unserved};
-use crate::channel::{Answer, Channel, Claim, Event, Operation, Outcome, Presented, Refusal};
+use crate::channel::{Answer, Channel, Claim, Collection, Event, Outcome, Presented, Refusal};
 use crate::settlement::{Failure, Verdict};
 use crate::time::Timestamp;
 use crate::wire::problem::Problem;
@@ -12,7 +12,7 @@ use crate::worker::objects::ChannelReply;
 use std::cell::Cell;
 use worker::Result;
 
-/// Marks that an operation is being brought onto the chain, until dropped.
+/// Marks that a collection is being brought onto the chain, until dropped.
 struct Submitting<'a>(&'a Cell<bool>);
 
 impl<'a> Submitting<'a> {
@@ -48,9 +48,9 @@ impl ChannelObject {
             if let Answer::Closed(transaction) = outcome.answer? {
                 return Ok(self.done(connection, &outcome, claim.price, claim.reuse, Some(transaction))?);
             }
-            let operation = self.look(Channel::operation)?.flatten().filter(|_| now() < deadline);
-            let operation = operation.ok_or_else(|| Problem::unavailable("the channel is not closed yet"))?;
-            self.submit(connection, operation, deadline).await?;
+            let collection = self.look(Channel::collection)?.flatten().filter(|_| now() < deadline);
+            let collection = collection.ok_or_else(|| Problem::unavailable("the channel is not closed yet"))?;
+            self.submit(connection, collection, deadline).await?;
             // It may be closed now, by this call or another; a settlement may have been on its way; or it is to be tried
             // again later.
             outcome = match self.look(Channel::closed)?.flatten() {
@@ -60,9 +60,9 @@ impl ChannelObject {
         }
     }
 
-    /// Has an operation brought onto the chain, and takes note of its end. When another call of this object is at
+    /// Has a collection brought onto the chain, and takes note of its end. When another call of this object is at
     /// it, waits for that one.
-    pub(super) async fn submit(&self, connection: &Connection, operation: Operation, deadline: Timestamp) -> Result<(), Unserved> {
+    pub(super) async fn submit(&self, connection: &Connection, collection: Collection, deadline: Timestamp) -> Result<(), Unserved> {
         if self.submitting.get() {
             while self.submitting.get() && now() < deadline {
                 self.news(deadline.since(now())).await;
@@ -70,8 +70,8 @@ impl ChannelObject {
             return Ok(());
         }
         let _submitting = Submitting::begin(&self.submitting);
-        let verdict = escrow::bring_about(connection, &self.env, operation.purpose()).await?;
-        self.step(connection, Event::Concluded(operation, verdict.unwrap_or(Verdict::Failed(Failure::Refused)))).await?;
+        let verdict = escrow::bring_about(connection, &self.env, collection.purpose()).await?;
+        self.step(connection, Event::Concluded(collection, verdict.unwrap_or(Verdict::Failed(Failure::Refused)))).await?;
         Ok(())
     }
 }

@@ -1,55 +1,55 @@
-//! What was booked and not delivered is given back, once, until it counts as delivered; and idempotency keys.
+//! What was booked and not delivered is released, once, until it counts as delivered; and idempotency keys.
 
 use super::fixture::*;
 use mpp_edge::channel::{Bought, Delivery, Event, Kind, Order, Refusal};
 use std::time::Duration;
 
 #[test]
-fn it_is_given_back_once() {
+fn it_is_released_once() {
     let mut ledger = Ledger::new(1000);
     let booking = ledger.bought(100, once(10));
-    ledger.credit(booking, 10, 100);
+    ledger.release(booking, 10, 100);
     assert_eq!(ledger.counters(), (100, 0, 0));
-    ledger.again(credit(booking, 10, 100));
+    ledger.again(release(booking, 10, 100));
     // Nor from the next booking's money.
     ledger.bought(110, once(10));
-    ledger.again(credit(booking, 10, 100));
+    ledger.again(release(booking, 10, 100));
     assert_eq!(ledger.counters(), (110, 10, 0));
 }
 
 #[test]
-fn what_was_never_booked_is_not_given_back() {
+fn what_was_never_booked_is_not_released() {
     let mut ledger = Ledger::new(1000);
-    ledger.again(credit(0, 10, 100));
+    ledger.again(release(0, 10, 100));
     ledger.bought(100, once(10));
     for (booking, units) in [(1, 10), (u64::MAX, 10), (0, 11), (0, u128::MAX)] {
-        ledger.again(credit(booking, units, 100));
+        ledger.again(release(booking, units, 100));
     }
-    ledger.credit(0, 10, 100);
+    ledger.release(0, 10, 100);
 }
 
 #[test]
 fn a_voucher_whose_purchase_failed_may_buy_again() {
     let mut ledger = Ledger::new(1000);
     let first = ledger.bought(100, once(10));
-    ledger.credit(first, 10, 100);
+    ledger.release(first, 10, 100);
     let second = ledger.bought(100, once(10));
-    // The first credit once more does not free it again.
-    ledger.again(credit(first, 10, 100));
+    // The first release once more does not free it again.
+    ledger.again(release(first, 10, 100));
     ledger.refuses(Event::Voucher(presented(100), Some(once(10))), Refusal::Insufficient);
-    ledger.credit(second, 10, 100);
+    ledger.release(second, 10, 100);
     ledger.bought(100, once(10));
     assert_eq!(ledger.counters(), (100, 10, 0));
 }
 
 #[test]
-fn what_is_delivered_is_not_given_back() {
+fn what_is_delivered_is_not_released() {
     let mut ledger = Ledger::new(1000);
     let booking = ledger.bought(100, once(10));
     ledger.pass(POLICY.delivery_window);
     assert_eq!(ledger.counters(), (100, 10, 0));
     ledger.pass(MATURITY - POLICY.delivery_window);
-    ledger.again(credit(booking, 10, 100));
+    ledger.again(release(booking, 10, 100));
     assert_eq!(ledger.buy(100, once(10)), Err(Refusal::Insufficient));
     assert_eq!(ledger.counters(), (100, 10, 10));
 }
@@ -63,12 +63,12 @@ fn a_booking_has_its_whole_window() {
         ledger.pass(Duration::from_millis(offset * 100));
         let booking = ledger.bought(200, once(10));
         ledger.pass(POLICY.delivery_window);
-        ledger.credit(booking, 10, 200);
+        ledger.release(booking, 10, 200);
         assert_eq!(ledger.counters().1, 10, "after {offset}");
         // … and not much more.
         let booking = ledger.bought(300, once(10));
         ledger.pass(MATURITY);
-        ledger.again(credit(booking, 10, 300));
+        ledger.again(release(booking, 10, 300));
         assert_eq!(ledger.counters().1, 20, "after {offset}");
     }
 }
@@ -86,7 +86,7 @@ fn each_booking_matures_by_itself() {
     // 120 s after the first: the last seven are younger than their window or its bucket.
     let before = ledger.counters().1;
     for (booking, index) in bookings.iter().zip(1..) {
-        ledger.credit(*booking, 10, index * 100);
+        ledger.release(*booking, 10, index * 100);
     }
     assert_eq!((before, ledger.counters().1), (200, 130));
     assert_eq!(ledger.counters().2, 130);
@@ -94,7 +94,7 @@ fn each_booking_matures_by_itself() {
 
 /// In an outage all of them fail, and many at once time out in whatever order.
 #[test]
-fn an_outage_is_given_back_in_full() {
+fn an_outage_is_released_in_full() {
     let orders: [fn(usize) -> usize; 4] = [
         |index| index,
         |index| 3999 - index,
@@ -107,59 +107,59 @@ fn an_outage_is_given_back_in_full() {
         let mut ledger = Ledger::new(100_000);
         let bookings: Vec<u64> = (1..=4000).map(|index| ledger.bought(index * 10, once(10))).collect();
         for index in (0..4000).map(order) {
-            ledger.credit(bookings[index], 10, 0);
+            ledger.release(bookings[index], 10, 0);
         }
         assert_eq!(ledger.counters(), (40_000, 0, 0));
         for booking in bookings {
-            ledger.again(credit(booking, 10, 0));
+            ledger.again(release(booking, 10, 0));
         }
     }
 }
 
-/// Of those that were given back long ago nothing is remembered that would be in the way.
+/// Of those that were released long ago nothing is remembered that would be in the way.
 #[test]
-fn failures_now_and_then_are_given_back_for_ever() {
+fn failures_now_and_then_are_released_for_ever() {
     let mut ledger = Ledger::new(100_000);
     for index in 1..=3000 {
         let booking = ledger.bought(index * 10, draw_down(10));
         if index % 2 == 0 {
-            ledger.credit(booking, 10, 0);
+            ledger.release(booking, 10, 0);
         }
         ledger.pass(Duration::from_secs(1));
     }
     assert_eq!(ledger.counters().1, 15_000);
 }
 
-/// Scattered failures are remembered one by one; of very many at once some are not given back, and none is twice.
+/// Scattered failures are remembered one by one; of very many at once some are not released, and none is twice.
 #[test]
 fn very_many_scattered_failures() {
     let mut ledger = Ledger::new(100_000);
     let bookings: Vec<u64> = (1..=2000).map(|index| ledger.bought(index * 10, draw_down(10))).collect();
     for booking in bookings.iter().step_by(2) {
-        ledger.credit(*booking, 10, 0);
+        ledger.release(*booking, 10, 0);
     }
     let given = (20_000 - ledger.counters().1) / 10;
     assert_eq!(given, 512);
     for booking in bookings.iter().step_by(2).take(512) {
-        ledger.again(credit(*booking, 10, 0));
+        ledger.again(release(*booking, 10, 0));
     }
 }
 
 #[test]
-fn after_the_end_nothing_is_given_back() {
+fn after_the_end_nothing_is_released() {
     let mut ledger = Ledger::new(1000);
     let booking = ledger.bought(100, once(10));
     ledger.observe(FINALIZED);
-    ledger.again(credit(booking, 10, 100));
+    ledger.again(release(booking, 10, 100));
     assert_eq!(ledger.counters().1, 10);
 }
 
 #[test]
-fn while_it_is_closed_it_may_still_be_given_back() {
+fn while_it_is_closed_it_may_still_be_released() {
     let mut ledger = Ledger::new(1000);
     let booking = ledger.bought(100, once(10));
     ledger.observe(requested(on_chain(1000, 0)));
-    ledger.credit(booking, 10, 100);
+    ledger.release(booking, 10, 100);
     assert_eq!(ledger.counters(), (100, 0, 0));
 }
 
@@ -185,40 +185,40 @@ fn a_repeated_key_is_not_charged() {
 
 /// Whoever holds the first answer back until its repetition is there, and lets it fail then, has what was bought.
 #[test]
-fn what_was_repeated_is_not_given_back() {
+fn what_was_repeated_is_not_released() {
     for order in [once(10), draw_down(10)] {
         let mut ledger = Ledger::new(1000);
         let booking = ledger.bought(100, keyed(order, 1));
         assert!(ledger.buy(100, keyed(order, 1)).unwrap().replayed);
-        ledger.again(credit(booking, 10, 100));
+        ledger.again(release(booking, 10, 100));
         // Its key is still known, and nothing can be bought with it anew.
         assert_eq!(ledger.buy(100, keyed(order, 1)), Ok(Bought { booking, units: 0, replayed: true }));
         // When it was delivered nobody knows, so it is settled no earlier than any other.
         assert_eq!(ledger.counters(), (100, 10, 0));
-        // Those beside it are given back.
+        // Those beside it are released.
         let next = ledger.bought(200, keyed(order, 2));
-        ledger.credit(next, 10, 200);
+        ledger.release(next, 10, 200);
         ledger.pass(MATURITY);
-        ledger.again(credit(booking, 10, 100));
+        ledger.again(release(booking, 10, 100));
         assert_eq!(ledger.counters(), (200, 10, 10));
     }
 }
 
 /// Where there is no room for one more scattered failure there is none for a seal, until those that failed before are forgotten.
 #[test]
-fn what_was_repeated_after_very_many_scattered_failures_is_not_given_back() {
+fn what_was_repeated_after_very_many_scattered_failures_is_not_released() {
     let mut ledger = Ledger::new(100_000);
     let bookings: Vec<u64> = (1..=1024).map(|index| ledger.bought(index * 10, draw_down(10))).collect();
     for booking in bookings.iter().step_by(2) {
-        ledger.credit(*booking, 10, 0);
+        ledger.release(*booking, 10, 0);
     }
     ledger.pass(POLICY.delivery_window / 2);
     let booking = ledger.bought(20_000, keyed(draw_down(10), 1));
     let replayed = ledger.buy(20_000, keyed(draw_down(10), 1)).is_ok_and(|bought| bought.replayed);
     ledger.pass(MATURITY - POLICY.delivery_window / 2);
     let before = ledger.counters().1;
-    ledger.credit(booking, 10, 20_000);
-    assert!(!replayed || ledger.counters().1 == before, "it was delivered and given back");
+    ledger.release(booking, 10, 20_000);
+    assert!(!replayed || ledger.counters().1 == before, "it was delivered and released");
 }
 
 #[test]
@@ -244,10 +244,10 @@ fn a_key_that_bought_nothing_is_not_known() {
 }
 
 #[test]
-fn a_key_whose_purchase_was_given_back_buys_anew() {
+fn a_key_whose_purchase_was_released_buys_anew() {
     let mut ledger = Ledger::new(1000);
     let booking = ledger.bought(100, keyed(once(10), 1));
-    ledger.credit(booking, 10, 100);
+    ledger.release(booking, 10, 100);
     let second = ledger.bought(100, keyed(once(10), 1));
     assert_ne!(booking, second);
     assert_eq!(ledger.counters(), (100, 10, 0));
@@ -287,7 +287,7 @@ fn broken(booking: u64, units: u128, voucher: u128) -> Event {
 
 /// A22: who finds a way to have answers break off reads all of them, or most.
 #[test]
-fn a22_what_broke_off_is_given_back_three_times_per_voucher() {
+fn a22_what_broke_off_is_released_three_times_per_voucher() {
     let mut ledger = Ledger::new(100_000);
     for tries in 1..=10 {
         let booking = ledger.bought(100_000, draw_down(10));
@@ -295,10 +295,10 @@ fn a22_what_broke_off_is_given_back_three_times_per_voucher() {
         ledger.again(broken(booking, 10, 100_000));
         assert_eq!(ledger.counters().1, if tries <= 3 { 0 } else { (tries - 3) * 10 });
     }
-    // What nothing of had gone out is given back without end, and is no measure of the others.
+    // What nothing of had gone out is released without end, and is no measure of the others.
     for _ in 0..50 {
         let booking = ledger.bought(100_000, draw_down(10));
-        ledger.credit(booking, 10, 100_000);
+        ledger.release(booking, 10, 100_000);
     }
     assert_eq!(ledger.counters().1, 70);
 }
