@@ -44,6 +44,18 @@ const LAYERS = {
 
 const TIMEOUT_SECONDS = 1800;
 
+/** Test files that run side by side: most of the time each waits for a block, a time-out or an alarm. */
+const AT_ONCE = 8;
+
+/** Begun first, so that none of them runs alone in the end. The others follow in alphabetical order. */
+const LONGEST = [
+  "session/evicted-objects-lose-nothing",
+  "session/money-is-taken-in-time",
+  "session/reorgs-cost-nobody",
+  "session/load-agrees-to-the-unit",
+  "charge/unknown-outcomes-resume",
+].map((name) => `${name}.test.mjs`);
+
 await runMain(async () => {
   const names = process.argv.slice(2);
   const unknown = names.find((name) => !LAYERS[name]);
@@ -120,6 +132,10 @@ function sum(output, pattern) {
 function nodeTests(folder) {
   const files = readdirSync(at(folder), { recursive: true }).filter((name) => name.endsWith(".test.mjs"));
   if (files.length === 0) throw new Stop(`there are no tests in ${folder}`);
-  const argv = [process.execPath, "--test", "--test-concurrency=2", "--test-reporter=spec"];
-  return { argv: [...argv, ...files.sort().map((name) => `${folder}/${name}`)], count: nodeCounts };
+  const first = LONGEST.filter((name) => files.includes(name));
+  const ordered = [...first, ...files.filter((name) => !first.includes(name)).sort()];
+  return {
+    argv: [process.execPath, "scripts/lib/node-tests.mjs", `${AT_ONCE}`, ...ordered.map((name) => `${folder}/${name}`)],
+    count: nodeCounts,
+  };
 }

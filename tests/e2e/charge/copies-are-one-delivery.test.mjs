@@ -1,4 +1,5 @@
-// A6: however many copies of one payment arrive at once, through however many isolates, it is settled and delivered once.
+// A6: however many copies of one payment arrive at once, through however many isolates, it is settled and delivered once. That copies of
+// a sound payment are, is a case of the conformance suite; here is what makes it harder, and many payments at once.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { expectPaid, expectSpent, expectTryAgain } from "../harness/expect.mjs";
@@ -8,10 +9,9 @@ import { startStack } from "../harness/stack.mjs";
 
 const stack = await startStack({ gateway: { limits: { settlementTimeoutSeconds: 30, rpcTimeoutSeconds: 5 } } });
 const { origin } = stack;
-const COPIES = 200;
 
 /** Sends `count` copies of one credential at once, in turn through both isolates. */
-function burst(path, authorization, count = COPIES) {
+function burst(path, authorization, count) {
   return Promise.all(Array.from({ length: count }, (_, i) => stack.send(path, { authorization, via: i % 2 })));
 }
 
@@ -28,41 +28,6 @@ async function expectOneDelivery(answers, credential) {
   }
 }
 
-for (const scheme of ["evm", "abstract"]) {
-  test(`${scheme}: ${COPIES} parallel copies through both isolates are one transaction and one delivery`, async () => {
-    const mark = await stack.mark();
-    const credential = await stack.credential("/v1/reports/1", { scheme });
-    stack.rpc.forget();
-    const answers = await burst("/v1/reports/1", encodeCredential(credential));
-    assert.ok(stack.rpc.posts < COPIES / 4, `copies do not ask the chain one by one: ${stack.rpc.posts} requests`);
-    await expectOneDelivery(answers, credential);
-    await mark.moved({ origin: 1, transactions: 1, transfers: 1, amount: 10_000n });
-  });
-}
-
-test("copies that arrive while the origin still works are one delivery", async () => {
-  const mark = await stack.mark();
-  const credential = await stack.credential("/v1/reports/2");
-  const authorization = encodeCredential(credential);
-  const { promise: open, resolve } = Promise.withResolvers();
-  origin.next({
-    async answer(_request, response) {
-      await open;
-      response.end("worth the wait");
-    },
-  });
-  const first = stack.send("/v1/reports/2", { authorization });
-  const seen = origin.requests.length;
-  await origin.arrival(seen + 1);
-  const others = await burst("/v1/reports/2", authorization, 20);
-  for (const answer of others) expectTryAgain(answer);
-  resolve();
-  const answer = await first;
-  assert.equal(answer.text, "worth the wait");
-  await expectPaid(stack, answer, credential);
-  await mark.moved({ origin: 1, transactions: 1, transfers: 1, amount: 10_000n });
-});
-
 test("parallel copies of a payment whose origin failed are still one transaction", async () => {
   const mark = await stack.mark();
   const credential = await stack.credential("/v1/reports/3");
@@ -71,13 +36,6 @@ test("parallel copies of a payment whose origin failed are still one transaction
   assert.equal((await stack.send("/v1/reports/3", { authorization })).status, 500);
   await expectOneDelivery(await burst("/v1/reports/3", authorization, 40), credential);
   await mark.moved({ origin: 2, transactions: 1, transfers: 1, amount: 10_000n });
-});
-
-test("after-origin: parallel copies are one transaction and one delivery", async () => {
-  const mark = await stack.mark();
-  const credential = await stack.credential("/v1/late");
-  await expectOneDelivery(await burst("/v1/late", encodeCredential(credential), 60), credential);
-  await mark.moved({ origin: 1, transactions: 1, transfers: 1, amount: 30_000n });
 });
 
 test("abstract: one authorization in two challenges, sent at once, is one delivery", async () => {

@@ -53,22 +53,6 @@ const huge = () => ({
   },
 });
 
-test("B9: a client that leaves while its payment settles can come back for what it paid, and the origin is not called in vain", async () => {
-  const mark = await stack.mark();
-  const credential = await stack.credential(PATH);
-  await chain.pauseMining();
-  const authorization = encodeCredential(credential);
-  assert.ok(await hangUpAt(PATH, credential, () => chain.submitted(settlement.address)));
-  await chain.resumeMining();
-  await until(async () => (await mark.difference()).transfers === 1, "the transfer");
-  // Time to do what must not be done.
-  await new Promise((resolve) => setTimeout(resolve, 1_500));
-  await mark.moved({ ...ONE, origin: 0 });
-  await expectPaid(stack, await stack.resume(PATH, authorization), credential);
-  expectSpent(await stack.send(PATH, { authorization }));
-  await mark.moved(ONE);
-});
-
 test("B9: a client that is cut off 30 ms after it sent its credential gets what it paid for", async () => {
   for (const path of [PATH, LATE]) {
     const mark = await stack.mark();
@@ -81,17 +65,6 @@ test("B9: a client that is cut off 30 ms after it sent its credential gets what 
     const { transactions, transfers } = await mark.difference();
     assert.deepEqual({ transactions, transfers }, { transactions: 1, transfers: 1 });
   }
-});
-
-test("a client that leaves while the origin works can come back before the origin's time is up", async () => {
-  const mark = await stack.mark();
-  const credential = await stack.credential(PATH);
-  origin.next(faults.hang());
-  const seen = origin.requests.length;
-  const authorization = encodeCredential(credential);
-  assert.ok(await hangUpAt(PATH, credential, () => origin.arrival(seen + 1)));
-  await expectPaid(stack, await stack.resume(PATH, authorization, { ms: 15_000 }), credential);
-  await mark.moved({ ...ONE, origin: 2 });
 });
 
 /** Has the origin asked, leaves before it answers, and comes back: as often as given. */
@@ -199,18 +172,6 @@ test("B10: a client that leaves under its key while the payment settles gets its
   assert.equal(answer.headers["idempotency-replayed"], undefined);
   assert.equal((await stack.send(PATH, keyed("k", { authorization }))).headers["idempotency-replayed"], "true");
   await mark.moved({ ...ONE, origin: 2 });
-});
-
-test("after-origin: a client that leaves while the origin works is not charged, and can come back", async () => {
-  const mark = await stack.mark();
-  const credential = await stack.credential(LATE);
-  origin.next(faults.hang());
-  const seen = origin.requests.length;
-  const authorization = encodeCredential(credential);
-  assert.ok(await hangUpAt(LATE, credential, () => origin.arrival(seen + 1)));
-  await mark.moved({ origin: 1 });
-  await expectPaid(stack, await stack.resume(LATE, authorization, { ms: 15_000 }), credential);
-  await mark.moved({ ...ONE, amount: 30_000n, origin: 2 });
 });
 
 test("after-origin: a client that leaves while its payment settles leaves it open, and the next fetch is free", async () => {

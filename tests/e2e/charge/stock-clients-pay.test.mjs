@@ -93,18 +93,6 @@ test("B11: pympp's own client pays, with the nonce that newer clients sign", asy
   });
 });
 
-for (const scheme of ["evm", "abstract"]) {
-  test(`${scheme}: the receipt names the transaction that the settlement account sent for this authorization`, async () => {
-    const mark = await stack.mark();
-    const before = await stack.chain.balance(carol.address);
-    const { answer, credential } = await stack.pay("/v1/reports/9", { scheme, payer: carol, via: 1 });
-    const receipt = await expectPaid(stack, answer, credential);
-    assert.equal(receipt.chainId ?? 11124, 11124);
-    await mark.moved({ origin: 1, transactions: 1, transfers: 1, amount: 10_000n });
-    assert.equal(before - (await stack.chain.balance(carol.address)), 10_000n, "the payer pays the price and no gas");
-  });
-}
-
 test("payers in different isolates pay at the same time, each for itself", async () => {
   const mark = await stack.mark();
   const paid = await Promise.all(

@@ -1,9 +1,9 @@
 // B1, B2: after a broadcast an unknown outcome is never a 402. The same credential resumes the same payment, and there is one transfer.
+// Answers that are lost are cases of the conformance suite; here are answers that lie, and what else may keep a transfer from being made.
 import assert from "node:assert/strict";
 import { afterEach, test } from "node:test";
 import { mppxClient } from "../harness/clients.mjs";
-import { expectPaid, expectProblem, expectSpent, expectTryAgain } from "../harness/expect.mjs";
-import { encodeCredential } from "../harness/protocol.mjs";
+import { expectPaid, expectProblem, expectTryAgain } from "../harness/expect.mjs";
 import { faulty } from "../harness/rpc-proxy.mjs";
 import { startStack } from "../harness/stack.mjs";
 
@@ -24,33 +24,6 @@ function loseEverythingAfterBroadcast(fault) {
   rpc.fail("eth_sendRawTransaction", fault);
 }
 
-for (const [name, fault] of Object.entries({
-  "the answer never comes": faulty.hangAfter,
-  "the connection breaks": faulty.dropAfter,
-})) {
-  test(`broadcast and then ${name}: 503, never 402; the same credential completes it with one transfer`, async () => {
-    const mark = await stack.mark();
-    const credential = await stack.credential(PATH);
-    const authorization = encodeCredential(credential);
-    loseEverythingAfterBroadcast(fault);
-    expectTryAgain(await stack.send(PATH, { authorization }));
-    expectTryAgain(await stack.send(PATH, { authorization, via: 1 }));
-    await mark.moved({ ...ONE, origin: 0 });
-    rpc.heal();
-    await expectPaid(stack, await stack.resume(PATH, authorization), credential);
-    expectSpent(await stack.send(PATH, { authorization }));
-    await mark.moved(ONE);
-  });
-}
-
-test("a broadcast whose answer is lost while the rest works needs no second request", async () => {
-  const mark = await stack.mark();
-  rpc.fail("eth_sendRawTransaction", faulty.hangAfter, 1);
-  const { answer, credential, authorization } = await stack.pay(PATH);
-  await expectPaid(stack, answer.status === 503 ? await stack.resume(PATH, authorization) : answer, credential);
-  await mark.moved(ONE);
-});
-
 test("mppx signs once when the outcome is unknown: it sees 503 and stops", async () => {
   const mark = await stack.mark();
   const { fetch, requests } = mppxClient(stack.payers[0], stack.token);
@@ -64,20 +37,6 @@ test("mppx signs once when the outcome is unknown: it sees 503 and stops", async
   rpc.heal();
   const { authorization } = requests[1];
   assert.equal((await stack.resume(PATH, authorization)).status, 200);
-  await mark.moved(ONE);
-});
-
-test("a transaction that waits for its block: 503, then the same credential is delivered", async () => {
-  const mark = await stack.mark();
-  await chain.pauseMining();
-  const { answer, credential, authorization } = await stack.pay(PATH);
-  expectTryAgain(answer);
-  await mark.nothing();
-  assert.equal((await chain.waiting(settlement.address)).length, 1);
-  expectTryAgain(await stack.send(PATH, { authorization, via: 1 }));
-  assert.equal((await chain.waiting(settlement.address)).length, 1, "resuming is not sending again");
-  await chain.resumeMining();
-  await expectPaid(stack, await stack.resume(PATH, authorization), credential);
   await mark.moved(ONE);
 });
 

@@ -53,8 +53,8 @@ export class Origin {
     if (this.#server.listening) await close(this.#server);
   }
 
-  accept() {
-    return listen(this.#server, this.port);
+  async accept() {
+    if (!this.#server.listening) await listen(this.#server, this.port);
   }
 
   stop() {

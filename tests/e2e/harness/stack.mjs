@@ -28,6 +28,12 @@ export const ROUTES = [
   { path: "/premium/*", price: "0.05", description: "All of premium" },
 ];
 
+/** How the configuration says where money is taken: by the network's preset, whose token is the local one. */
+function railOf({ chain: { network, token } }) {
+  const { address, name, version } = token;
+  return { network, token: { address, name, version, decimals: 6 } };
+}
+
 /** What a header holds that proves a payment: the credential, and the signatures in it. */
 function secretsOf([name, value]) {
   if (!/^(proxy-|payment-)?authorization$/i.test(name)) return [];
@@ -41,6 +47,15 @@ function secretsOf([name, value]) {
       return [token];
     }
   });
+}
+
+/** The secrets that say where each chain is asked: one for all, or one for each by the rail's name. */
+function rpcUrls(rails) {
+  const entries = Object.entries(rails).map(([network, { rpc }]) => [
+    `RPC_URL_${network.toUpperCase().replaceAll("-", "_")}`,
+    rpc.url,
+  ]);
+  return entries.length === 1 ? { RPC_URL: entries[0][1] } : Object.fromEntries(entries);
 }
 
 /** A configuration with `changes` laid over it; `limits` and `session` are laid over one by one. */
@@ -82,7 +97,7 @@ class Stack {
     stack.secrets = {
       MPP_SECRET_KEY: SECRET,
       SETTLEMENT_PRIVATE_KEY: settlement.privateKey,
-      RPC_URL: stack.rpc.url,
+      ...rpcUrls(stack.rails),
       ADMIN_TOKEN,
       ...options.secrets?.(stack),
     };
@@ -109,12 +124,12 @@ class Stack {
 
   /** The configuration of the tests with `changes` (an object, or a function of the defaults) laid over it. */
   configure(changes = {}, routes = this.routes) {
-    const { address, name, version } = this.chain.token;
+    const rails = Object.values(this.rails).map(railOf);
     const defaults = {
-      network: "abstract-testnet",
+      // One rail as most people write it.
+      ...(rails.length === 1 ? rails[0] : { rails }),
       recipient: this.recipient,
       realm: REALM,
-      token: { address, name, version, decimals: 6 },
       origin: { url: this.origin.url },
       limits: { settlementTimeoutSeconds: 5, rpcTimeoutSeconds: 2, originTimeoutSeconds: 5 },
       routes,
