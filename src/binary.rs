@@ -52,9 +52,9 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Unreadable> {
 impl fmt::Display for Unreadable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Version(Some(version)) => write!(f, "of version {version}, which is not known"),
-            Self::Version(None) => f.write_str("empty"),
-            Self::Damaged => f.write_str("damaged"),
+            Self::Version(Some(version)) => write!(f, "a value is of version {version}, which is not known"),
+            Self::Version(None) => f.write_str("a value is empty"),
+            Self::Damaged => f.write_str("a value is damaged"),
         }
     }
 }
@@ -63,7 +63,7 @@ impl core::error::Error for Unreadable {}
 
 impl fmt::Display for Unwritable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("without a binary form")
+        f.write_str("a value has no binary form")
     }
 }
 

@@ -16,6 +16,7 @@ use crate::money::Amount;
 use crate::rail::evm::Asset;
 use crate::time::{Timestamp, UnixSeconds};
 use crate::wire::problem::{Problem, ProblemKind};
+use core::fmt;
 use core::time::Duration;
 
 /// A node that lags behind another must not undo what that one has shown. One that lags for longer is right: the other has told
@@ -59,6 +60,18 @@ pub enum Unfit {
     /// The escrow's vouchers are signed in another domain.
     OtherDomain,
 }
+
+impl fmt::Display for Unfit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let misfit = match self {
+            Self::GracePeriod => "the escrow gives the payee too little time after a request to close",
+            _ => "the escrow's vouchers are signed in another EIP-712 domain",
+        };
+        f.write_str(self.problem().as_ref().map_or(misfit, |problem| &problem.detail))
+    }
+}
+
+impl core::error::Error for Unfit {}
 
 impl Unfit {
     /// The answer to the client; `None` when it is the configuration that is wrong.

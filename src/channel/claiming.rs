@@ -14,6 +14,7 @@ use crate::settlement::{Failure, Purpose, Verdict};
 use crate::time::Timestamp;
 use crate::wire::problem::Problem;
 use alloc::boxed::Box;
+use core::fmt;
 
 /// By what claims are judged.
 #[derive(Clone, Copy, Debug)]
@@ -82,6 +83,17 @@ pub enum Denied {
     /// The escrow is not what the configuration takes it for.
     Misfit(Unfit),
 }
+
+impl fmt::Display for Denied {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Problem(problem) => problem.fmt(f),
+            Self::Misfit(unfit) => unfit.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for Denied {}
 
 impl From<Problem> for Denied {
     fn from(problem: Problem) -> Self {

@@ -31,6 +31,7 @@
 //! use mpp_edge::evm::escrow::{EscrowFacts, OnChain, SignedVoucher};
 //! use mpp_edge::evm::{Address, B256, key::PrivateKey, reading::Reading};
 //! use mpp_edge::money::Amount;
+//! use mpp_edge::rail::evm::Asset;
 //! use mpp_edge::time::{Timestamp, UnixSeconds};
 //!
 //! # let [payer, payee, token, escrow] = [1, 2, 3, 4].map(Address::repeat_byte);
@@ -56,7 +57,7 @@
 //! #     settled: amount(0),
 //! # };
 //! # let facts = EscrowFacts { grace_period: Duration::from_secs(900), separator };
-//! # let expected = Expected { escrow, separator, payee, token, price: amount(10_000) };
+//! # let expected = Expected { escrow, separator, payee, asset: Asset { chain_id: 1, token }, price: amount(10_000) };
 //! # let key = PrivateKey::parse("0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80").unwrap();
 //! // A channel with a deposit of 50 000, as the chain shows it.
 //! let reading = Reading { block: 9, on_chain, signer_has_code: false };

@@ -318,17 +318,17 @@ impl ErrorObject {
 impl fmt::Display for NodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Reverted(Some(reason)) => write!(f, "reverted: {reason}"),
-            Self::Reverted(None) => f.write_str("reverted"),
-            Self::AlreadyKnown => f.write_str("already known"),
-            Self::NonceTooLow => f.write_str("nonce too low"),
-            Self::Underpriced => f.write_str("underpriced"),
-            Self::InsufficientFunds => f.write_str("insufficient funds for gas"),
-            Self::OutOfGas => f.write_str("out of gas"),
-            Self::Unacceptable => f.write_str("refused for good"),
-            Self::Unsupported => f.write_str("method not supported"),
-            Self::Busy => f.write_str("busy"),
-            Self::Other(code) => write!(f, "JSON-RPC error {code}"),
+            Self::Reverted(Some(reason)) => write!(f, "the call reverts: {reason}"),
+            Self::Reverted(None) => f.write_str("the call reverts"),
+            Self::AlreadyKnown => f.write_str("the node has this transaction already"),
+            Self::NonceTooLow => f.write_str("another transaction with this nonce is in a block"),
+            Self::Underpriced => f.write_str("the price is too low"),
+            Self::InsufficientFunds => f.write_str("the account cannot pay for the gas"),
+            Self::OutOfGas => f.write_str("the call needs more gas than it may use"),
+            Self::Unacceptable => f.write_str("the node will never take this transaction"),
+            Self::Unsupported => f.write_str("the node does not know the method"),
+            Self::Busy => f.write_str("the node is busy"),
+            Self::Other(code) => write!(f, "the node answers with JSON-RPC error {code}"),
         }
     }
 }

@@ -233,6 +233,8 @@ impl fmt::Display for InvalidPattern {
     }
 }
 
+impl core::error::Error for InvalidPattern {}
+
 #[cfg(test)]
 mod tests {
     use super::*;

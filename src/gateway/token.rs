@@ -11,6 +11,7 @@ use crate::wire::problem::FieldError;
 use alloc::borrow::ToOwned;
 use alloc::string::String;
 use alloy_primitives::Bytes;
+use core::fmt;
 
 /// Why a token is not confirmed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +21,17 @@ pub enum Unconfirmed {
     /// The configuration is wrong.
     Wrong(FieldError),
 }
+
+impl fmt::Display for Unconfirmed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unknown => f.write_str("no node could say what the token is"),
+            Self::Wrong(error) => error.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for Unconfirmed {}
 
 impl Token {
     /// What to ask a node: `name()`, `version()`, `DOMAIN_SEPARATOR()`, `decimals()`.

@@ -9,6 +9,62 @@
 //!
 //! Each lease may call the origin, and so counts against the few calls that a purchase is good for ([`MAX_CALLS`]): what was paid for
 //! once is not worked for any number of times, whoever leaves, breaks off, or asks again under its idempotency key.
+//!
+//! In which order its methods are called; what each leaves behind is stored before anything else is done:
+//!
+//! 1. [`Purchase::present`] with what is stored. Its [`Next`] says what to do: [`Next::Simulate`] goes on with 2, [`Next::Settle`] with 3,
+//!    [`Next::Deliver`] with 4; [`Next::Replay`] asks the origin again, and that is all.
+//! 2. The transfer is simulated. If it will not do, [`Purchase::forgo`]. If the origin is to be called first, [`Purchase::reserve`] gives
+//!    a lease; once the origin has answered, [`Purchase::resume`] and simulate again.
+//! 3. [`Purchase::submit`], then have [`Purchase::purpose`] brought about, and [`Purchase::conclude`] with the verdict.
+//!    [`Purchase::withdraw`] where the settlement account knows nothing of it.
+//! 4. The money is there: [`Purchase::hand_over`] gives a lease and the transaction, [`Purchase::hand_back`] goes on with the lease of 2.
+//! 5. Under the lease the origin is called. [`Purchase::deliver`] comes before the answer is handed out, [`Purchase::release`] when there is
+//!    none to hand out. If the origin breaks off later, [`Purchase::reopen`].
+//!
+//! ```
+//! use core::time::Duration;
+//! use mpp_edge::evm::erc3009::{Authorization, SignedAuthorization};
+//! use mpp_edge::evm::{Address, B256, key::PrivateKey};
+//! use mpp_edge::money::Amount;
+//! use mpp_edge::purchase::{Next, Purchase, Refusal};
+//! use mpp_edge::rail::evm::Asset;
+//! use mpp_edge::rail::evm::charge::{Binding, Charge};
+//! use mpp_edge::settlement::Verdict;
+//! use mpp_edge::time::Timestamp;
+//!
+//! # let key = PrivateKey::parse("0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80").unwrap();
+//! # let now = Timestamp::from_millis(1_800_000_000_000);
+//! # let authorization = Authorization {
+//! #     from: key.address(),
+//! #     to: Address::repeat_byte(2),
+//! #     value: Amount::from_base_units(10_000),
+//! #     valid_after: mpp_edge::time::UnixSeconds::new(0),
+//! #     valid_before: now.seconds().saturating_add(300),
+//! #     nonce: B256::repeat_byte(3),
+//! # };
+//! # let expires = now.saturating_add(Duration::from_secs(300));
+//! # let charge = Charge {
+//! #     binding: Binding::Challenge { id: "a".into(), expires, binds_nonce: true },
+//! #     asset: Asset { chain_id: 1, token: Address::repeat_byte(1) },
+//! #     signed: SignedAuthorization { authorization, signature: key.sign(B256::ZERO) },
+//! # };
+//! // `charge` was read from a credential, and its signature checked.
+//! let (mut purchase, next) = Purchase::present(None, charge.clone(), None, now, false)?;
+//! assert_eq!(next, Next::Simulate);
+//!
+//! // It would succeed, is handed to the settlement account, and settled.
+//! purchase.submit(Some(91_000));
+//! purchase.conclude(Verdict::Settled { transaction: B256::repeat_byte(7) });
+//!
+//! // The request that presented it calls the origin, and delivers.
+//! let (lease, transaction) = purchase.hand_over(now, Duration::from_secs(65)).unwrap();
+//! assert_eq!(purchase.deliver(lease, now), Ok(transaction));
+//!
+//! // It has bought what it could.
+//! assert_eq!(Purchase::present(Some(purchase), charge, None, now, false).unwrap_err(), Refusal::Spent);
+//! # Ok::<(), Refusal>(())
+//! ```
 
 mod broken;
 mod calls;

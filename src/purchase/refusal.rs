@@ -2,6 +2,8 @@
 
 use crate::settlement::Failure;
 use crate::wire::problem::{Problem, ProblemKind};
+use alloc::format;
+use core::fmt;
 use core::time::Duration;
 
 /// Why a presented charge is not worked on.
@@ -29,12 +31,28 @@ pub enum Refusal {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lost;
 
+impl fmt::Display for Lost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("another request has taken this payment over")
+    }
+}
+
+impl core::error::Error for Lost {}
+
 impl Lost {
     /// The answer to the client.
     pub fn into_problem(self) -> Problem {
-        Problem::unavailable("another request has taken this payment over")
+        Problem::unavailable(&format!("{self}"))
     }
 }
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.clone().into_problem().detail)
+    }
+}
+
+impl core::error::Error for Refusal {}
 
 impl Refusal {
     /// The answer to the client.

@@ -4,6 +4,7 @@ use super::Purpose;
 use crate::evm::ChainId;
 use crate::evm::jsonrpc::NodeError;
 use alloc::string::String;
+use core::fmt;
 
 /// A transaction may take this many times the gas of a plain one: a token behind a proxy, or with hooks of its own, takes two or three.
 const MARGIN: u64 = 5;
@@ -36,6 +37,20 @@ pub enum Flaw {
     /// The node cannot say, or the account cannot pay for the gas.
     Unknown,
 }
+
+impl fmt::Display for Flaw {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Reverts(Some(reason)) => write!(f, "reverts: {reason}"),
+            Self::Reverts(None) => f.write_str("reverts"),
+            Self::TooDear => f.write_str("takes more gas than it may"),
+            Self::Changing => f.write_str("has another outcome each time it is tried out"),
+            Self::Unknown => f.write_str("cannot be tried out at the moment"),
+        }
+    }
+}
+
+impl core::error::Error for Flaw {}
 
 impl Purpose {
     /// Gas of a plain one: what was measured with Circle's token and the channel escrow.

@@ -15,6 +15,7 @@ pub use watched::Watched;
 
 use crate::evm::B256;
 use crate::wire::problem::{Problem, ProblemKind};
+use core::fmt;
 use serde::{Deserialize, Serialize};
 
 /// How an operation ended.
@@ -46,6 +47,14 @@ pub enum Failure {
     /// It would revert, and was not sent: no gas was lost.
     Refused,
 }
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.problem().detail)
+    }
+}
+
+impl core::error::Error for Failure {}
 
 impl Failure {
     /// The answer to the payer of a charge.

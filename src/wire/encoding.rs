@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use base64::Engine;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use core::fmt;
 
 const LENIENT: GeneralPurposeConfig =
     GeneralPurposeConfig::new().with_encode_padding(false).with_decode_padding_mode(DecodePaddingMode::Indifferent);
@@ -15,6 +16,14 @@ const STANDARD_ANY_PADDING: GeneralPurpose = GeneralPurpose::new(&alphabet::STAN
 /// The text is neither base64url nor standard base64.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InvalidBase64;
+
+impl fmt::Display for InvalidBase64 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("is not base64")
+    }
+}
+
+impl core::error::Error for InvalidBase64 {}
 
 /// `bytes` as base64url without padding.
 pub fn to_base64url(bytes: impl AsRef<[u8]>) -> String {

@@ -69,6 +69,15 @@ pub struct Broken {
     pub surface: Option<Surface>,
 }
 
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the gateway's configuration is wrong")?;
+        self.errors.iter().try_for_each(|error| write!(f, "; {error}"))
+    }
+}
+
+impl core::error::Error for Broken {}
+
 /// Collects what is wrong instead of stopping at the first.
 #[derive(Default)]
 struct Findings(Vec<FieldError>);
@@ -85,6 +94,27 @@ impl Findings {
 
 /// Judges a configuration: `json` is the `gateway` variable, `None` when there is none; `is_bound` tells
 /// which service bindings there are.
+///
+/// ```
+/// use mpp_edge::gateway::{Secrets, validate};
+///
+/// let secrets = Secrets {
+///     secret_key: Some("at least thirty-two bytes of secret".into()),
+///     settlement_private_key: Some("0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80".into()),
+///     ..Secrets::default()
+/// };
+/// let with_price = |price: &str| {
+///     format!(
+///         r#"{{"network":"base","recipient":"0x3C44CdDdB6a900fa2b585dd299e03d12FA4293BC",
+///         "origin":{{"url":"https://origin.example.com"}},"routes":[{{"path":"/v1/*","price":"{price}"}}]}}"#
+///     )
+/// };
+/// assert!(validate(Some(&with_price("0.01")), &secrets, |_| false).is_ok());
+///
+/// let broken = validate(Some(&with_price("0.0000001")), &secrets, |_| false).unwrap_err();
+/// assert_eq!(broken.errors[0].field, "routes[0].price");
+/// assert!(broken.surface.is_some(), "what has no price still passes");
+/// ```
 ///
 /// # Errors
 /// [`Broken`] with every field that is wrong.

@@ -4,6 +4,7 @@ use crate::money::Amount;
 use crate::settlement::{Flaw, Tried};
 use crate::wire::problem::{Problem, ProblemKind};
 use alloc::format;
+use core::fmt;
 
 /// What a node said about a transfer, on its latest block.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +51,14 @@ pub enum Unfit {
     /// Nothing is known.
     Unknown,
 }
+
+impl fmt::Display for Unfit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.clone().into_problem().detail)
+    }
+}
+
+impl core::error::Error for Unfit {}
 
 impl Unfit {
     /// Whether the payment is to be remembered: it was presented while the authorization was unused, by who has the money.

@@ -271,11 +271,11 @@ fn unknown() -> Problem {
 }
 
 fn binary(value: &impl Serialize) -> worker::Result<Vec<u8>> {
-    encode(value).map_err(|error| worker::Error::RustError(format!("a value is {error}")))
+    encode(value).map_err(|error| worker::Error::RustError(error.to_string()))
 }
 
 fn read<T: DeserializeOwned>(bytes: &[u8]) -> worker::Result<T> {
-    decode(bytes).map_err(|error| worker::Error::RustError(format!("a value is {error}")))
+    decode(bytes).map_err(|error| worker::Error::RustError(error.to_string()))
 }
 
 /// The error of an object that cannot work because the configuration is wrong.
