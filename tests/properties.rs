@@ -295,6 +295,7 @@ fn route(pattern: &str, price: u128) -> Route {
         price: Price::parse(&price.to_string()).unwrap(),
         description: None,
         offers: vec![],
+        exact: None,
         settle: Settle::First,
         charge_redirects: false,
         digest: false,

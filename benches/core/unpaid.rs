@@ -65,6 +65,7 @@ impl Gateway {
             price: Price::parse("0.01").unwrap(),
             description: Some("A quote".into()),
             offers: offers.collect(),
+            exact: None,
             settle: Settle::First,
             charge_redirects: false,
             digest: false,

@@ -135,6 +135,7 @@ pub(in crate::gateway) struct RawRoute {
     pub(in crate::gateway) header: Option<String>,
     pub(in crate::gateway) rails: Option<Vec<String>>,
     pub(in crate::gateway) prices: Option<BTreeMap<String, String>>,
+    pub(in crate::gateway) wires: Option<Vec<String>>,
 }
 
 /// What of a configuration must be right for unpriced requests to pass: read on its own when the rest

@@ -11,10 +11,19 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 /// Request headers that pages need in order to pay.
-const REQUEST_HEADERS: [&str; 5] = ["Authorization", "Accept-Payment", "Payment-Authorization", "Payment-Session", "Idempotency-Key"];
+const REQUEST_HEADERS: [&str; 7] =
+    ["Authorization", "Accept-Payment", "Payment-Authorization", "Payment-Session", "Idempotency-Key", "PAYMENT-SIGNATURE", "X-PAYMENT"];
 
 /// What pages may read of the gateway's answers and of paid responses.
-pub const EXPOSED_HEADERS: [&str; 4] = ["Idempotency-Replayed", "Payment-Receipt", "Retry-After", "WWW-Authenticate"];
+pub const EXPOSED_HEADERS: [&str; 7] = [
+    "Idempotency-Replayed",
+    "Payment-Receipt",
+    "PAYMENT-REQUIRED",
+    "PAYMENT-RESPONSE",
+    "Retry-After",
+    "WWW-Authenticate",
+    "X-PAYMENT-RESPONSE",
+];
 
 /// How long a browser may remember an answer of the gateway's, in seconds.
 const MAX_AGE: u32 = 600;
@@ -102,6 +111,7 @@ mod tests {
             price: Price::parse("0.01").unwrap(),
             description: None,
             offers,
+            exact: None,
             settle: Settle::First,
             charge_redirects: false,
             digest: false,

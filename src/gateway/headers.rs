@@ -32,9 +32,18 @@ const HOP_BY_HOP: [&str; 9] = [
     "upgrade",
 ];
 
-/// Credentials and tokens of payment protocols, besides `Authorization: Payment`.
-const PAYMENT: [&str; 6] =
-    ["accept-payment", "payment-authorization", "payment-session", "payment-signature", "x-mpp-session", "x-payment"];
+/// Credentials and tokens of payment protocols, besides `Authorization: Payment`; and what clients of x402 send along, though it is
+/// for responses.
+const PAYMENT: [&str; 8] = [
+    "accept-payment",
+    "access-control-expose-headers",
+    "payment-authorization",
+    "payment-session",
+    "payment-signature",
+    "sign-in-with-x",
+    "x-mpp-session",
+    "x-payment",
+];
 
 /// Headers by which frameworks, servers and platforms let a client override the request line, or skip what judges
 /// it: an origin that honours one would serve another request than the one that was priced.
@@ -90,8 +99,8 @@ const FORWARDED: [&str; 6] =
 const LONGEST_LISTED: usize = 32;
 
 /// Headers of a response that only the gateway may set.
-pub const RESPONSE_PAYMENT: [&str; 5] =
-    ["idempotency-replayed", "payment-receipt", "payment-required", "payment-response", "payment-units"];
+pub const RESPONSE_PAYMENT: [&str; 6] =
+    ["idempotency-replayed", "payment-receipt", "payment-required", "payment-response", "payment-units", "x-payment-response"];
 
 /// The names of a message's headers, in lower case.
 pub struct Names {

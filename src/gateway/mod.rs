@@ -4,6 +4,7 @@ pub mod admin;
 pub mod config;
 pub mod cors;
 mod escrow;
+pub mod exact;
 pub mod headers;
 pub mod offer;
 pub mod path;

@@ -1,6 +1,7 @@
 //! Which requests are priced.
 
 use super::config::{Meter, Settle};
+use super::exact::ExactOffers;
 use super::offer::{Offer, SessionOffer};
 use super::path::{self, Readings};
 use crate::money::{Amount, Price};
@@ -62,6 +63,8 @@ pub struct Route {
     pub description: Option<String>,
     /// What is asked for, in the server's order; never empty.
     pub offers: Vec<Offer>,
+    /// What is asked for over x402, if anything.
+    pub exact: Option<ExactOffers>,
     /// When a charge is settled.
     pub settle: Settle,
     /// Whether redirects (3xx) and 304 are charged.
@@ -251,6 +254,7 @@ mod tests {
             price: Price::parse(&format!("{price}")).unwrap(),
             description: None,
             offers: vec![],
+            exact: None,
             settle: Settle::First,
             charge_redirects: false,
             digest: false,

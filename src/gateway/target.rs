@@ -51,6 +51,11 @@ impl Target {
         stays.then_some(target)
     }
 
+    /// All of it, as the client asked for it.
+    pub fn url(&self) -> String {
+        [&self.scheme, "://", &self.host, &self.path_and_query].concat()
+    }
+
     /// Whether path and query are short enough.
     pub const fn fits(&self) -> bool {
         self.path_and_query.len() <= LONGEST

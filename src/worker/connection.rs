@@ -1,15 +1,21 @@
 //! What an isolate has of each rail: its settings, its endpoints, and what was learned of its token and escrow.
 
-use super::config::Isolate;
+use super::clock::now;
+use super::config::{Isolate, load};
 use super::escrow::EscrowSupport;
 use super::respond::internal;
 use super::rpc::Rpc;
 use super::token::TokenFacts;
+use crate::evm::jsonrpc::Request;
 use crate::gateway::config::{Gateway, Limits};
 use crate::rail::RailId;
 use crate::rail::evm::{Asset, Rail};
+use crate::time::Timestamp;
 use crate::wire::problem::Problem;
+use std::cell::Cell;
 use std::sync::Arc;
+use std::time::Duration;
+use worker::{Context, Env};
 
 /// See the module.
 pub(super) struct Connection {
@@ -23,7 +29,14 @@ pub(super) struct Connection {
     pub(super) token: TokenFacts,
     /// What was learned of the escrow.
     pub(super) escrow: EscrowSupport,
+    /// No endpoint answered when last asked.
+    is_down: Cell<bool>,
+    /// When that was last found out.
+    probed_at: Cell<Option<Timestamp>>,
 }
+
+/// A rail that may be down is asked again after this.
+const PROBE_AGAIN: Duration = Duration::from_secs(2);
 
 impl Connection {
     /// One for each rail, in the order of the configuration.
@@ -35,12 +48,53 @@ impl Connection {
             rpc: Rpc::new(rail.rpc_urls.clone(), rail.chain_id, limits.rpc_timeout),
             token: TokenFacts::default(),
             escrow: EscrowSupport::default(),
+            is_down: Cell::new(false),
+            probed_at: Cell::new(None),
         };
         gateway.rails.iter().map(one).collect()
     }
+
+    /// Whether its endpoints answer, as far as is known here.
+    pub(super) const fn is_up(&self) -> bool {
+        !self.is_down.get()
+    }
+
+    /// Finds out whether an endpoint answers, unless that was done a moment ago.
+    async fn probe(&self) {
+        if self.probed_at.get().is_some_and(|at| now().since(at) < PROBE_AGAIN) {
+            return;
+        }
+        self.probed_at.set(Some(now()));
+        let answers = self.rpc.ask([Request::latest_block()]).await;
+        self.is_down.set(!matches!(answers, Ok([Ok(_)])));
+    }
+}
+
+/// Finds out whether a rail is down, for what is offered from then on. With one rail nothing depends on it.
+pub(super) fn doubt(isolate: &Isolate, env: &Env, context: &Context, id: RailId) {
+    if isolate.connections.len() == 1 {
+        return;
+    }
+    let loaded = load(env);
+    context.wait_until(async move {
+        if let Ok(connection) = loaded.as_ref().as_ref().map_err(drop).and_then(|isolate| isolate.connection(id).map_err(drop)) {
+            connection.probe().await;
+        }
+    });
 }
 
 impl Isolate {
+    /// Whether a rail is offered: it is up, or none is.
+    pub(super) fn offers(&self, id: RailId) -> bool {
+        let is_up = self.connections.get(id.0).is_some_and(Connection::is_up);
+        is_up || !self.connections.iter().any(Connection::is_up)
+    }
+
+    /// The rails that were found to be down.
+    pub(super) fn rails_down(&self) -> impl Iterator<Item = RailId> {
+        self.connections.iter().enumerate().filter(|(_, connection)| !connection.is_up()).map(|(place, _)| RailId(place))
+    }
+
     /// That of an offer's rail.
     pub(super) fn connection(&self, id: RailId) -> Result<&Connection, Problem> {
         self.connections.get(id.0).ok_or_else(|| internal("rail", id))

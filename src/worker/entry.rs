@@ -2,10 +2,9 @@
 
 use super::config::{Isolate, load};
 use super::origin::{Incoming, Outgoing, send};
-use super::paid::discard;
+use super::paid::{PaidRequest, discard};
 use super::respond::{Rejection, challenge, internal, misconfigured, problem};
-use super::snapshot::snapshot;
-use super::{paid, respond, status};
+use super::{respond, status};
 use crate::channel::is_bare;
 use crate::gateway::Broken;
 use crate::gateway::config::{Gateway, Origin, Surface};
@@ -16,10 +15,10 @@ use crate::gateway::probe;
 use crate::gateway::route::{Route, is_priced};
 use crate::gateway::target::{LONGEST_PRICED, Target};
 use crate::rail::evm::Intent;
-use crate::wire::mpp::credential::{
-    AuthorizationHeader, Credential, CredentialField, InvalidCredential, split_authorization, without_payment,
-};
+use crate::wire::detect::{Fields, Presented};
+use crate::wire::mpp::credential::{AuthorizationHeader, CredentialField, split_authorization, without_payment};
 use crate::wire::problem::{Problem, ProblemKind};
+use crate::wire::x402::Version;
 use std::borrow::Cow;
 use std::time::Duration;
 use web_sys::{Request, Response, Url};
@@ -88,9 +87,8 @@ fn managed_route<'a>(gateway: &'a Gateway, incoming: &Incoming, path: &Readings)
         return None;
     }
     let route = gateway.router.find_session(path)?;
-    let is_session = |credential: &Credential| credential.challenge.intent == Intent::Session.name();
-    presented(incoming, route.field, gateway.limits.credential_bytes).ok()?.0.filter(is_session)?;
-    Some(route)
+    let (presented, _) = presented(incoming, route, gateway.limits.credential_bytes).ok()?;
+    matches!(presented, Presented::Mpp(credential) if credential.challenge.intent == Intent::Session.name()).then_some(route)
 }
 
 /// A request without a price passes, but no credential goes with it.
@@ -171,24 +169,14 @@ async fn priced(isolate: &Isolate, env: &Env, context: &Context, incoming: &Inco
         digest: None,
         field: route.field,
     };
-    let outcome = match presented(incoming, route.field, gateway.limits.credential_bytes) {
-        Ok((Some(credential), others)) => {
-            let purchase = paid::PaidRequest { isolate, env, context, incoming, route, asked: &asked, others: others.as_deref() };
-            purchase.complete(&credential).await
-        }
-        Ok((None, _)) => Err(Rejection {
-            problem: Problem::new(
-                ProblemKind::PaymentRequired,
-                match route.field {
-                    CredentialField::Authorization => "this resource must be paid for; answer one of the challenges in WWW-Authenticate",
-                    CredentialField::PaymentAuthorization => {
-                        "this resource must be paid for; answer one of the challenges in WWW-Authenticate by a credential in Payment-Authorization"
-                    }
-                },
-            ),
-            snapshot: snapshot(isolate, env, context, incoming, route).await,
-        }),
-        Err(reason) => Err(reason.into()),
+    let (presented, others) = match presented(incoming, route, gateway.limits.credential_bytes) {
+        Ok((presented, others)) => (Ok(presented), others),
+        Err(reason) => (Err(Rejection::from(reason)), None),
+    };
+    let request = PaidRequest { isolate, env, context, incoming, route, asked: &asked, others: others.as_deref() };
+    let outcome = match presented {
+        Ok(presented) => request.complete(&presented).await,
+        Err(rejection) => Err(rejection),
     };
     match outcome {
         Ok(response) => Ok(response),
@@ -201,34 +189,24 @@ async fn priced(isolate: &Isolate, env: &Env, context: &Context, incoming: &Inco
                 },
                 _ => None,
             };
-            let asked = Asked { digest, ..asked };
-            challenge(rejection, isolate, route, &asked, incoming.header("accept-payment").as_deref()).await
+            challenge(rejection, &request, &Asked { digest, ..asked }).await
         }
     }
 }
 
-/// The credential that a request shows in `field`, and what of its `Authorization` is for the origin.
-fn presented(
-    incoming: &Incoming,
-    field: CredentialField,
-    limit: usize,
-) -> std::result::Result<(Option<Credential>, Option<String>), Problem> {
-    let name = field.name();
+/// What a request presents, and what of its `Authorization` is for the origin.
+fn presented(incoming: &Incoming, route: &Route, limit: usize) -> std::result::Result<(Presented, Option<String>), Problem> {
+    let field = route.field;
     let value = incoming.header(field.key()).unwrap_or_default();
-    let AuthorizationHeader { payment, others } = split_authorization(&value).map_err(|invalid| invalid.problem(name))?;
+    let AuthorizationHeader { payment, others } = split_authorization(&value).map_err(|invalid| invalid.problem(field.name()))?;
     let others = match field {
         CredentialField::Authorization => others.map(Cow::into_owned),
         CredentialField::PaymentAuthorization => unpaid_authorization(incoming)?,
     };
-    let Some(token) = payment else { return Ok((None, others)) };
-    if token.len() > limit {
-        return Err(Problem::new(
-            ProblemKind::BadRequest,
-            format!("{name}: the credential is longer than {limit} bytes; send a shorter one"),
-        ));
-    }
-    let malformed = |error: InvalidCredential| Problem::new(ProblemKind::MalformedCredential, format!("{name}: {error}"));
-    Ok((Some(Credential::parse(token).map_err(malformed)?), others))
+    let header = |version: Version| route.exact.as_ref().and_then(|_| incoming.header(version.payment_key()));
+    let (signature, x_payment) = (header(Version::V2), header(Version::V1));
+    let fields = Fields { field, credential: payment, signature: signature.as_deref(), x_payment: x_payment.as_deref() };
+    Ok((fields.read(limit)?, others))
 }
 
 /// What of an `Authorization` that no credential is taken from is for the origin.

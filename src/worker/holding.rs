@@ -62,7 +62,8 @@ impl Sale<'_> {
         let env = self.request.env.clone();
         let nonce = self.nonce();
         let payer = Payer { asset: self.charge.asset, address: self.charge.signed.authorization.from };
-        let message = PayerMessage::Claim { charge: Box::new(self.charge.clone()), key: self.key, reserve };
+        let charge = Box::new(self.charge.clone());
+        let message = PayerMessage::Claim { charge, key: self.key, identifier: self.identifier, reserve };
         let release = {
             let env = env.clone();
             move |reply: &PayerReply, how| lease_in(reply).map(|lease| release(env.clone(), payer, nonce, lease, how))

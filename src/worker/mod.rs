@@ -8,6 +8,7 @@ mod config;
 mod connection;
 mod entry;
 mod escrow;
+mod exact;
 mod glue;
 mod health;
 mod holding;

@@ -1,32 +1,35 @@
-//! A request with a credential: verify, settle, fetch, deliver.
+//! A priced request: what it presents is verified, settled, fetched, delivered.
 
 use super::clock::now;
 use super::config::{Isolate, load};
-use super::connection::Connection;
+use super::connection::{Connection, doubt};
 use super::objects::{PayerMessage, PayerReply};
 use super::origin::{self, Incoming, Outgoing, PaidBy};
 use super::respond::{Rejection, failed, internal};
+use super::snapshot::snapshot;
 use super::token::TokenDomain;
 use super::watch::{Body, Ending, WatchedPipe};
 use crate::evm::B256;
-use crate::evm::erc3009::SignedAuthorization;
+use crate::evm::eip712::Domain;
 use crate::gateway::config::Settle;
-use crate::gateway::offer::{Accepted, Ask, Asked, Offer};
+use crate::gateway::offer::{Accepted, Ask, Asked};
 use crate::gateway::route::Route;
 use crate::purchase::{Charging, Disposition, LeaseId, Undelivered};
-use crate::rail::evm::Method;
+use crate::rail::RailId;
 use crate::rail::evm::charge::{Binding, Charge, Terms, Unverified};
-
+use crate::rail::evm::{Intent, Method};
+use crate::wire::detect::Presented;
 use crate::wire::idempotency::{Key, MAX_BYTES};
-use crate::wire::mpp::credential::Credential;
+use crate::wire::mpp::credential::{Credential, CredentialField};
 use crate::wire::mpp::digest::BodyDigest;
 use crate::wire::mpp::receipt::Receipt;
 use crate::wire::problem::{Problem, ProblemKind};
+use crate::wire::x402::{Outcome, Version};
 use js_sys::Object;
 use web_sys::Response;
 use worker::{Context, Env, console_warn};
 
-/// A priced request that came with a credential.
+/// A priced request.
 pub(super) struct PaidRequest<'a> {
     pub(super) isolate: &'a Isolate,
     pub(super) env: &'a Env,
@@ -41,23 +44,70 @@ pub(super) struct PaidRequest<'a> {
 /// A purchase whose proof is right: what is left is to move the money and the goods.
 pub(super) struct Sale<'a> {
     pub(super) request: &'a PaidRequest<'a>,
-    connection: &'a Connection,
+    pub(super) connection: &'a Connection,
     pub(super) charge: Charge,
     /// The request's idempotency key.
     pub(super) key: Option<Key>,
-    offer: &'a Offer,
+    /// Hash of what the client calls its payment.
+    pub(super) identifier: Option<B256>,
+    pub(super) spoken: Spoken<'a>,
+}
+
+/// The wire by which a sale was asked for, and what its answers need.
+#[derive(Clone, Copy)]
+pub(super) enum Spoken<'a> {
+    /// The `Payment` scheme, with this method.
+    Mpp(Method),
+    /// x402, on the network of this name.
+    X402 { version: Version, network: &'a str },
+}
+
+impl Spoken<'_> {
+    /// The method that origins and receipts are told.
+    const fn method(self) -> Method {
+        match self {
+            Self::Mpp(method) => method,
+            Self::X402 { .. } => Method::Evm,
+        }
+    }
 }
 
 impl PaidRequest<'_> {
     /// Everything that can be checked without state or network comes first, then the payer's object
     /// decides.
-    pub(super) async fn complete(&self, credential: &Credential) -> Result<Response, Rejection> {
+    pub(super) async fn complete(&self, presented: &Presented) -> Result<Response, Rejection> {
+        match presented {
+            Presented::Nothing => {
+                let detail = match self.route.field {
+                    CredentialField::Authorization => "this resource must be paid for; the offers come with this answer",
+                    CredentialField::PaymentAuthorization => {
+                        "this resource must be paid for; the offers come with this answer, and a credential goes into Payment-Authorization"
+                    }
+                };
+                let snapshot = snapshot(self.isolate, self.env, self.context, self.incoming, self.route).await;
+                Err(Rejection { snapshot, ..Problem::new(ProblemKind::PaymentRequired, detail).into() })
+            }
+            Presented::Mpp(credential) => self.by_credential(credential).await,
+            Presented::X402(payment) => self.exact(payment).await,
+        }
+    }
+
+    async fn by_credential(&self, credential: &Credential) -> Result<Response, Rejection> {
         let gateway = &self.isolate.gateway;
         let accepted = self.asked.accept_head(credential, &self.route.offers, &gateway.binding_keys, now())?;
-        let connection = self.isolate.connection(accepted.offer.rail)?;
-        match &accepted.offer.ask {
+        let rail = accepted.offer.rail;
+        let connection = self.isolate.connection(rail)?;
+        let outcome = match &accepted.offer.ask {
             Ask::Session(session) => self.visit(connection, credential, &accepted, session).await,
             Ask::Charge(terms) => self.charge(connection, credential, &accepted, terms).await.map_err(Rejection::from),
+        };
+        outcome.inspect_err(|rejection| self.doubt(rail, &rejection.problem))
+    }
+
+    /// A rail that leaves a payment undecided may be down, and is not offered then.
+    pub(super) fn doubt(&self, rail: RailId, problem: &Problem) {
+        if problem.kind == ProblemKind::Unavailable {
+            doubt(self.isolate, self.env, self.context, rail);
         }
     }
 
@@ -68,31 +118,31 @@ impl PaidRequest<'_> {
         accepted: &Accepted<'_>,
         terms: &Terms,
     ) -> Result<Response, Problem> {
-        let gateway = &self.isolate.gateway;
-        let signed = verify(connection, credential, accepted.offer.method, terms).await?;
+        let method = accepted.offer.method;
+        let unverified = Unverified::read(credential, method, terms)?;
+        let signed = connection.verify(|domain| unverified.verify(domain)).await?;
         // Only now is the body received, to be held: who proves nothing has none of our memory.
-        let binds = self.route.binds_body(&self.incoming.method);
-        accepted.covers(credential, if binds { Some(self.incoming.hold(&gateway.limits).await?) } else { None })?;
-        let key = self.key(credential).await?;
-        let charge = Charge {
-            binding: Binding::Challenge {
-                id: credential.challenge.id.clone(),
-                expires: accepted.expires,
-                binds_nonce: accepted.offer.method.binds_nonces(),
-            },
-            asset: connection.rail.asset(),
-            signed,
-        };
-        let sale = Sale { request: self, connection, charge, key, offer: accepted.offer };
-        match self.route.settle {
-            Settle::First => sale.settle_first().await,
-            Settle::AfterOrigin => sale.settle_after_origin().await,
-        }
+        accepted.covers(credential, self.bound_body().await?)?;
+        let id = &credential.challenge.id;
+        let key = self.key(id, None).await?;
+        let binding = Binding::Challenge { id: id.clone(), expires: accepted.expires, binds_nonce: method.binds_nonces() };
+        let charge = Charge { binding, asset: connection.rail.asset(), signed };
+        Sale { request: self, connection, charge, key, identifier: None, spoken: Spoken::Mpp(method) }.settle().await
     }
 
-    /// The request's idempotency key, bound to all of the request: a body that comes with one is read as a whole.
-    pub(super) async fn key(&self, credential: &Credential) -> Result<Option<Key>, Problem> {
-        let Some(key) = self.incoming.header("idempotency-key") else { return Ok(None) };
+    /// The digest of the body, which is held from then on, where the route binds it.
+    pub(super) async fn bound_body(&self) -> Result<Option<BodyDigest>, Problem> {
+        if !self.route.binds_body(&self.incoming.method) {
+            return Ok(None);
+        }
+        self.incoming.hold(&self.isolate.gateway.limits).await.map(Some)
+    }
+
+    /// The request's idempotency key, or else what the client calls its payment, bound to the proof and to all of the request: a body
+    /// that comes with one is read as a whole.
+    pub(super) async fn key(&self, proof: &str, identifier: Option<&str>) -> Result<Option<Key>, Problem> {
+        let header = self.incoming.header("idempotency-key");
+        let Some(key) = header.as_deref().or(identifier) else { return Ok(None) };
         if key.len() > MAX_BYTES {
             return Err(Problem::new(
                 ProblemKind::BadRequest,
@@ -102,21 +152,31 @@ impl PaidRequest<'_> {
         let has_body = self.incoming.has_body();
         let content = if has_body { self.incoming.hold(&self.isolate.gateway.limits).await? } else { BodyDigest::of(&[]) };
         let content = B256::from(content.sha256());
-        Ok(Some(Key::new(&credential.challenge.id, &key, self.asked.method, self.asked.target, content)))
+        Ok(Some(Key::new(proof, key, self.asked.method, self.asked.target, content)))
     }
 }
 
-async fn verify(connection: &Connection, credential: &Credential, method: Method, terms: &Terms) -> Result<SignedAuthorization, Problem> {
-    let unverified = Unverified::read(credential, method, terms)?;
-    let domain = connection.token_domain().await?;
-    let signed = unverified.verify(domain.domain())?;
-    if let TokenDomain::Configured(_) = domain {
-        connection.confirm_token().await?;
+impl Connection {
+    /// Has a signature verified in the token's domain, which the chain must have confirmed before money depends on it.
+    pub(super) async fn verify<T>(&self, verify: impl FnOnce(&Domain) -> Result<T, Problem>) -> Result<T, Problem> {
+        let domain = self.token_domain().await?;
+        let verified = verify(domain.domain())?;
+        if let TokenDomain::Configured(_) = domain {
+            self.confirm_token().await?;
+        }
+        Ok(verified)
     }
-    Ok(signed)
 }
 
 impl Sale<'_> {
+    /// Moves the money and the goods, in the route's order.
+    pub(super) async fn settle(&self) -> Result<Response, Problem> {
+        match self.request.route.settle {
+            Settle::First => self.settle_first().await,
+            Settle::AfterOrigin => self.settle_after_origin().await,
+        }
+    }
+
     async fn settle_first(&self) -> Result<Response, Problem> {
         let (reply, _holding) = self.claim(false).await?;
         self.fetch_and_deliver(reply).await
@@ -183,8 +243,8 @@ impl Sale<'_> {
         if self.request.disposition(true, &response) != Disposition::Deliver {
             return self.request.undelivered(&response);
         }
-        let receipt = self.receipt(transaction);
-        let more = [("payment-receipt", receipt.as_str()), ("idempotency-replayed", "true")];
+        let mut more = self.receipts(transaction);
+        more.push(("idempotency-replayed", "true".into()));
         self.request.pass_on(&response, response.body().as_deref(), &more).map_err(failed("repeated response"))
     }
 
@@ -194,8 +254,8 @@ impl Sale<'_> {
         let reference = transaction.map(|transaction| transaction.to_string());
         let paid_by = PaidBy {
             payer: &self.charge.signed.authorization.from.to_checksum(None),
-            method: self.offer.method.name(),
-            intent: self.offer.intent().name(),
+            method: self.spoken.method().name(),
+            intent: Intent::Charge.name(),
             amount: &self.charge.signed.authorization.value.to_string(),
             reference: reference.as_deref(),
             metered: false,
@@ -252,25 +312,30 @@ impl Sale<'_> {
     /// The response with its receipt, and the pipe that its body will come through.
     async fn prepare(&self, transaction: B256, response: &Response) -> Result<(Response, Option<WatchedPipe>), Problem> {
         let body = Body::of(response).await?;
-        let receipt = self.receipt(transaction);
         let readable = body.as_ref().map(Body::readable);
-        let prepared =
-            self.request.pass_on(response, readable.as_ref(), &[("payment-receipt", &receipt)]).map_err(failed("paid response"))?;
+        let receipts = self.receipts(transaction);
+        let prepared = self.request.pass_on(response, readable.as_ref(), &receipts).map_err(failed("paid response"))?;
         Ok((prepared, body.and_then(Body::pipe)))
     }
 
-    fn receipt(&self, transaction: B256) -> String {
+    /// The headers that say what was paid.
+    fn receipts(&self, transaction: B256) -> Vec<(&'static str, String)> {
         let reference = transaction.to_string();
-        let mut receipt = Receipt::new(self.offer.method.name(), &reference, now());
+        let mut receipt = Receipt::new(self.spoken.method().name(), &reference, now());
         receipt.challenge_id = self.charge.challenge_id();
         receipt.chain_id = Some(self.charge.asset.chain_id);
-        receipt.to_header()
+        let mut receipts = Vec::from([("payment-receipt", receipt.to_header())]);
+        if let Spoken::X402 { version, network } = self.spoken {
+            let payer = self.charge.signed.authorization.from.to_checksum(None);
+            receipts.push((version.outcome_key(), Outcome::settled(network, &payer, &reference).to_header()));
+        }
+        receipts
     }
 }
 
 impl PaidRequest<'_> {
     /// The origin's response as a payer gets it, with `more` headers: not for shared caches, whatever its status.
-    pub(super) fn pass_on(&self, response: &Response, body: Option<&Object>, more: &[(&str, &str)]) -> worker::Result<Response> {
+    pub(super) fn pass_on(&self, response: &Response, body: Option<&Object>, more: &[(&str, String)]) -> worker::Result<Response> {
         let mut outgoing = Outgoing::new(response, self.incoming, &self.isolate.gateway.origin)?;
         outgoing.keep_private()?;
         outgoing.open_to_pages(self.incoming)?;

@@ -54,7 +54,7 @@ impl PaidRequest<'_> {
         let order = if unverified.action.only_manages(&self.incoming.method, || self.incoming.has_body()) {
             None
         } else {
-            let key = self.key(credential).await?;
+            let key = self.key(&credential.challenge.id, None).await?;
             Some(self.route.meter.order(session.terms.price, self.route.max_units, session.reuse, key))
         };
         let claim = Claim {
@@ -88,7 +88,7 @@ impl Visit<'_> {
                 let snapshot = snapshot.map(|snapshot| (self.offer.rail, self.offer.method, snapshot));
                 let mut problem = Problem::from(refused);
                 problem.members.push(("channelId", self.claim.channel_id.to_string()));
-                return Err(Rejection { problem, snapshot });
+                return Err(Rejection { problem, snapshot, outcome: None });
             }
             reply => return Err(internal("channel", reply).into()),
         };
@@ -197,8 +197,8 @@ impl Visit<'_> {
         body: Option<&js_sys::Object>,
     ) -> worker::Result<Response> {
         let receipt = self.receipt_head().receipt(done, Some(bought.units), |receipt| receipt.to_header());
-        let replayed = bought.replayed.then_some(("idempotency-replayed", "true"));
-        let more: Vec<_> = [("payment-receipt", receipt.as_str())].into_iter().chain(replayed).collect();
+        let replayed = bought.replayed.then(|| ("idempotency-replayed", "true".into()));
+        let more: Vec<_> = [("payment-receipt", receipt)].into_iter().chain(replayed).collect();
         self.request.pass_on(response, body, &more)
     }
 

@@ -51,6 +51,7 @@ pub(in crate::gateway) enum Rule {
     Header = 25,
     Rails = 26,
     RouteRails = 27,
+    Wires = 28,
 }
 
 impl Rule {
@@ -177,15 +178,16 @@ fn surface(raw: RawSurface) -> Option<Surface> {
 /// Reads everything, so that everything that is wrong is found, before anything that is missing ends it.
 fn gateway(mut raw: RawGateway, secrets: &Secrets, binding_keys: Option<BindingKeys>, findings: &mut Findings) -> Option<Gateway> {
     let limits = limits(&raw.limits, findings);
-    let rails = rails::rails(&mut raw, secrets, limits.as_ref(), findings);
-    let realm = raw.realm.and_then(|realm| valid_realm(realm, findings));
     let lifetime = bounded(Rule::ChallengeLifetime, "challengeLifetimeSeconds", raw.challenge_lifetime_seconds, 300, 30..=3600, findings);
+    let challenge_lifetime = Duration::from_secs(lifetime);
+    let rails = rails::rails(&mut raw, secrets, limits.as_ref(), challenge_lifetime, findings);
+    let realm = raw.realm.and_then(|realm| valid_realm(realm, findings));
     let origin = origin(raw.origin, findings);
     let router = if rails.rails.is_empty() { None } else { Some(routes::router(raw.routes, &rails, findings)) };
     Some(Gateway {
         rails: rails.finish()?,
         realm,
-        challenge_lifetime: Duration::from_secs(lifetime),
+        challenge_lifetime,
         origin: origin?,
         limits: limits?,
         router: router?,

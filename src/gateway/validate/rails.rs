@@ -11,6 +11,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 /// The currency of prices, unless another is named.
 const DOLLARS: &str = "USD";
@@ -20,6 +21,8 @@ pub(super) struct Drafts {
     pub(super) rails: Vec<Draft>,
     /// What the prices of routes are in.
     pub(super) currency: String,
+    /// How long what is offered is good for.
+    pub(super) challenge_lifetime: Duration,
     are_whole: bool,
 }
 
@@ -94,7 +97,13 @@ struct Common<'a> {
 }
 
 /// Reads the rails out of either form of the configuration.
-pub(super) fn rails(raw: &mut RawGateway, secrets: &Secrets, limits: Option<&Limits>, findings: &mut Findings) -> Drafts {
+pub(super) fn rails(
+    raw: &mut RawGateway,
+    secrets: &Secrets,
+    limits: Option<&Limits>,
+    challenge_lifetime: Duration,
+    findings: &mut Findings,
+) -> Drafts {
     let currency = currency("", raw.currency.as_deref(), findings).unwrap_or_else(|| DOLLARS.to_owned());
     let raws = match raw.rails.take() {
         Some(rails) => {
@@ -130,7 +139,7 @@ pub(super) fn rails(raw: &mut RawGateway, secrets: &Secrets, limits: Option<&Lim
         findings.add(Rule::SessionFields, "session.feePayer", "does nothing without evmEscrow", remedy);
     }
     let are_whole = rails.len() == expected;
-    Drafts { rails, currency, are_whole }
+    Drafts { rails, currency, challenge_lifetime, are_whole }
 }
 
 /// A field of the short form says nothing beside the long form, so it is a mistake.

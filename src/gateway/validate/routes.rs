@@ -5,11 +5,13 @@ use super::{Findings, Rule};
 use crate::channel::Reuse;
 use crate::evm::key::PrivateKey;
 use crate::gateway::config::{Meter, RawRoute};
+use crate::gateway::exact::{ExactCharge, ExactOffers};
 use crate::gateway::offer::Offer;
 use crate::gateway::route::{Methods, Pattern, Route, Router};
 use crate::money::{Amount, Price};
 use crate::rail::RailId;
 use crate::rail::evm::{Intent, Method, charge, session};
+use crate::wire::Wire;
 use crate::wire::mpp::credential::CredentialField;
 use alloc::collections::BTreeMap;
 use alloc::format;
@@ -52,7 +54,8 @@ fn route(at: &str, raw: RawRoute, drafts: &Drafts, findings: &mut Findings) -> O
         named(Rule::PaymentMethods, &format!("{at}.paymentMethods"), raw.payment_methods, offered, Method::name, findings);
     let price = price(&format!("{at}.price"), &raw.price, findings);
     let rails = priced_rails(at, rails, raw.prices, price.as_ref(), &drafts.currency, findings);
-    let (intents, payment_methods, rails, price) = (intents?, payment_methods?, rails?, price?);
+    let wires = named(Rule::Wires, &format!("{at}.wires"), raw.wires, &Wire::ALL, Wire::name, findings);
+    let (intents, payment_methods, rails, price, wires) = (intents?, payment_methods?, rails?, price?, wires?);
     let sells_sessions = intents.contains(&Intent::Session);
     if sells_sessions {
         check_sessions(at, &payment_methods, &rails, findings);
@@ -89,7 +92,7 @@ fn route(at: &str, raw: RawRoute, drafts: &Drafts, findings: &mut Findings) -> O
         Some(Offer::of_session(*id, method, &route, terms, description.as_deref(), reuse))
     };
     let mut offers = Vec::new();
-    for rail in &rails {
+    for rail in rails.iter().filter(|_| wires.contains(&Wire::Mpp)) {
         for method in payment_methods.iter().filter(|method| rail.draft.methods().contains(method)) {
             offers.extend(intents.iter().filter_map(|intent| match intent {
                 Intent::Charge => Some(Offer::of_charge(rail.id, *method, rail.charge(), description.as_deref())),
@@ -97,12 +100,19 @@ fn route(at: &str, raw: RawRoute, drafts: &Drafts, findings: &mut Findings) -> O
             }));
         }
     }
+    let charges = rails.iter().filter(|_| wires.contains(&Wire::X402) && intents.contains(&Intent::Charge)).filter_map(Priced::exact);
+    let exact = ExactOffers::new(charges.collect(), description.as_deref(), raw.settle, drafts.challenge_lifetime);
+    if offers.is_empty() && exact.is_none() && wires == [Wire::X402] {
+        let remedy = "sell charges, on a rail whose token.name and token.version are set or come with its network";
+        findings.add(Rule::Wires, format!("{at}.wires"), "leaves nothing to pay by: x402 has no charge to ask for", remedy);
+    }
     Some(Route {
         pattern,
         methods: methods?,
         price,
         description,
         offers,
+        exact,
         settle: raw.settle,
         charge_redirects: raw.charge_redirects,
         digest: raw.digest,
@@ -123,6 +133,13 @@ impl Priced<'_> {
     const fn charge(&self) -> charge::Terms {
         let Draft { chain_id, token, recipient, .. } = self.draft;
         charge::Terms { amount: self.amount, chain_id: *chain_id, token: token.address, decimals: token.decimals, recipient: *recipient }
+    }
+}
+
+impl Priced<'_> {
+    /// Over x402, when the token's domain is known.
+    fn exact(&self) -> Option<ExactCharge> {
+        self.draft.token.domain.clone().map(|domain| ExactCharge { rail: self.id, terms: self.charge(), domain })
     }
 }
 

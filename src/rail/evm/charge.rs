@@ -11,6 +11,7 @@ use crate::money::{Amount, decimal_u64};
 use crate::time::{Timestamp, UnixSeconds};
 use crate::wire::mpp::credential::Credential;
 use crate::wire::problem::{Problem, ProblemKind};
+use crate::wire::x402::Reason;
 use alloc::borrow::Cow;
 use alloc::format;
 use alloc::string::String;
@@ -129,8 +130,13 @@ pub enum Binding {
         /// challenge; else it may be anybody's.
         binds_nonce: bool,
     },
-    /// Nothing (x402): it pays for the request that it is first presented with. The hash of realm, method, path, query and body.
-    Request(B256),
+    /// No challenge (x402): it pays for the request that it is first presented with.
+    Request {
+        /// Hash of the realm, method, path and query, and of the body where the route binds it.
+        request: B256,
+        /// As for a challenge, if the nonce is derived from the request (mppx).
+        binds_nonce: bool,
+    },
 }
 
 /// An authorization as read from a credential, before its signature is checked.
@@ -185,14 +191,14 @@ impl Unverified {
 impl Charge {
     /// Whether the authorization's nonce says what it was made for.
     pub const fn is_bound(&self) -> bool {
-        matches!(self.binding, Binding::Challenge { binds_nonce: true, .. })
+        matches!(self.binding, Binding::Challenge { binds_nonce: true, .. } | Binding::Request { binds_nonce: true, .. })
     }
 
     /// The id of the challenge that it answers, if there is one.
     pub fn challenge_id(&self) -> Option<&str> {
         match &self.binding {
             Binding::Challenge { id, .. } => Some(id),
-            Binding::Request(_) => None,
+            Binding::Request { .. } => None,
         }
     }
 
@@ -200,7 +206,7 @@ impl Charge {
     pub fn is_for_the_same(&self, other: &Self) -> bool {
         match (&self.binding, &other.binding) {
             (Binding::Challenge { id, .. }, Binding::Challenge { id: other, .. }) => id == other,
-            (Binding::Request(request), Binding::Request(other)) => request == other,
+            (Binding::Request { request, .. }, Binding::Request { request: other, .. }) => request == other,
             _ => false,
         }
     }
@@ -209,7 +215,7 @@ impl Charge {
     pub fn resumable_until(&self) -> Timestamp {
         let end = match self.binding {
             Binding::Challenge { expires, .. } => expires,
-            Binding::Request(_) => self.signed.authorization.valid_before.timestamp(),
+            Binding::Request { .. } => self.signed.authorization.valid_before.timestamp(),
         };
         end.saturating_add(RESUMABLE)
     }
@@ -222,32 +228,31 @@ impl Charge {
     /// Why the charge must not be begun now, if so. One that was begun in time is finished all the same.
     pub fn untimely(&self, now: Timestamp) -> Option<Problem> {
         let window = &self.signed.authorization;
-        if let Binding::Challenge { expires, .. } = self.binding
-            && now >= expires
-        {
-            return Some(Problem::new(ProblemKind::PaymentExpired, "the challenge has expired; a fresh one comes with this answer"));
-        }
-        if self.is_too_late(now) {
-            return Some(Problem::new(
-                ProblemKind::PaymentExpired,
-                "payload.validBefore: the authorization expires too soon to be settled",
-            ));
-        }
-        let (latest, detail) = match self.binding {
-            Binding::Challenge { expires, .. } => (
-                expires.saturating_add(RESUMABLE),
-                "payload.validBefore: must be within a day of the challenge's expiry, so that an unused authorization ends",
-            ),
-            Binding::Request(_) => (
-                now.saturating_add(RESUMABLE),
-                "payload.authorization.validBefore: must be within a day from now, so that an unused authorization ends",
-            ),
+        let expired = |detail| Problem::new(ProblemKind::PaymentExpired, detail).because(Reason::ExactValidBefore);
+        let expires = match self.binding {
+            Binding::Challenge { expires, .. } if now >= expires => {
+                return Some(Problem::new(ProblemKind::PaymentExpired, "the challenge has expired; a fresh one comes with this answer"));
+            }
+            Binding::Challenge { expires, .. } => expires,
+            Binding::Request { .. } => now,
         };
-        if window.valid_before.timestamp() > latest {
-            return Some(failed(detail));
+        if self.is_too_late(now) {
+            return Some(expired("payload.validBefore: the authorization expires too soon to be settled"));
         }
+        if window.valid_before.timestamp() > expires.saturating_add(RESUMABLE) {
+            let detail = match self.binding {
+                Binding::Challenge { .. } => {
+                    "payload.validBefore: must be within a day of the challenge's expiry, so that an unused authorization ends"
+                }
+                Binding::Request { .. } => {
+                    "payload.authorization.validBefore: must be within a day from now, so that an unused authorization ends"
+                }
+            };
+            return Some(failed(detail).because(Reason::ExactValidBefore));
+        }
+        // The token wants it to be past.
         if window.valid_after >= now.seconds() {
-            return Some(failed("payload.validAfter: the authorization is not valid yet"));
+            return Some(failed("payload.validAfter: the authorization is not valid yet").because(Reason::ExactValidAfter));
         }
         None
     }

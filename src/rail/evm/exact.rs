@@ -1,10 +1,10 @@
 //! x402's scheme `exact` by ERC-3009 (`specs/schemes/exact/scheme_exact_evm.md`): what is asked for, and what proves it. The same
 //! authorization as a charge's, without a challenge: the client chooses its nonce.
 //!
-//! In this order: [`requirement`] for the offer; [`Unverified::read`] and [`Unverified::verify`] for what was presented; [`Exact::untimely`]
-//! before it is begun. What was begun in time may be resumed until [`Exact::resumable_until`].
+//! In this order: [`requirement`] for the offer; [`Unverified::read`] and [`Unverified::verify`] for what was presented. From there on it is
+//! a [`Charge`](super::charge::Charge) that is bound to its request.
 
-use super::charge::{MIN_VALIDITY, RESUMABLE, Terms};
+use super::charge::Terms;
 use crate::evm::eip712::Domain;
 use crate::evm::erc3009::{Authorization, SignedAuthorization};
 use crate::evm::parse::{self, InvalidHex};
@@ -12,22 +12,17 @@ use crate::evm::signature::{InvalidSignature, Signature};
 use crate::evm::{Address, ChainId};
 use crate::json::describe;
 use crate::money::{Amount, decimal_u64};
-use crate::time::{Timestamp, UnixSeconds};
+use crate::time::UnixSeconds;
 use crate::wire::problem::{Problem, ProblemKind};
 use crate::wire::x402::{Accepted, Flow, Payment, Reason, Requirement, Version};
 use alloc::borrow::Cow;
 use alloc::collections::BTreeMap;
 use alloc::format;
-use core::time::Duration;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 /// The scheme's name on the wire.
 pub const SCHEME: &str = "exact";
-
-/// How far ahead an authorization may end: an unused one would have to be remembered for longer. The longest that a published client signs
-/// is one hour.
-pub const LONGEST_VALIDITY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The networks that have a name for clients of version 1. The newer clients know more, but one name that an older one does not know keeps
 /// it from reading any offer.
@@ -128,7 +123,7 @@ pub struct Exact {
 
 impl Unverified {
     /// Reads the proof and compares it with what was asked, in the order of the published facilitator, but for the signature, which costs
-    /// most and comes last, and the times, which matter only when the payment is begun ([`Exact::untimely`]).
+    /// most and comes last, and the times, which matter only when the payment is begun.
     ///
     /// The value is the price; in version 1 it may be more, as that version has it. The chain moves what was signed, and cannot move less.
     ///
@@ -201,41 +196,6 @@ impl<'a> Payload<'a> {
             return Err(failed(detail, Reason::ExactUndeployed));
         }
         Signature::parse(text).map_err(invalid_signature)
-    }
-}
-
-impl Exact {
-    /// Who pays.
-    pub const fn payer(&self) -> Address {
-        self.signed.authorization.from
-    }
-
-    /// Whether a transaction that is sent now might be mined too late, and revert at our cost.
-    pub fn is_too_late(&self, now: Timestamp) -> bool {
-        now.saturating_add(MIN_VALIDITY) >= self.signed.authorization.valid_before.timestamp()
-    }
-
-    /// Until when the payment may be resumed once it was begun in time.
-    pub fn resumable_until(&self) -> Timestamp {
-        self.signed.authorization.valid_before.timestamp().saturating_add(RESUMABLE)
-    }
-
-    /// Why the payment must not be begun now, if so. One that was begun in time is finished all the same.
-    pub fn untimely(&self, now: Timestamp) -> Option<Problem> {
-        let window = &self.signed.authorization;
-        if self.is_too_late(now) {
-            let detail = "payload.authorization.validBefore: the authorization expires too soon to be settled";
-            return Some(Problem::new(ProblemKind::PaymentExpired, detail).because(Reason::ExactValidBefore));
-        }
-        // The token wants it to be past.
-        if window.valid_after >= now.seconds() {
-            return Some(failed("payload.authorization.validAfter: the authorization is not valid yet", Reason::ExactValidAfter));
-        }
-        if window.valid_before.timestamp() > now.saturating_add(LONGEST_VALIDITY) {
-            let detail = "payload.authorization.validBefore: must be within a day, so that an unused authorization ends";
-            return Some(failed(detail, Reason::ExactValidBefore));
-        }
-        None
     }
 }
 

@@ -86,11 +86,27 @@ impl Version {
         }
     }
 
+    /// [`Version::payment_header`] in lower case.
+    pub const fn payment_key(self) -> &'static str {
+        match self {
+            Self::V1 => "x-payment",
+            Self::V2 => "payment-signature",
+        }
+    }
+
     /// The header of the answer to a request that pays.
     pub const fn outcome_header(self) -> &'static str {
         match self {
             Self::V1 => "X-PAYMENT-RESPONSE",
             Self::V2 => "PAYMENT-RESPONSE",
+        }
+    }
+
+    /// [`Version::outcome_header`] in lower case.
+    pub const fn outcome_key(self) -> &'static str {
+        match self {
+            Self::V1 => "x-payment-response",
+            Self::V2 => "payment-response",
         }
     }
 

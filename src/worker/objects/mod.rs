@@ -22,6 +22,7 @@ use crate::rail::evm::{Asset, Method as PaymentMethod};
 use crate::settlement::{Purpose, Verdict};
 use crate::wire::idempotency::Key;
 use crate::wire::problem::{Problem, ProblemKind};
+use crate::wire::x402::Reason;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -31,8 +32,8 @@ use worker::{Env, State, console_error};
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum PayerMessage {
     /// Take this charge on, for a request with this idempotency key: settle it, or with `reserve` only make sure that it could be
-    /// settled.
-    Claim { charge: Box<Charge>, key: Option<Key>, reserve: bool },
+    /// settled. The client calls it by the name that hashes to `identifier`.
+    Claim { charge: Box<Charge>, key: Option<Key>, identifier: Option<B256>, reserve: bool },
     /// The origin has answered: settle a reserved charge.
     Settle { nonce: B256, lease: LeaseId },
     /// The resource is about to be handed out.
@@ -131,6 +132,7 @@ pub(super) struct Refused {
     kind: ProblemKind,
     detail: String,
     retry_after: Option<u32>,
+    reason: Option<Reason>,
 }
 
 /// What is asked of the account's object.
@@ -182,13 +184,13 @@ pub(super) enum SettleReply {
 
 impl From<Problem> for Refused {
     fn from(problem: Problem) -> Self {
-        Self { kind: problem.kind, detail: problem.detail.into_owned(), retry_after: problem.retry_after }
+        Self { kind: problem.kind, detail: problem.detail.into_owned(), retry_after: problem.retry_after, reason: problem.reason }
     }
 }
 
 impl From<Refused> for Problem {
     fn from(refused: Refused) -> Self {
-        Self { retry_after: refused.retry_after, ..Self::new(refused.kind, refused.detail) }
+        Self { retry_after: refused.retry_after, reason: refused.reason, ..Self::new(refused.kind, refused.detail) }
     }
 }
 

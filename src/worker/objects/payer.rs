@@ -92,8 +92,9 @@ impl Object for Payer {
             true
         });
         self.latest.replace(None);
-        let (purchases, records, reopened) = (self.purchases()?, self.records()?, self.reopened()?);
-        let next = [purchases.prune(now())?, records.prune(now())?, reopened.prune(now())?].into_iter().flatten().min();
+        let (purchases, records, reopened, names) = (self.purchases()?, self.records()?, self.reopened()?, self.names()?);
+        let pruned = [purchases.prune(now())?, records.prune(now())?, reopened.prune(now())?, names.prune(now())?];
+        let next = pruned.into_iter().flatten().min();
         if open {
             self.wake_within(ROUND).await?;
         } else if let Some(next) = next {
@@ -123,9 +124,9 @@ impl Payer {
         let loaded = load(&self.env);
         let isolate = loaded.as_ref().as_ref().map_err(|_| unconfigured())?;
         match message {
-            PayerMessage::Claim { charge, key, reserve } => {
+            PayerMessage::Claim { charge, key, identifier, reserve } => {
                 let connection = isolate.connection_of(charge.asset).ok_or_else(unconfigured)?;
-                self.claim(connection, *charge, key, reserve).await
+                self.claim(connection, *charge, key, identifier, reserve).await
             }
             PayerMessage::Settle { nonce, lease } => {
                 let asset = self.read(&nonce)?.ok_or("a purchase in progress is gone")?.charge().asset;
@@ -171,6 +172,21 @@ impl Payer {
     /// One row: when deliveries were reopened.
     fn reopened(&self) -> Result<Table> {
         Table::open(&self.state, "reopened")
+    }
+
+    /// Whether a charge is the first that the client calls so, or the same again; remembered as long as the charge is.
+    fn identify(&self, identifier: &B256, charge: &Charge) -> Result<bool> {
+        let (names, nonce) = (self.names()?, charge.signed.authorization.nonce);
+        if let Some(named) = names.get::<B256>(identifier)? {
+            return Ok(named == nonce);
+        }
+        names.put(identifier, &nonce, false, Some(charge.resumable_until()))?;
+        Ok(true)
+    }
+
+    /// The nonces of charges that clients have named, by the hash of the name.
+    fn names(&self) -> Result<Table> {
+        Table::open(&self.state, "names")
     }
 
     /// One row: the payer's charges that cost gas for nothing.
@@ -226,7 +242,14 @@ impl Payer {
         }
     }
 
-    async fn claim(&self, connection: &Connection, charge: Charge, key: Option<Key>, reserve: bool) -> Result<PayerReply> {
+    async fn claim(
+        &self,
+        connection: &Connection,
+        charge: Charge,
+        key: Option<Key>,
+        identifier: Option<B256>,
+        reserve: bool,
+    ) -> Result<PayerReply> {
         let nonce = charge.signed.authorization.nonce;
         let at_work = self.at_work.borrow().contains_key(&nonce);
         let known = self.read(&nonce)?;
@@ -239,7 +262,7 @@ impl Payer {
         let value = purchase.charge().signed.authorization.value;
         if next == Next::Simulate {
             let _at_work = AtWork::on(self, nonce, None);
-            return self.begin(connection, purchase, reserve, counts_if_used).await;
+            return self.begin(connection, purchase, identifier, reserve, counts_if_used).await;
         }
         self.save(purchase.clone())?;
         let _at_work = AtWork::on(self, nonce, Some(value));
@@ -260,7 +283,14 @@ impl Payer {
     }
 
     /// Begins a charge for which nothing was sent. Nothing is stored of one that proves to be no good.
-    async fn begin(&self, connection: &Connection, purchase: Purchase, reserve: bool, counts_if_used: bool) -> Result<PayerReply> {
+    async fn begin(
+        &self,
+        connection: &Connection,
+        purchase: Purchase,
+        identifier: Option<B256>,
+        reserve: bool,
+        counts_if_used: bool,
+    ) -> Result<PayerReply> {
         let nonce = purchase.charge().signed.authorization.nonce;
         if let Err(problem) = self.take_place(connection, purchase.charge()).await? {
             return Ok(PayerReply::Refused(problem.into()));
@@ -278,6 +308,12 @@ impl Payer {
             }
         };
         self.wake_within(ROUND).await?;
+        if let Some(identifier) = identifier
+            && !self.identify(&identifier, purchase.charge())?
+        {
+            let detail = "extensions.payment-identifier.info.id: is that of another payment of this payer; take another one";
+            return Ok(PayerReply::Refused(Problem::new(ProblemKind::Conflict, detail).into()));
+        }
         self.save(purchase.clone())?;
         if reserve && let Simulated::Viable { .. } = simulated {
             let duration = lease_duration(connection);

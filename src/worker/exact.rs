@@ -1,0 +1,52 @@
+//! A request with a payment of x402: verified and settled like a charge of the `Payment` scheme, and told in its own words.
+
+use super::connection::Connection;
+use super::paid::{PaidRequest, Sale, Spoken};
+use super::respond::{Rejection, internal};
+use crate::evm::keccak256;
+use crate::gateway::exact::ExactCharge;
+use crate::rail::evm::charge::{Binding, Charge};
+use crate::rail::evm::exact::Unverified;
+use crate::wire::problem::Problem;
+use crate::wire::x402::{Accepted, Outcome, Payment, Reason, Requested};
+use web_sys::Response;
+
+impl PaidRequest<'_> {
+    /// Everything that can be checked without state or network comes first, then the payer's object decides.
+    pub(super) async fn exact(&self, payment: &Payment) -> Result<Response, Rejection> {
+        let exact = self.route.exact.as_ref().ok_or_else(|| internal("x402", "the route does not take it"))?;
+        let requested = Requested { url: &self.incoming.target.url(), method: &self.incoming.method };
+        let accepted = payment.accept(&exact.offers, &requested)?;
+        let charge = exact.charge(&accepted).ok_or_else(|| internal("x402", accepted.index))?;
+        let connection = self.isolate.connection(charge.rail)?;
+        let outcome = self.pay_exactly(payment, &accepted, charge, connection).await;
+        outcome.map_err(|problem| {
+            self.doubt(charge.rail, &problem);
+            let told = Outcome::failed(accepted.network, None, Reason::of(&problem));
+            Rejection { outcome: Some((accepted.version.outcome_key(), told.to_header())), ..problem.into() }
+        })
+    }
+
+    async fn pay_exactly(
+        &self,
+        payment: &Payment,
+        accepted: &Accepted<'_>,
+        charge: &ExactCharge,
+        connection: &Connection,
+    ) -> Result<Response, Problem> {
+        let unverified = Unverified::read(payment, accepted, &charge.terms)?;
+        let exact = connection.verify(|domain| unverified.verify(domain)).await?;
+        // Only now is the body received, to be held: who proves nothing has none of our memory.
+        let body = self.bound_body().await?.map(|digest| digest.to_string()).unwrap_or_default();
+        let request = keccak256(format!("{}\n{} {}\n{body}", self.asked.realm, self.asked.method, self.asked.target));
+        let key = self.key(&exact.signed.authorization.nonce.to_string(), payment.identifier()).await?;
+        let charge = Charge {
+            binding: Binding::Request { request, binds_nonce: exact.is_bound },
+            asset: connection.rail.asset(),
+            signed: exact.signed,
+        };
+        let identifier = payment.identifier().map(keccak256);
+        let spoken = Spoken::X402 { version: accepted.version, network: accepted.network };
+        Sale { request: self, connection, charge, key, identifier, spoken }.settle().await
+    }
+}
