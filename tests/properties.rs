@@ -626,7 +626,7 @@ proptest! {
         let end = at + edited[at..].chars().next().unwrap().len_utf8();
         edited.replace_range(at..end, &new);
         if let Ok(exact) = x402::judge(*version, &edited) {
-            prop_assert_eq!((exact.token, exact.signed), (honest.token, honest.signed), "{}", edited);
+            prop_assert_eq!((exact.asset, exact.signed), (honest.asset, honest.signed), "{}", edited);
         }
     }
 

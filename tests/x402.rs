@@ -8,6 +8,7 @@ use mpp_edge::evm::eip712::Domain;
 use mpp_edge::evm::erc3009::Authorization;
 use mpp_edge::evm::key::PrivateKey;
 use mpp_edge::money::Amount;
+use mpp_edge::rail::evm::Asset;
 use mpp_edge::rail::evm::charge::Terms;
 use mpp_edge::rail::evm::exact::{Exact, Unverified, requirement, v1_network};
 use mpp_edge::time::{Timestamp, UnixSeconds};
@@ -228,8 +229,9 @@ fn what_published_clients_send_is_what_the_token_will_take() {
         let exact = judge(version, &vector(name)).unwrap_or_else(|problem| panic!("{name}: {}", problem.detail));
         let authorization = exact.signed.authorization;
         assert_eq!((authorization.from, authorization.to, authorization.value), (PAYER, TERMS.recipient, TERMS.amount), "{name}");
-        assert_eq!((exact.payer(), exact.token, exact.is_bound, authorization.nonce), (PAYER, TERMS.token, false, nonce), "{name}");
-        assert_eq!(exact.untimely(NOW), None, "{name}");
+        let asset = Asset { chain_id: TERMS.chain_id, token: TERMS.token };
+        assert_eq!((exact.asset, exact.is_bound, authorization.nonce), (asset, false, nonce), "{name}");
+        assert_eq!(exact.charge(B256::ZERO).untimely(NOW), None, "{name}");
     }
 }
 
@@ -572,7 +574,7 @@ fn lasting(valid_after: u64, valid_before: u64) -> Exact {
 fn a_payment_is_begun_only_within_its_window() {
     let now = NOW.seconds().get();
     let untimely = |valid_after, valid_before| {
-        let problem = lasting(valid_after, valid_before).untimely(NOW)?;
+        let problem = lasting(valid_after, valid_before).charge(B256::ZERO).untimely(NOW)?;
         assert_eq!(problem.kind.status(), 402);
         Some(Reason::of(&problem).as_str().to_owned())
     };
@@ -592,10 +594,10 @@ fn a_payment_is_begun_only_within_its_window() {
 
 #[test]
 fn what_was_begun_in_time_is_resumed_for_a_day() {
-    let exact = lasting(0, NOW.seconds().get() + 300);
-    let ends = exact.signed.authorization.valid_before.timestamp();
-    assert_eq!(exact.resumable_until().since(ends).as_secs(), 24 * 3600);
-    assert!(!exact.is_too_late(NOW) && exact.is_too_late(ends));
+    let charge = lasting(0, NOW.seconds().get() + 300).charge(B256::ZERO);
+    let ends = charge.signed.authorization.valid_before.timestamp();
+    assert_eq!(charge.resumable_until().since(ends).as_secs(), 24 * 3600);
+    assert!(!charge.is_too_late(NOW) && charge.is_too_late(ends));
 }
 
 // --- extensions --------------------------------------------------------------------------------------------------
@@ -622,8 +624,8 @@ fn a_payment_has_the_identifier_that_its_client_gave_it() {
 fn a_proof_that_mppx_has_bound_is_good_for_its_request_alone() {
     let mppx = vector("mppx");
     let exact = judge(Version::V2, &mppx).unwrap_or_else(|problem| panic!("{}", problem.detail));
-    assert!(exact.is_bound);
-    assert_eq!(exact.untimely(NOW), None);
+    assert!(exact.is_bound && exact.clone().charge(B256::ZERO).is_bound());
+    assert_eq!(exact.charge(B256::ZERO).untimely(NOW), None);
     // Another URL, another method, another offer.
     let mut elsewhere = with(&mppx, "/resource", Value::Null);
     let other_url = Requested { url: "https://api.example.com/v1/else", ..REQUESTED };

@@ -163,7 +163,7 @@ mod tests {
                 "access-control-allow-origin: *",
                 "access-control-allow-methods: PATCH",
                 "access-control-allow-headers: \
-                 x-one, authorization, X-Three, Accept-Payment, Payment-Authorization, Payment-Session, Idempotency-Key",
+                 x-one, authorization, X-Three, Accept-Payment, Payment-Authorization, Payment-Session, Idempotency-Key, PAYMENT-SIGNATURE, X-PAYMENT",
                 "access-control-max-age: 600",
             ]
         );
@@ -180,7 +180,7 @@ mod tests {
     fn an_origins_list_is_kept() {
         assert_eq!(
             allowed_headers(Some("*, X-One,idempotency-key")),
-            "*, X-One,idempotency-key, Authorization, Accept-Payment, Payment-Authorization, Payment-Session"
+            "*, X-One,idempotency-key, Authorization, Accept-Payment, Payment-Authorization, Payment-Session, PAYMENT-SIGNATURE, X-PAYMENT"
         );
     }
 }

@@ -5,7 +5,6 @@ use super::paid::{PaidRequest, Sale, Spoken};
 use super::respond::{Rejection, internal};
 use crate::evm::keccak256;
 use crate::gateway::exact::ExactCharge;
-use crate::rail::evm::charge::{Binding, Charge};
 use crate::rail::evm::exact::Unverified;
 use crate::wire::problem::Problem;
 use crate::wire::x402::{Accepted, Outcome, Payment, Reason, Requested};
@@ -40,11 +39,7 @@ impl PaidRequest<'_> {
         let body = self.bound_body().await?.map(|digest| digest.to_string()).unwrap_or_default();
         let request = keccak256(format!("{}\n{} {}\n{body}", self.asked.realm, self.asked.method, self.asked.target));
         let key = self.key(&exact.signed.authorization.nonce.to_string(), payment.identifier()).await?;
-        let charge = Charge {
-            binding: Binding::Request { request, binds_nonce: exact.is_bound },
-            asset: connection.rail.asset(),
-            signed: exact.signed,
-        };
+        let charge = exact.charge(request);
         let identifier = payment.identifier().map(keccak256);
         let spoken = Spoken::X402 { version: accepted.version, network: accepted.network };
         Sale { request: self, connection, charge, key, identifier, spoken }.settle().await

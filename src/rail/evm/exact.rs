@@ -2,14 +2,15 @@
 //! authorization as a charge's, without a challenge: the client chooses its nonce.
 //!
 //! In this order: [`requirement`] for the offer; [`Unverified::read`] and [`Unverified::verify`] for what was presented. From there on it is
-//! a [`Charge`](super::charge::Charge) that is bound to its request.
+//! a [`Charge`] that is bound to its request.
 
-use super::charge::Terms;
+use super::Asset;
+use super::charge::{Binding, Charge, Terms};
 use crate::evm::eip712::Domain;
 use crate::evm::erc3009::{Authorization, SignedAuthorization};
 use crate::evm::parse::{self, InvalidHex};
 use crate::evm::signature::{InvalidSignature, Signature};
-use crate::evm::{Address, ChainId};
+use crate::evm::{B256, ChainId};
 use crate::json::describe;
 use crate::money::{Amount, decimal_u64};
 use crate::time::UnixSeconds;
@@ -106,15 +107,15 @@ struct PresentedAuthorization<'a> {
 pub struct Unverified {
     authorization: Authorization,
     signature: Signature,
-    token: Address,
+    asset: Asset,
     is_bound: bool,
 }
 
 /// A payment whose proof is right as far as it can be told without the chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exact {
-    /// The token's contract.
-    pub token: Address,
+    /// What is paid in.
+    pub asset: Asset,
     /// What is to be broadcast. It moves what was signed: in version 1 that may be more than was asked for.
     pub signed: SignedAuthorization,
     /// Whether the nonce is derived from the request. Then whoever made it has paid for this very request; else it may be anybody's.
@@ -161,7 +162,12 @@ impl Unverified {
             let detail = "payload.authorization.nonce: is not derived from this request, as extensions.mppx.info.nonce announces";
             return Err(failed(detail, Reason::ExtensionMismatch));
         }
-        Ok(Self { authorization, signature, token: terms.token, is_bound: accepted.nonce.is_some() })
+        Ok(Self {
+            authorization,
+            signature,
+            asset: Asset { chain_id: terms.chain_id, token: terms.token },
+            is_bound: accepted.nonce.is_some(),
+        })
     }
 
     /// Checks that the payer signed this authorization in the token's domain.
@@ -169,12 +175,12 @@ impl Unverified {
     /// # Errors
     /// 402 with the reason `invalid_exact_evm_signature`.
     pub fn verify(self, domain: &Domain) -> Result<Exact, Problem> {
-        let Self { authorization, signature, token, is_bound } = self;
+        let Self { authorization, signature, asset, is_bound } = self;
         let signer = signature.recover(authorization.digest(domain)).map_err(invalid_signature)?;
         if signer != authorization.from {
             return Err(failed("payload.signature: not made by payload.authorization.from for this authorization", Reason::ExactSignature));
         }
-        Ok(Exact { token, signed: SignedAuthorization { authorization, signature }, is_bound })
+        Ok(Exact { asset, signed: SignedAuthorization { authorization, signature }, is_bound })
     }
 }
 
@@ -196,6 +202,14 @@ impl<'a> Payload<'a> {
             return Err(failed(detail, Reason::ExactUndeployed));
         }
         Signature::parse(text).map_err(invalid_signature)
+    }
+}
+
+impl Exact {
+    /// The charge that it pays, for the request that hashes to `request`.
+    pub const fn charge(self, request: B256) -> Charge {
+        let Self { asset, signed, is_bound } = self;
+        Charge { binding: Binding::Request { request, binds_nonce: is_bound }, asset, signed }
     }
 }
 

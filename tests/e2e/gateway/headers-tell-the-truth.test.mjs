@@ -75,9 +75,20 @@ test("an unclosed quote does not carry a credential to the origin of a free rout
 });
 
 test("other payment headers are stripped on paid and free routes", async () => {
-  await payWith(PAYMENT_HEADERS);
+  // A request is paid by one wire, so a proof of another one is refused beside the credential.
+  const isProof = ([name]) => /^(payment-signature|x-payment)$/i.test(name);
+  const entries = Object.entries(PAYMENT_HEADERS);
+  await payWith(Object.fromEntries(entries.filter((entry) => !isProof(entry))));
   for (const name of Object.keys(PAYMENT_HEADERS))
     assert.equal(origin.requests.at(-1).headers[name.toLowerCase()], undefined, name);
+  for (const proof of entries.filter(isProof)) {
+    const credential = await stack.credential(PATH);
+    const mark = await stack.mark();
+    const authorization = encodeCredential(credential);
+    const answer = await stack.send(PATH, { authorization, headers: Object.fromEntries([proof]) });
+    assert.equal(answer.status, 400, answer.text);
+    await mark.nothing();
+  }
   await stack.send("/free/page", { headers: PAYMENT_HEADERS });
   for (const name of Object.keys(PAYMENT_HEADERS))
     assert.equal(origin.requests.at(-1).headers[name.toLowerCase()], undefined, name);

@@ -51,6 +51,8 @@ test("B16: a preflight goes to the origin unpaid, and its answer comes back with
     "payment-authorization",
     "payment-session",
     "idempotency-key",
+    "payment-signature",
+    "x-payment",
   ]);
   assert.deepEqual(answer.challenges, []);
   await mark.moved({ origin: 1 });
