@@ -75,7 +75,7 @@ impl Refusal {
             }
             Self::OtherChallenge => Problem::new(
                 ProblemKind::InvalidChallenge,
-                "payload.nonce: the authorization was presented for another challenge before; sign one with another nonce",
+                "payload.nonce: the authorization was presented for something else before; sign one with another nonce",
             ),
             Self::Failed(failure) => failure.problem(),
             Self::Untimely(problem) => problem,

@@ -182,7 +182,9 @@ impl Unverified {
         let Self { authorization, signature } = self;
         let signer = signature.recover(authorization.digest(domain)).map_err(|error| failed(format!("payload.signature: {error}")))?;
         if signer != authorization.from {
-            return Err(failed("payload.signature: not made by payload.from for this authorization"));
+            return Err(failed(
+                "payload.signature: is not by payload.from for this authorization; sign TransferWithAuthorization in the token's EIP-712 domain",
+            ));
         }
         Ok(SignedAuthorization { authorization, signature })
     }
@@ -231,13 +233,15 @@ impl Charge {
         let expired = |detail| Problem::new(ProblemKind::PaymentExpired, detail).because(Reason::ExactValidBefore);
         let expires = match self.binding {
             Binding::Challenge { expires, .. } if now >= expires => {
-                return Some(Problem::new(ProblemKind::PaymentExpired, "the challenge has expired; a fresh one comes with this answer"));
+                return Some(Problem::challenge_expired());
             }
             Binding::Challenge { expires, .. } => expires,
             Binding::Request { .. } => now,
         };
         if self.is_too_late(now) {
-            return Some(expired("payload.validBefore: the authorization expires too soon to be settled"));
+            return Some(expired(
+                "payload.validBefore: the authorization expires too soon to be settled; sign one that is valid for longer",
+            ));
         }
         if window.valid_before.timestamp() > expires.saturating_add(RESUMABLE) {
             let detail = match self.binding {
@@ -252,7 +256,10 @@ impl Charge {
         }
         // The token wants it to be past.
         if window.valid_after >= now.seconds() {
-            return Some(failed("payload.validAfter: the authorization is not valid yet").because(Reason::ExactValidAfter));
+            return Some(
+                failed("payload.validAfter: the authorization is not valid yet; sign one that is valid now")
+                    .because(Reason::ExactValidAfter),
+            );
         }
         None
     }
@@ -281,7 +288,7 @@ fn parse_payload(payload: &RawValue) -> Result<Payload<'_>, Problem> {
     match kind.as_ref() {
         AUTHORIZATION => serde_json::from_str(payload.get()).map_err(unreadable),
         "permit2" | "transaction" | "hash" => {
-            Err(Problem::new(ProblemKind::MethodUnsupported, "payload.type: only \"authorization\" is accepted here"))
+            Err(Problem::new(ProblemKind::MethodUnsupported, "payload.type: must be \"authorization\"; nothing else is taken here"))
         }
         _ => Err(malformed("payload.type", "must be \"authorization\"")),
     }
@@ -291,7 +298,7 @@ fn check_source(credential: &Credential, chain_id: ChainId, from: Address) -> Re
     match credential.source.as_deref() {
         None => Ok(()),
         Some(source) if parse::did_pkh(source) == Some((chain_id, from)) => Ok(()),
-        Some(_) => Err(failed("source: must be did:pkh:eip155:<chainId>:<payload.from>")),
+        Some(_) => Err(failed("source: must be did:pkh:eip155:<the challenge's chainId>:<payload.from>")),
     }
 }
 
@@ -299,7 +306,7 @@ fn check_source(credential: &Credential, chain_id: ChainId, from: Address) -> Re
 fn check_payee(payload: &Payload<'_>, method: Method, terms: &Terms) -> Result<(), Problem> {
     match &payload.to {
         Some(to) if parse::address(to).map_err(|error| malformed("payload.to", error))? != terms.recipient => {
-            return Err(failed("payload.to: is not the challenge's recipient"));
+            return Err(failed("payload.to: must be the challenge's recipient"));
         }
         None if method == Method::Evm => return Err(malformed("payload.to", "is missing")),
         _ => {}
@@ -308,10 +315,11 @@ fn check_payee(payload: &Payload<'_>, method: Method, terms: &Terms) -> Result<(
         Some(value) => {
             let value = Amount::parse_base_units(value).map_err(|error| malformed("payload.value", error))?;
             match value.cmp(&terms.amount) {
-                core::cmp::Ordering::Less => {
-                    Err(Problem::new(ProblemKind::PaymentInsufficient, "payload.value: is less than the challenge's amount"))
-                }
-                core::cmp::Ordering::Greater => Err(failed("payload.value: is not the challenge's amount")),
+                core::cmp::Ordering::Less => Err(Problem::new(
+                    ProblemKind::PaymentInsufficient,
+                    "payload.value: is less than the challenge's amount; authorize that amount",
+                )),
+                core::cmp::Ordering::Greater => Err(failed("payload.value: must be the challenge's amount, no more")),
                 core::cmp::Ordering::Equal => Ok(()),
             }
         }

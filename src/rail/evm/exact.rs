@@ -149,14 +149,14 @@ impl Unverified {
         };
         let signature = payload.signature()?;
         if authorization.to != terms.recipient {
-            return Err(failed("payload.authorization.to: is not the offer's payTo", Reason::ExactRecipient));
+            return Err(failed("payload.authorization.to: must be the offer's payTo", Reason::ExactRecipient));
         }
         let is_enough = match accepted.version {
             Version::V2 => authorization.value == terms.amount,
             Version::V1 => authorization.value >= terms.amount,
         };
         if !is_enough {
-            return Err(failed("payload.authorization.value: is not the offer's amount", Reason::ExactValue));
+            return Err(failed("payload.authorization.value: must be the offer's amount", Reason::ExactValue));
         }
         if accepted.nonce.is_some_and(|nonce| nonce != authorization.nonce) {
             let detail = "payload.authorization.nonce: is not derived from this request, as extensions.mppx.info.nonce announces";
@@ -178,7 +178,10 @@ impl Unverified {
         let Self { authorization, signature, asset, is_bound } = self;
         let signer = signature.recover(authorization.digest(domain)).map_err(invalid_signature)?;
         if signer != authorization.from {
-            return Err(failed("payload.signature: not made by payload.authorization.from for this authorization", Reason::ExactSignature));
+            return Err(failed(
+                "payload.signature: is not by payload.authorization.from for this authorization; sign it in the domain of extra.name and extra.version",
+                Reason::ExactSignature,
+            ));
         }
         Ok(Exact { asset, signed: SignedAuthorization { authorization, signature }, is_bound })
     }
