@@ -112,7 +112,7 @@ pub use attempts::InFlight;
 pub use chain::{Expected, Unfit};
 pub use claim::{Claim, Proof, SponsoredDeposit};
 pub use claiming::{Claiming, Denied, Found, Rules, Task};
-pub use evidence::check_transaction;
+pub use evidence::{Said, check_transaction};
 pub use meter::{Meter, Releasable};
 pub use metered::{Counted, Fixed, Head, Metering, Next, REPORT, Stop, Waiting};
 pub use purchase::{Bought, Kind, Order, Presented, Reuse};

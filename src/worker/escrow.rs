@@ -4,7 +4,7 @@ use super::connection::Connection;
 use super::objects::{Errand, SettleMessage, SettleReply};
 use super::respond::misconfigured;
 use super::rpc::Unreachable;
-use crate::channel::{Addition, Claim, Expected, Found, Refusal, Unfit, check_transaction};
+use crate::channel::{Addition, Claim, Expected, Found, Refusal, Said, Unfit, check_transaction};
 use crate::evm::erc3009::balance_call;
 use crate::evm::escrow::{EscrowFacts, facts_calls, opened, takes_authorizations, topped_up};
 use crate::evm::jsonrpc::{Answer, NodeError, Receipt, Request, decode, has_code};
@@ -99,7 +99,7 @@ pub(super) async fn find(connection: &Connection, method: Method, claim: &Claim,
         let (head, receipt) = head_and_receipt(connection, opening).await?;
         if opening.is_some() {
             let shows = |logs: &[_]| opened(claim.escrow, claim.channel_id, logs);
-            check_transaction(receipt.as_ref(), head, confirmations, shows)?;
+            check_transaction(Said::Opened, receipt.as_ref(), head, confirmations, shows)?;
         }
         heights = (confirmations > 1).then(|| Heights::new(head, confirmations));
     }
@@ -169,7 +169,7 @@ pub(super) async fn verify_additions(
     let judge = |addition: &Addition, answer: Answer| {
         let receipt = read_receipt(answer)?;
         let shows = |logs: &[_]| topped_up(claim.escrow, claim.channel_id, addition.amount, logs);
-        check_transaction(receipt.as_ref(), head, connection.rail.confirmations, shows)
+        check_transaction(Said::Added, receipt.as_ref(), head, connection.rail.confirmations, shows)
     };
     Ok((head, additions.iter().zip(answers).map(|(addition, answer)| judge(addition, answer)).collect()))
 }

@@ -2,7 +2,7 @@
 
 use super::{NOW, SIGNER, TRANSACTION, channel, escrow};
 use alloy_primitives::{B256, U256, b256};
-use mpp_edge::channel::{Balance, check_transaction};
+use mpp_edge::channel::{Balance, Said, check_transaction};
 use mpp_edge::evm::Address;
 use mpp_edge::evm::erc3009::Authorization;
 use mpp_edge::evm::escrow::{opened, topped_up};
@@ -186,10 +186,20 @@ fn mined(status: &str, block: &str, logs: &[Log]) -> Mined {
 /// What is said of a transaction with these logs that is said to have opened the channel.
 fn judge(receipt: Option<&Mined>, head: u64, confirmations: u64) -> Result<(), ProblemKind> {
     let (contract, id) = (escrow(Method::Evm), channel(Method::Evm));
-    check_transaction(receipt, head, confirmations, |logs| opened(contract, id, logs)).map(drop).map_err(|problem| {
+    check_transaction(Said::Opened, receipt, head, confirmations, |logs| opened(contract, id, logs)).map(drop).map_err(|problem| {
         assert_eq!(problem.retry_after.is_some(), problem.kind == Unavailable);
         problem.kind
     })
+}
+
+#[test]
+fn who_names_another_transaction_is_told_what_it_did_not_do() {
+    let other = mined("0x1", "0xa", &[]);
+    for (said, field) in [(Said::Opened, "payload.channelId: "), (Said::Added, "payload.additionalDeposit: ")] {
+        let problem = check_transaction(said, Some(&other), 10, 1, |_| None::<()>).unwrap_err();
+        assert_eq!(problem.kind, VerificationFailed);
+        assert!(problem.detail.starts_with(field), "{}", problem.detail);
+    }
 }
 
 #[test]
@@ -245,7 +255,7 @@ fn an_addition_is_of_exactly_what_was_said() {
     for (amount, shown) in [(500_000, true), (7, true), (500_007, false), (499_999, false), (0, false), (5_000_000, false)] {
         let receipt = mined("0x1", "0xa", &logs);
         let shows = |logs: &[Log]| topped_up(contract, id, Amount::from_base_units(amount), logs);
-        let left = check_transaction(Some(&receipt), 10, 1, shows).ok();
+        let left = check_transaction(Said::Added, Some(&receipt), 10, 1, shows).ok();
         assert_eq!(left, shown.then_some(U256::from(5_000_000)), "{amount}");
     }
     let amount = Amount::from_base_units(500_000);
