@@ -380,7 +380,12 @@ fn rpc_urls(
         (None, None) => (format!("{at}rpcUrls"), preset.map(|preset| preset.rpc_url.to_owned()).into_iter().collect()),
     };
     if urls.is_empty() {
-        findings.add(Rule::RpcUrls, field, "names no endpoint", "set RPC_URL with: wrangler secret put RPC_URL");
+        findings.add(
+            Rule::RpcUrls,
+            field,
+            "names no endpoint",
+            "set rpcUrls, or the secret RPC_URL, which is called RPC_URL_<NAME> where there are several rails",
+        );
         return None;
     }
     for (index, url) in urls.iter().enumerate() {
