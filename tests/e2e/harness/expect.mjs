@@ -49,20 +49,26 @@ export async function expectPaid(stack, answer, credential, { status = 200, sent
   assert.equal(receipt.method, challenge.method);
   assert.equal(receipt.challengeId, challenge.id);
   assert.ok(Math.abs(Date.parse(receipt.timestamp) - Date.now()) < 120_000, `timestamp ${receipt.timestamp}`);
-  assert.match(receipt.reference, /^0x[0-9a-f]{64}$/);
-  const onChain = await stack.chain.public.getTransactionReceipt({ hash: receipt.reference });
-  assert.equal(onChain.status, "success");
-  const transfers = await stack.chain.transfersTo(stack.recipient);
-  const ours = transfers.filter(({ transactionHash }) => transactionHash === receipt.reference);
-  assert.equal(ours.length, 1, "the receipt's transaction holds the transfer");
-  assert.equal(ours[0].args.from, getAddress(credential.payload.from));
-  assert.equal(ours[0].args.value, BigInt(challenge.terms.amount));
-  if (sentByUs) await expectOurTransaction(stack, receipt.reference, credential);
+  const { from, nonce } = credential.payload;
+  await expectSettled(stack, receipt.reference, { from, nonce, value: challenge.terms.amount }, { sentByUs });
   return receipt;
 }
 
+/** Asserts that the transaction holds the transfer that the payer authorized, and that the settlement account sent it. */
+export async function expectSettled(stack, hash, authorization, { sentByUs = true } = {}) {
+  assert.match(hash, /^0x[0-9a-f]{64}$/);
+  const onChain = await stack.chain.public.getTransactionReceipt({ hash });
+  assert.equal(onChain.status, "success");
+  const transfers = await stack.chain.transfersTo(stack.recipient);
+  const ours = transfers.filter(({ transactionHash }) => transactionHash === hash);
+  assert.equal(ours.length, 1, "the transaction holds the transfer");
+  assert.equal(ours[0].args.from, getAddress(authorization.from));
+  assert.equal(ours[0].args.value, BigInt(authorization.value));
+  if (sentByUs) await expectOurTransaction(stack, hash, authorization);
+}
+
 // The raw bytes, as viem reads them, are a transaction that the settlement account signed for this authorization.
-async function expectOurTransaction(stack, hash, credential) {
+async function expectOurTransaction(stack, hash, { from, nonce }) {
   const raw = await stack.chain.public.request({ method: "eth_getRawTransactionByHash", params: [hash] });
   const transaction = parseTransaction(raw);
   assert.equal(await recoverTransactionAddress({ serializedTransaction: raw }), stack.settlement.address);
@@ -70,6 +76,6 @@ async function expectOurTransaction(stack, hash, credential) {
   assert.equal(transaction.value ?? 0n, 0n);
   const { functionName, args } = decodeFunctionData({ abi: TOKEN_ABI, data: transaction.data });
   assert.equal(functionName, "transferWithAuthorization");
-  assert.equal(args[0], getAddress(credential.payload.from));
-  assert.equal(args[5], credential.payload.nonce);
+  assert.equal(args[0], getAddress(from));
+  assert.equal(args[5], nonce);
 }

@@ -36,6 +36,7 @@ function railOf({ chain: { network, token } }) {
 
 /** What a header holds that proves a payment: the credential, and the signatures in it. */
 function secretsOf([name, value]) {
+  if (/^(payment-signature|x-payment)$/i.test(name)) return value.length < 64 ? [] : [value];
   if (!/^(proxy-|payment-)?authorization$/i.test(name)) return [];
   return [...String(value).matchAll(/payment +([\w+/=-]{64,})/gi)].flatMap(([, token]) => {
     try {
