@@ -61,12 +61,17 @@ export function abstractClient(account, token) {
  * pympp's own client, in a Python process. `paid` lists the credentials that were paid with.
  * @returns {Promise<{status: number, headers: Record<string, string>, text: string, paid: string[]}>}
  */
-export async function pymppFetch(account, token, url, { method = "GET", body } = {}) {
-  assert.ok(existsSync(PYTHON), "pympp is not here yet: `npm test -- e2e` installs it");
-  const child = spawn(PYTHON, [fileURLToPath(new URL("python/pay.py", import.meta.url))], { stdio: ["pipe", "pipe", "pipe"] });
+export function pymppFetch(account, token, url, { method = "GET", body } = {}) {
+  return runPython("pay.py", { key: account.privateKey, token, chainId: CHAIN_ID, url, method, body });
+}
+
+/** What a script of `python/` answers to what it was asked. */
+export async function runPython(script, asked) {
+  assert.ok(existsSync(PYTHON), "the Python clients are not here yet: `npm test -- e2e` installs them");
+  const child = spawn(PYTHON, [fileURLToPath(new URL(`python/${script}`, import.meta.url))], { stdio: ["pipe", "pipe", "pipe"] });
   const forget = endWithUs(() => child.kill("SIGKILL"));
   const ended = new Promise((resolve) => child.once("exit", resolve));
-  child.stdin.end(JSON.stringify({ key: account.privateKey, token, chainId: CHAIN_ID, url, method, body }));
+  child.stdin.end(JSON.stringify(asked));
   const [output, errors, code] = await Promise.all([text(child.stdout), text(child.stderr), ended]);
   forget();
   assert.equal(code, 0, errors);
