@@ -9,7 +9,6 @@ use mpp_edge::gateway::route::InvalidPattern;
 use mpp_edge::gateway::token::Unconfirmed;
 use mpp_edge::gateway::{Secrets, validate};
 use mpp_edge::purchase::{Lost, Refusal as PurchaseRefusal};
-use mpp_edge::rail::evm::simulation::Unfit;
 use mpp_edge::settlement::{Failure, Flaw};
 use mpp_edge::wire::encoding::InvalidBase64;
 use mpp_edge::wire::mpp::challenge::SecretTooShort;
@@ -52,7 +51,6 @@ fn errors() -> Vec<Box<dyn Error>> {
         Box::new(TooLong),
         Box::new(TooMany),
         Box::new(Unconfirmed::Unknown),
-        Box::new(Unfit::Unknown),
     ]
 }
 

@@ -12,7 +12,7 @@
 //!
 //! In which order its methods are called; what each leaves behind is stored before anything else is done:
 //!
-//! 1. [`Purchase::present`] with what is stored. Its [`Next`] says what to do: [`Next::Simulate`] goes on with 2, [`Next::Settle`] with 3,
+//! 1. [`Purchase::present`] with what is stored. Its [`Next`] says what to do: [`Next::Prepare`] goes on with 2, [`Next::Settle`] with 3,
 //!    [`Next::Deliver`] with 4; [`Next::Replay`] asks the origin again, and that is all.
 //! 2. The transfer is simulated. If it will not do, [`Purchase::forgo`]. If the origin is to be called first, [`Purchase::reserve`] gives
 //!    a lease; once the origin has answered, [`Purchase::resume`] and simulate again.
@@ -28,6 +28,7 @@
 //! use mpp_edge::evm::{Address, B256, key::PrivateKey};
 //! use mpp_edge::money::Amount;
 //! use mpp_edge::purchase::{Next, Purchase, Refusal};
+//! use mpp_edge::rail::Payment;
 //! use mpp_edge::rail::evm::Asset;
 //! use mpp_edge::rail::evm::charge::{Binding, Charge};
 //! use mpp_edge::settlement::Verdict;
@@ -44,25 +45,25 @@
 //! #     nonce: B256::repeat_byte(3),
 //! # };
 //! # let expires = now.saturating_add(Duration::from_secs(300));
-//! # let charge = Charge {
+//! # let payment = Payment::Evm(Charge {
 //! #     binding: Binding::Challenge { id: "a".into(), expires, binds_nonce: true },
 //! #     asset: Asset { chain_id: 1, token: Address::repeat_byte(1) },
 //! #     signed: SignedAuthorization { authorization, signature: key.sign(B256::ZERO) },
-//! # };
-//! // `charge` was read from a credential, and its signature checked.
-//! let (mut purchase, next) = Purchase::present(None, charge.clone(), None, now, false)?;
-//! assert_eq!(next, Next::Simulate);
+//! # });
+//! // `payment` was read from a credential, and its signature checked.
+//! let (mut purchase, next) = Purchase::present(None, payment.clone(), None, now, false)?;
+//! assert_eq!(next, Next::Prepare);
 //!
 //! // It would succeed, is handed to the settlement account, and settled.
 //! purchase.submit(Some(91_000));
 //! purchase.conclude(Verdict::Settled { transaction: B256::repeat_byte(7) });
 //!
 //! // The request that presented it calls the origin, and delivers.
-//! let (lease, transaction) = purchase.hand_over(now, Duration::from_secs(65)).unwrap();
-//! assert_eq!(purchase.deliver(lease, now), Ok(transaction));
+//! let (lease, reference) = purchase.hand_over(now, Duration::from_secs(65)).unwrap();
+//! assert_eq!(purchase.deliver(lease, now), Ok(reference));
 //!
 //! // It has bought what it could.
-//! assert_eq!(Purchase::present(Some(purchase), charge, None, now, false).unwrap_err(), Refusal::Spent);
+//! assert_eq!(Purchase::present(Some(purchase), payment, None, now, false).unwrap_err(), Refusal::Spent);
 //! # Ok::<(), Refusal>(())
 //! ```
 
@@ -80,10 +81,9 @@ pub use pace::{MOST_AT_ONCE, Record};
 pub use refusal::{Lost, Refusal};
 pub use reopened::{MAX_REOPENED, Reopened};
 
-use crate::evm::B256;
 use crate::money::Amount;
-use crate::rail::evm::charge::Charge;
-use crate::settlement::{Failure, Purpose, Transfer, Verdict};
+use crate::rail::{Payment, Reference};
+use crate::settlement::{Failure, Verdict};
 use crate::time::Timestamp;
 use crate::wire::idempotency::Key;
 use calls::Calls;
@@ -98,7 +98,7 @@ pub const REOPENABLE: Duration = Duration::from_secs(60 * 60);
 pub type LeaseId = u64;
 
 /// How far a purchase has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Stage {
     /// Being simulated; nothing was broadcast.
@@ -112,13 +112,13 @@ pub enum Stage {
     },
     /// The money is ours.
     Settled {
-        /// The transaction that moved it.
-        transaction: B256,
+        /// What names it on its rail.
+        reference: Reference,
     },
     /// The money is ours and the resource was handed out.
     Delivered {
-        /// The transaction that moved it.
-        transaction: B256,
+        /// What names it on its rail.
+        reference: Reference,
     },
     /// It will never be paid.
     Failed(Failure),
@@ -128,7 +128,7 @@ pub enum Stage {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Purchase {
-    charge: Charge,
+    payment: Payment,
     /// When it was presented first.
     presented: Timestamp,
     stage: Stage,
@@ -144,11 +144,11 @@ pub struct Purchase {
     key: Option<Key>,
 }
 
-/// What must be done next for a presented charge.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What must be done next for a presented payment.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Next {
-    /// Find out whether the transfer would succeed.
-    Simulate,
+    /// Ask the rail what must be done ([`Payment::next`]).
+    Prepare,
     /// Have it settled, or wait for it. Asking again is asking once.
     Settle {
         /// See [`Stage::Submitted`].
@@ -158,8 +158,8 @@ pub enum Next {
     Deliver,
     /// Call the origin again for what was delivered, under the same idempotency key.
     Replay {
-        /// The transaction that paid for it.
-        transaction: B256,
+        /// What paid for it.
+        reference: Reference,
     },
 }
 
@@ -169,10 +169,16 @@ impl Purchase {
     ///
     /// # Errors
     /// [`Refusal`] when nothing is to be done for it now; the stored state stays as it is.
-    pub fn present(stored: Option<Self>, charge: Charge, key: Option<Key>, now: Timestamp, at_work: bool) -> Result<(Self, Next), Refusal> {
+    pub fn present(
+        stored: Option<Self>,
+        payment: Payment,
+        key: Option<Key>,
+        now: Timestamp,
+        at_work: bool,
+    ) -> Result<(Self, Next), Refusal> {
         let mut purchase = match stored {
             None => Self {
-                charge,
+                payment,
                 presented: now,
                 stage: Stage::Claimed,
                 lease: 0,
@@ -181,7 +187,7 @@ impl Purchase {
                 delivered_at: None,
                 key,
             },
-            Some(purchase) if !purchase.is_for(&charge) => return Err(Refusal::OtherChallenge),
+            Some(purchase) if !purchase.payment.is_same(&payment) => return Err(Refusal::OtherChallenge),
             Some(purchase) => purchase,
         };
         if let (Some(known), Some(key)) = (&purchase.key, &key)
@@ -189,20 +195,23 @@ impl Purchase {
         {
             return Err(Refusal::KeyOfAnother);
         }
-        let next = match purchase.stage {
-            Stage::Delivered { transaction } => return purchase.replay(key, transaction),
-            Stage::Failed(failure) => return Err(Refusal::Failed(failure)),
+        let next = match &purchase.stage {
+            Stage::Delivered { reference } => {
+                let reference = reference.clone();
+                return purchase.replay(key, reference);
+            }
+            Stage::Failed(failure) => return Err(Refusal::Failed(*failure)),
             _ if at_work || purchase.is_leased(now) => return Err(Refusal::Busy),
             Stage::Claimed | Stage::Reserved => {
-                if let Some(problem) = purchase.charge.untimely(now) {
+                if let Some(problem) = purchase.payment.untimely(now) {
                     return Err(Refusal::Untimely(problem));
                 }
                 purchase.stage = Stage::Claimed;
-                Next::Simulate
+                Next::Prepare
             }
             // Too late for a transaction, but one may have been sent in time.
-            Stage::Submitted { .. } if purchase.charge.is_too_late(now) => Next::Settle { gas_limit: None },
-            Stage::Submitted { gas_limit } => Next::Settle { gas_limit },
+            Stage::Submitted { .. } if purchase.payment.is_too_late(now) => Next::Settle { gas_limit: None },
+            Stage::Submitted { gas_limit } => Next::Settle { gas_limit: *gas_limit },
             Stage::Settled { .. } => Next::Deliver,
         };
         purchase.calls.check(now)?;
@@ -212,14 +221,14 @@ impl Purchase {
     }
 
     /// It was delivered. Who repeats the request under its key gets the origin asked again.
-    fn replay(mut self, key: Option<Key>, transaction: B256) -> Result<(Self, Next), Refusal> {
+    fn replay(mut self, key: Option<Key>, reference: Reference) -> Result<(Self, Next), Refusal> {
         if key.is_none() || key != self.key || self.calls.are_used_up() {
             return Err(Refusal::Spent);
         }
         self.calls.begin();
         // Else the first request, held back until it breaks off, would be given back for what its repetition got.
         self.lease = self.lease.saturating_add(1);
-        Ok((self, Next::Replay { transaction }))
+        Ok((self, Next::Replay { reference }))
     }
 
     fn lease(&mut self, now: Timestamp, duration: Duration) -> LeaseId {
@@ -244,61 +253,51 @@ impl Purchase {
         }
     }
 
-    /// The money is there: the request that presented the charge may deliver, for at most `duration`.
+    /// The money is there: the request that presented the payment may deliver, for at most `duration`.
     ///
     /// # Errors
     /// [`Lost`] when the purchase is not [`Stage::Settled`].
-    pub fn hand_over(&mut self, now: Timestamp, duration: Duration) -> Result<(LeaseId, B256), Lost> {
-        match self.stage {
-            Stage::Settled { transaction } => Ok((self.lease(now, duration), transaction)),
-            _ => Err(Lost),
-        }
+    pub fn hand_over(&mut self, now: Timestamp, duration: Duration) -> Result<(LeaseId, Reference), Lost> {
+        let Stage::Settled { reference } = &self.stage else { return Err(Lost) };
+        let reference = reference.clone();
+        Ok((self.lease(now, duration), reference))
     }
 
     /// The money for a [`Purchase::resume`]d purchase is there: the same lease holds it on.
     ///
     /// # Errors
-    /// [`Lost`] when it was given back meanwhile, or the purchase is not [`Stage::Settled`].
-    pub fn hand_back(&mut self, lease: LeaseId, now: Timestamp, duration: Duration) -> Result<B256, Lost> {
-        match self.stage {
-            Stage::Settled { transaction } if self.lease == lease => {
+    /// [`Lost`] when it was released meanwhile, or the purchase is not [`Stage::Settled`].
+    pub fn hand_back(&mut self, lease: LeaseId, now: Timestamp, duration: Duration) -> Result<Reference, Lost> {
+        match &self.stage {
+            Stage::Settled { reference } if self.lease == lease => {
                 self.leased_until = Some(now.saturating_add(duration));
-                Ok(transaction)
+                Ok(reference.clone())
             }
             _ => Err(Lost),
         }
-    }
-
-    /// The same purchase, whatever valid signature it came with.
-    fn is_for(&self, charge: &Charge) -> bool {
-        self.charge.is_for_the_same(charge)
-            && self.charge.asset == charge.asset
-            && self.charge.signed.authorization == charge.signed.authorization
     }
 
     fn is_leased(&self, now: Timestamp) -> bool {
         self.leased_until.is_some_and(|until| now < until)
     }
 
-    /// What has to be brought about for it. An authorization whose nonce is not bound to its challenge may have been read off the
-    /// chain: only a use after it was presented here can be this purchase.
-    pub fn purpose(&self) -> Purpose {
-        let since = (!self.charge.is_bound()).then_some(self.presented);
-        Purpose::Transfer(Transfer { token: self.charge.asset.token, signed: self.charge.signed, since })
+    /// What is paid.
+    pub const fn payment(&self) -> &Payment {
+        &self.payment
     }
 
-    /// What is paid.
-    pub const fn charge(&self) -> &Charge {
-        &self.charge
+    /// When it was presented first.
+    pub const fn presented(&self) -> Timestamp {
+        self.presented
     }
 
     /// How far it has come.
-    pub const fn stage(&self) -> Stage {
-        self.stage
+    pub const fn stage(&self) -> &Stage {
+        &self.stage
     }
 
     /// It is about to be handed to the settlement account.
-    pub const fn submit(&mut self, gas_limit: Option<u64>) {
+    pub fn submit(&mut self, gas_limit: Option<u64>) {
         if let Stage::Claimed | Stage::Reserved = self.stage {
             self.stage = Stage::Submitted { gas_limit };
         }
@@ -325,36 +324,43 @@ impl Purchase {
     }
 
     /// The settlement account knows nothing of it, and no request is asking it to: nothing was ever sent.
-    pub const fn withdraw(&mut self) {
+    pub fn withdraw(&mut self) {
         if let Stage::Submitted { .. } = self.stage {
             self.stage = Stage::Claimed;
         }
     }
 
     /// The settlement account has reached a verdict. Repeating it is harmless.
-    pub const fn conclude(&mut self, verdict: Verdict) {
-        if let Stage::Claimed | Stage::Reserved | Stage::Submitted { .. } = self.stage {
-            self.stage = match verdict {
-                Verdict::Settled { transaction } => Stage::Settled { transaction },
-                Verdict::Failed(failure) => Stage::Failed(failure),
-            };
+    pub fn conclude(&mut self, verdict: Verdict) {
+        match verdict {
+            Verdict::Settled { transaction } => self.settle(transaction.into()),
+            Verdict::Failed(failure) if self.is_open() => self.stage = Stage::Failed(failure),
+            Verdict::Failed(_) => {}
         }
     }
 
-    /// The resource is about to be handed out, now or never. Returns the transaction that paid for it; again
+    /// The money is ours. Repeating it is harmless.
+    pub fn settle(&mut self, reference: Reference) {
+        if self.is_open() {
+            self.stage = Stage::Settled { reference };
+        }
+    }
+
+    /// The resource is about to be handed out, now or never. Returns what paid for it; again
     /// when the same holder asks again, since the first answer may have been lost.
     ///
     /// # Errors
     /// [`Lost`] when another request has taken over or the money is not there: nothing may be handed out.
-    pub fn deliver(&mut self, lease: LeaseId, now: Timestamp) -> Result<B256, Lost> {
-        match self.stage {
-            Stage::Settled { transaction } if self.holds(lease) => {
+    pub fn deliver(&mut self, lease: LeaseId, now: Timestamp) -> Result<Reference, Lost> {
+        match &self.stage {
+            Stage::Settled { reference } if self.holds(lease) => {
+                let reference = reference.clone();
                 self.delivered_at.get_or_insert(now);
-                self.stage = Stage::Delivered { transaction };
+                self.stage = Stage::Delivered { reference: reference.clone() };
                 self.leased_until = None;
-                Ok(transaction)
+                Ok(reference)
             }
-            Stage::Delivered { transaction } if self.lease == lease => Ok(transaction),
+            Stage::Delivered { reference } if self.lease == lease => Ok(reference.clone()),
             _ => Err(Lost),
         }
     }
@@ -365,9 +371,9 @@ impl Purchase {
     /// [`Lost`] when this lease did not deliver, the origin may not be called any more, or it was delivered first too long ago.
     pub fn reopen(&mut self, lease: LeaseId, now: Timestamp) -> Result<(), Lost> {
         let in_time = self.delivered_at.is_some_and(|first| now.since(first) < REOPENABLE);
-        match self.stage {
-            Stage::Delivered { transaction } if self.lease == lease && in_time && !self.calls.are_used_up() => {
-                self.stage = Stage::Settled { transaction };
+        match &self.stage {
+            Stage::Delivered { reference } if self.lease == lease && in_time && !self.calls.are_used_up() => {
+                self.stage = Stage::Settled { reference: reference.clone() };
                 Ok(())
             }
             _ => Err(Lost),
@@ -404,7 +410,7 @@ impl Purchase {
             Stage::Submitted { .. } => true,
             _ => false,
         };
-        if on_its_way { self.charge.signed.authorization.value } else { Amount::ZERO }
+        if on_its_way { self.payment.amount() } else { Amount::ZERO }
     }
 
     /// Whether money may still be moved for it.
@@ -414,7 +420,7 @@ impl Purchase {
 
     /// When the purchase may be forgotten: when its credential can neither buy nor resume anything any more.
     pub fn forget_at(&self) -> Timestamp {
-        self.charge.resumable_until()
+        self.payment.resumable_until()
     }
 }
 

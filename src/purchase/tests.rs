@@ -1,11 +1,12 @@
 //! One payment, step by step.
 
 use super::*;
+use crate::evm::B256;
 use crate::evm::erc3009::{Authorization, SignedAuthorization};
 use crate::evm::keccak256;
 use crate::evm::key::PrivateKey;
 use crate::rail::evm::Asset;
-use crate::rail::evm::charge::Binding;
+use crate::rail::evm::charge::{Binding, Charge};
 use crate::time::UnixSeconds;
 use alloy_primitives::Address;
 #[cfg(target_arch = "wasm32")]
@@ -15,7 +16,7 @@ const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 const TX: B256 = B256::repeat_byte(7);
 const LEASE: Duration = Duration::from_secs(10);
 
-fn charge(id: &str) -> Charge {
+fn charge(id: &str) -> Payment {
     let key = PrivateKey::parse("0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80").unwrap();
     let authorization = Authorization {
         from: key.address(),
@@ -25,11 +26,11 @@ fn charge(id: &str) -> Charge {
         valid_before: NOW.seconds().saturating_add(300),
         nonce: B256::repeat_byte(3),
     };
-    Charge {
+    Payment::Evm(Charge {
         binding: Binding::Challenge { id: id.into(), expires: NOW.saturating_add(Duration::from_secs(300)), binds_nonce: true },
         asset: Asset { chain_id: 1, token: Address::repeat_byte(1) },
         signed: SignedAuthorization { authorization, signature: key.sign(keccak256(b"x")) },
-    }
+    })
 }
 
 fn later(seconds: u64) -> Timestamp {
@@ -56,7 +57,7 @@ fn a_new_charge_is_simulated_and_its_copies_wait() {
     let payment = claimed();
     assert_eq!(Purchase::present(Some(payment.clone()), charge("a"), None, NOW, true).unwrap_err(), Refusal::Busy);
     // After a restart nobody is at work on it.
-    assert_eq!(present(&payment, NOW), Ok(Next::Simulate));
+    assert_eq!(present(&payment, NOW), Ok(Next::Prepare));
 }
 
 #[test]
@@ -67,9 +68,9 @@ fn delivery_happens_once_and_needs_the_latest_lease() {
     assert_eq!(present(&payment, later(10)), Ok(Next::Deliver));
     let (second, _) = payment.hand_over(later(10), LEASE).unwrap();
     assert_eq!(payment.deliver(first, NOW), Err(Lost));
-    assert_eq!(payment.deliver(second, NOW), Ok(TX));
+    assert_eq!(payment.deliver(second, NOW), Ok(TX.into()));
     // The answer may have been lost: the same holder may ask again, and nobody else.
-    assert_eq!(payment.deliver(second, NOW), Ok(TX));
+    assert_eq!(payment.deliver(second, NOW), Ok(TX.into()));
     assert_eq!(payment.deliver(first, NOW), Err(Lost));
     assert_eq!(present(&payment, later(100)), Err(Refusal::Spent));
 }
@@ -130,7 +131,7 @@ fn leave_again_and_again(mut payment: Purchase, how: impl Fn(u32) -> Undelivered
         payment = presented;
         let lease = match next {
             Next::Deliver => payment.hand_over(NOW, LEASE).unwrap().0,
-            Next::Simulate => payment.reserve(NOW, LEASE).unwrap(),
+            Next::Prepare => payment.reserve(NOW, LEASE).unwrap(),
             Next::Settle { .. } | Next::Replay { .. } => panic!("{next:?}"),
         };
         payment = payment.release(lease, how(calls), NOW).unwrap();
@@ -188,7 +189,7 @@ fn what_was_delivered_under_a_key_is_repeated_under_it_three_times() {
     let (mut payment, lease) = delivered_under(key("k", "question"));
     for _ in 0..3 {
         let (repeated, next) = present_with(&payment, key("k", "question")).unwrap();
-        assert_eq!(next, Next::Replay { transaction: TX });
+        assert_eq!(next, Next::Replay { reference: TX.into() });
         payment = repeated;
         // Who holds the first delivery back does not get its price back for what its repetition got.
         assert_eq!(payment.reopen(lease, NOW), Err(Lost));
@@ -224,7 +225,7 @@ fn a_reservation_that_called_the_origin_is_remembered() {
     let lease = payment.reserve(NOW, LEASE).unwrap();
     assert_eq!(payment.clone().release(lease, Undelivered::Uncalled, NOW), None);
     let called = payment.clone().release(lease, Undelivered::Unfinished, NOW).unwrap();
-    assert_eq!((called.stage(), called.reserves(NOW, false)), (Stage::Claimed, Amount::ZERO));
+    assert_eq!((called.stage(), called.reserves(NOW, false)), (&Stage::Claimed, Amount::ZERO));
     // The transfer turns out not to succeed, after the origin was called: the next one is the second call.
     payment.resume(lease).unwrap();
     assert_eq!(leave_again_and_again(payment.forgo().unwrap(), |_| Undelivered::Unfinished), (3, Refusal::UsedUp));
@@ -257,8 +258,8 @@ fn a_settled_reservation_stays_with_its_holder_unless_that_is_gone() {
     for payment in [&mut payment, &mut abandoned] {
         payment.conclude(Verdict::Settled { transaction: TX });
     }
-    assert_eq!(payment.hand_back(lease, NOW, LEASE), Ok(TX));
-    assert_eq!(payment.deliver(lease, NOW), Ok(TX));
+    assert_eq!(payment.hand_back(lease, NOW, LEASE), Ok(TX.into()));
+    assert_eq!(payment.deliver(lease, NOW), Ok(TX.into()));
     assert_eq!(payment.reopen(lease, NOW), Ok(()));
     assert_eq!(abandoned.hand_back(lease, NOW, LEASE), Err(Lost));
     assert_eq!(present(&abandoned, NOW), Ok(Next::Deliver));
@@ -281,7 +282,7 @@ fn one_authorization_belongs_to_one_challenge() {
 fn a_verdict_is_final() {
     let mut payment = settled();
     payment.conclude(Verdict::Failed(Failure::Reverted));
-    assert_eq!(payment.stage(), Stage::Settled { transaction: TX });
+    assert_eq!(payment.stage(), &Stage::Settled { reference: TX.into() });
     let mut failed = claimed();
     failed.conclude(Verdict::Failed(Failure::Expired));
     failed.conclude(Verdict::Settled { transaction: TX });

@@ -3,13 +3,14 @@
 use super::clock::now;
 use super::config::{Isolate, load};
 use super::escrow::EscrowSupport;
+use super::http;
 use super::respond::internal;
 use super::rpc::Rpc;
 use super::token::TokenFacts;
 use crate::evm::jsonrpc::Request;
 use crate::gateway::config::{Gateway, Limits};
-use crate::rail::RailId;
 use crate::rail::evm::{Asset, Rail};
+use crate::rail::{Answer, Ask, Payment, RailId};
 use crate::time::Timestamp;
 use crate::wire::problem::Problem;
 use std::cell::Cell;
@@ -59,6 +60,21 @@ impl Connection {
         !self.is_down.get()
     }
 
+    /// Does what a rail asks for.
+    pub(super) async fn ask(&self, ask: Ask) -> Answer {
+        match ask {
+            Ask::TryOut { call, gas_cap, more } => {
+                let account = self.rail.settlement_key.address();
+                let tried = self.rpc.try_out(account, &call, gas_cap, more).await;
+                tried.map_or(Answer::Nothing, |(tried, answers)| Answer::Tried(tried, answers))
+            }
+            Ask::Http { method, url, body } => match http::request(method, &url, body.as_deref(), self.limits.rpc_timeout).await {
+                Ok((status, text)) => Answer::Http(status, text),
+                Err(_) => Answer::Nothing,
+            },
+        }
+    }
+
     /// Finds out whether an endpoint answers, unless that was done a moment ago.
     async fn probe(&self) {
         if self.probed_at.get().is_some_and(|at| now().since(at) < PROBE_AGAIN) {
@@ -98,6 +114,15 @@ impl Isolate {
     /// That of an offer's rail.
     pub(super) fn connection(&self, id: RailId) -> Result<&Connection, Problem> {
         self.connections.get(id.0).ok_or_else(|| internal("rail", id))
+    }
+
+    /// That of a payment's rail.
+    pub(super) fn connection_for(&self, payment: &Payment) -> Option<&Connection> {
+        match payment {
+            Payment::Evm(charge) => self.connection_of(charge.asset),
+            #[cfg(test)]
+            Payment::Toy(_) => None,
+        }
     }
 
     /// That of what is stored; when its rail is not configured any more, another on the same chain, so that what was begun is

@@ -1,24 +1,25 @@
 //! A request with a payment of x402: verified and settled like a charge of the `Payment` scheme, and told in its own words.
 
 use super::connection::Connection;
-use super::paid::{PaidRequest, Sale, Spoken};
+use super::paid::{PaidRequest, Sale, Spoken, Told};
 use super::respond::{Rejection, internal};
 use crate::evm::keccak256;
 use crate::gateway::exact::ExactCharge;
+use crate::rail::Payment;
 use crate::rail::evm::exact::Unverified;
 use crate::wire::problem::Problem;
-use crate::wire::x402::{Accepted, Outcome, Payment, Reason, Requested};
+use crate::wire::x402::{Accepted, Outcome, Payment as Presented, Reason, Requested};
 use web_sys::Response;
 
 impl PaidRequest<'_> {
     /// Everything that can be checked without state or network comes first, then the payer's object decides.
-    pub(super) async fn exact(&self, payment: &Payment) -> Result<Response, Rejection> {
+    pub(super) async fn exact(&self, presented: &Presented) -> Result<Response, Rejection> {
         let exact = self.route.exact.as_ref().ok_or_else(|| internal("x402", "the route does not take it"))?;
         let requested = Requested { url: &self.incoming.target.url(), method: &self.incoming.method };
-        let accepted = payment.accept(&exact.offers, &requested)?;
+        let accepted = presented.accept(&exact.offers, &requested)?;
         let charge = exact.charge(&accepted).ok_or_else(|| internal("x402", accepted.index))?;
         let connection = self.isolate.connection(charge.rail)?;
-        let outcome = self.pay_exactly(payment, &accepted, charge, connection).await;
+        let outcome = self.pay_exactly(presented, &accepted, charge, connection).await;
         outcome.map_err(|problem| {
             self.doubt(charge.rail, &problem);
             let told = Outcome::failed(accepted.network, None, Reason::of(&problem));
@@ -28,20 +29,22 @@ impl PaidRequest<'_> {
 
     async fn pay_exactly(
         &self,
-        payment: &Payment,
+        presented: &Presented,
         accepted: &Accepted<'_>,
         charge: &ExactCharge,
         connection: &Connection,
     ) -> Result<Response, Problem> {
-        let unverified = Unverified::read(payment, accepted, &charge.terms)?;
+        let unverified = Unverified::read(presented, accepted, &charge.terms)?;
         let exact = connection.verify(|domain| unverified.verify(domain)).await?;
         // Only now is the body received, to be held: who proves nothing has none of our memory.
         let body = self.bound_body().await?.map(|digest| digest.to_string()).unwrap_or_default();
         let request = keccak256(format!("{}\n{} {}\n{body}", self.asked.realm, self.asked.method, self.asked.target));
-        let key = self.key(&exact.signed.authorization.nonce.to_string(), payment.identifier()).await?;
+        let key = self.key(&exact.signed.authorization.nonce.to_string(), presented.identifier()).await?;
         let charge = exact.charge(request);
-        let identifier = payment.identifier().map(keccak256);
+        let identifier = presented.identifier().map(keccak256);
         let spoken = Spoken::X402 { version: accepted.version, network: accepted.network };
-        Sale { request: self, connection, charge, key, identifier, spoken }.settle().await
+        let told = Told::of(&charge);
+        let payment = Payment::Evm(charge);
+        Sale { request: self, connection, payment, told, key, identifier, spoken }.settle().await
     }
 }

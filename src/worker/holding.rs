@@ -6,9 +6,8 @@ use super::objects::{PayerMessage, PayerReply};
 use super::paid::Sale;
 use super::respond::internal;
 use super::watch::hung_up;
-use crate::evm::{Address, B256};
 use crate::purchase::{LeaseId, Undelivered};
-use crate::rail::evm::Asset;
+use crate::rail::Payment;
 use crate::wire::problem::Problem;
 use futures_channel::oneshot;
 use futures_util::future::{Either, select};
@@ -60,37 +59,29 @@ impl Sale<'_> {
     /// Presents the charge to the payer's object. The answer may be a lease that has to be given back.
     pub(super) async fn claim(&self, reserve: bool) -> Result<(PayerReply, Holding), Problem> {
         let env = self.request.env.clone();
-        let nonce = self.nonce();
-        let payer = Payer { asset: self.charge.asset, address: self.charge.signed.authorization.from };
-        let charge = Box::new(self.charge.clone());
-        let message = PayerMessage::Claim { charge, key: self.key, identifier: self.identifier, reserve };
+        let payment = self.payment.clone();
+        let message = PayerMessage::Claim { payment: Box::new(payment.clone()), key: self.key, identifier: self.identifier, reserve };
         let release = {
-            let env = env.clone();
-            move |reply: &PayerReply, how| lease_in(reply).map(|lease| release(env.clone(), payer, nonce, lease, how))
+            let (env, payment) = (env.clone(), payment.clone());
+            move |reply: &PayerReply, how| lease_in(reply).map(|lease| release(env.clone(), payment.clone(), lease, how))
         };
-        let claim = async move { ask(&env, payer, &message).await };
+        let claim = async move { ask(&env, &payment, &message).await };
         hold(self.request.context, self.request.incoming.request.signal(), claim, release).await
     }
 }
 
-/// Whose object is asked.
-#[derive(Clone, Copy)]
-struct Payer {
-    asset: Asset,
-    address: Address,
-}
-
-async fn ask(env: &Env, payer: Payer, message: &PayerMessage) -> Result<PayerReply, Problem> {
+/// Asks the object that remembers a payment.
+async fn ask(env: &Env, payment: &Payment, message: &PayerMessage) -> Result<PayerReply, Problem> {
     let loaded = load(env);
     let isolate = loaded.as_ref().as_ref().map_err(|_| internal("claim", "the configuration is wrong"))?;
-    let connection = isolate.connection_of(payer.asset).ok_or_else(|| internal("claim", payer.asset))?;
-    connection.ask_payer(env, payer.address, message).await
+    let connection = isolate.connection_for(payment).ok_or_else(|| internal("claim", "no rail is configured for it"))?;
+    connection.ask_holder(env, &payment.holder(), message).await
 }
 
-async fn release(env: Env, payer: Payer, nonce: B256, lease: LeaseId, how: Undelivered) {
-    match ask(&env, payer, &PayerMessage::Release { nonce, lease, how }).await {
+async fn release(env: Env, payment: Payment, lease: LeaseId, how: Undelivered) {
+    match ask(&env, &payment, &PayerMessage::Release { id: payment.id(), lease, how }).await {
         Ok(PayerReply::Noted) => {}
-        outcome => console_warn!("a payment whose client hung up could not be given back: {outcome:?}"),
+        outcome => console_warn!("a payment whose client hung up could not be released: {outcome:?}"),
     }
 }
 

@@ -12,6 +12,7 @@ mod exact;
 mod glue;
 mod health;
 mod holding;
+mod http;
 mod objects;
 mod origin;
 mod paid;

@@ -15,9 +15,9 @@ use crate::gateway::config::Settle;
 use crate::gateway::offer::{Accepted, Ask, Asked};
 use crate::gateway::route::Route;
 use crate::purchase::{Charging, Disposition, LeaseId, Undelivered};
-use crate::rail::RailId;
 use crate::rail::evm::charge::{Binding, Charge, Terms, Unverified};
 use crate::rail::evm::{Intent, Method};
+use crate::rail::{Payment, RailId, Reference};
 use crate::wire::detect::Presented;
 use crate::wire::idempotency::{Key, MAX_BYTES};
 use crate::wire::mpp::credential::{Credential, CredentialField};
@@ -45,7 +45,9 @@ pub(super) struct PaidRequest<'a> {
 pub(super) struct Sale<'a> {
     pub(super) request: &'a PaidRequest<'a>,
     pub(super) connection: &'a Connection,
-    pub(super) charge: Charge,
+    pub(super) payment: Payment,
+    /// What receipts and the origin are told of it.
+    pub(super) told: Told,
     /// The request's idempotency key.
     pub(super) key: Option<Key>,
     /// Hash of what the client calls its payment.
@@ -60,6 +62,23 @@ pub(super) enum Spoken<'a> {
     Mpp(Method),
     /// x402, on the network of this name.
     X402 { version: Version, network: &'a str },
+}
+
+/// What receipts and the origin are told of a payment.
+pub(super) struct Told {
+    payer: String,
+    chain_id: u64,
+    challenge_id: Option<String>,
+}
+
+impl Told {
+    pub(super) fn of(charge: &Charge) -> Self {
+        Self {
+            payer: charge.signed.authorization.from.to_checksum(None),
+            chain_id: charge.asset.chain_id,
+            challenge_id: charge.challenge_id().map(str::to_owned),
+        }
+    }
 }
 
 impl Spoken<'_> {
@@ -127,7 +146,9 @@ impl PaidRequest<'_> {
         let key = self.key(id, None).await?;
         let binding = Binding::Challenge { id: id.clone(), expires: accepted.expires, binds_nonce: method.binds_nonces() };
         let charge = Charge { binding, asset: connection.rail.asset(), signed };
-        Sale { request: self, connection, charge, key, identifier: None, spoken: Spoken::Mpp(method) }.settle().await
+        let told = Told::of(&charge);
+        let payment = Payment::Evm(charge);
+        Sale { request: self, connection, payment, told, key, identifier: None, spoken: Spoken::Mpp(method) }.settle().await
     }
 
     /// The digest of the body, which is held from then on, where the route binds it.
@@ -185,11 +206,11 @@ impl Sale<'_> {
     /// The payment is there: calls the origin and hands its answer out.
     async fn fetch_and_deliver(&self, reply: PayerReply) -> Result<Response, Problem> {
         match reply {
-            PayerReply::Paid { lease, transaction } => match self.fetch(lease, Some(transaction)).await {
-                Ok(response) => self.deliver(lease, transaction, &response).await,
+            PayerReply::Paid { lease, reference } => match self.fetch(lease, Some(&reference)).await {
+                Ok(response) => self.deliver(lease, &reference, &response).await,
                 Err(instead) => instead,
             },
-            PayerReply::Replayed { transaction } => self.replay(transaction).await,
+            PayerReply::Replayed { reference } => self.replay(&reference).await,
             reply => Err(refusal(reply)),
         }
     }
@@ -204,9 +225,9 @@ impl Sale<'_> {
             Ok(response) => response,
             Err(instead) => return instead,
         };
-        let settled = self.ask(&PayerMessage::Settle { nonce: self.nonce(), lease }).await;
+        let settled = self.ask(&PayerMessage::Settle { id: self.payment.id(), lease }).await;
         match settled.inspect_err(|_| discard(&response))? {
-            PayerReply::Paid { lease, transaction } => self.deliver(lease, transaction, &response).await,
+            PayerReply::Paid { lease, reference } => self.deliver(lease, &reference, &response).await,
             reply => {
                 discard(&response);
                 Err(refusal(reply))
@@ -214,67 +235,62 @@ impl Sale<'_> {
         }
     }
 
-    pub(super) const fn nonce(&self) -> B256 {
-        self.charge.signed.authorization.nonce
-    }
-
     async fn ask(&self, message: &PayerMessage) -> Result<PayerReply, Problem> {
-        self.connection.ask_payer(self.request.env, self.charge.signed.authorization.from, message).await
+        self.connection.ask_holder(self.request.env, &self.payment.holder(), message).await
     }
 
     /// The origin's answer, when it is one to be paid for. Otherwise the payment is given back, and the
     /// error is what the client gets instead.
-    async fn fetch(&self, lease: LeaseId, transaction: Option<B256>) -> Result<Response, Result<Response, Problem>> {
-        let outcome = self.call_origin(transaction).await;
-        let how = match outcome.as_ref().map(|response| self.request.disposition(transaction.is_some(), response)) {
+    async fn fetch(&self, lease: LeaseId, reference: Option<&Reference>) -> Result<Response, Result<Response, Problem>> {
+        let outcome = self.call_origin(reference).await;
+        let how = match outcome.as_ref().map(|response| self.request.disposition(reference.is_some(), response)) {
             Ok(Disposition::Deliver) => return outcome.map_err(Err),
             Ok(Disposition::PassOn(how)) => how,
             Ok(Disposition::Withhold) => Undelivered::Failed,
             Err(_) => self.request.failure(),
         };
         // If giving it back fails, the lease runs out by itself: the origin's answer is worth more.
-        let _ = self.ask(&PayerMessage::Release { nonce: self.nonce(), lease, how }).await;
+        let _ = self.ask(&PayerMessage::Release { id: self.payment.id(), lease, how }).await;
         Err(outcome.and_then(|response| self.request.undelivered(&response)))
     }
 
     /// What was delivered under the request's idempotency key is asked for again: nothing is charged for it, or given back.
-    async fn replay(&self, transaction: B256) -> Result<Response, Problem> {
-        let response = self.call_origin(Some(transaction)).await?;
+    async fn replay(&self, reference: &Reference) -> Result<Response, Problem> {
+        let response = self.call_origin(Some(reference)).await?;
         if self.request.disposition(true, &response) != Disposition::Deliver {
             return self.request.undelivered(&response);
         }
-        let mut more = self.receipts(transaction);
+        let mut more = self.receipts(reference);
         more.push(("idempotency-replayed", "true".into()));
         self.request.pass_on(&response, response.body().as_deref(), &more).map_err(failed("repeated response"))
     }
 
-    async fn call_origin(&self, transaction: Option<B256>) -> Result<Response, Problem> {
+    async fn call_origin(&self, reference: Option<&Reference>) -> Result<Response, Problem> {
         let request = self.request;
         let gateway = &request.isolate.gateway;
-        let reference = transaction.map(|transaction| transaction.to_string());
         let paid_by = PaidBy {
-            payer: &self.charge.signed.authorization.from.to_checksum(None),
+            payer: &self.told.payer,
             method: self.spoken.method().name(),
             intent: Intent::Charge.name(),
-            amount: &self.charge.signed.authorization.value.to_string(),
-            reference: reference.as_deref(),
+            amount: &self.payment.amount().to_string(),
+            reference: reference.map(Reference::as_str),
             metered: false,
         };
         origin::send(request.env, &gateway.origin, request.incoming, request.others, Some(&paid_by), gateway.limits.origin_timeout).await
     }
 
     /// Hands the response out, if the payer's object counts it as delivered. What can fail comes before that.
-    async fn deliver(&self, lease: LeaseId, transaction: B256, response: &Response) -> Result<Response, Problem> {
-        let nonce = self.nonce();
-        let (prepared, pipe) = match self.prepare(transaction, response).await {
+    async fn deliver(&self, lease: LeaseId, reference: &Reference, response: &Response) -> Result<Response, Problem> {
+        let id = self.payment.id();
+        let (prepared, pipe) = match self.prepare(reference, response).await {
             Ok(prepared) => prepared,
             Err(problem) => {
                 discard(response);
-                self.ask(&PayerMessage::Release { nonce, lease, how: self.request.failure() }).await?;
+                self.ask(&PayerMessage::Release { id, lease, how: self.request.failure() }).await?;
                 return Err(problem);
             }
         };
-        let deliver = PayerMessage::Deliver { nonce, lease };
+        let deliver = PayerMessage::Deliver { id, lease };
         let counted = match self.ask(&deliver).await {
             // It may have been counted all the same: asking again tells.
             Err(_) => self.ask(&deliver).await,
@@ -297,12 +313,13 @@ impl Sale<'_> {
     /// Lets the body flow. When the origin breaks off, the payer may fetch again.
     fn watch(&self, pipe: WatchedPipe, lease: LeaseId) {
         let PaidRequest { env, context, incoming, .. } = *self.request;
-        let (env, payer, nonce, asset) = (env.clone(), self.charge.signed.authorization.from, self.nonce(), self.charge.asset);
+        let (env, payment) = (env.clone(), self.payment.clone());
         pipe.start(context, incoming, move |ending| async move {
             let loaded = load(&env);
             let (Ending::Undelivered, Ok(isolate)) = (ending, loaded.as_ref()) else { return };
-            let Some(connection) = isolate.connection_of(asset) else { return };
-            match connection.ask_payer(&env, payer, &PayerMessage::Reopen { nonce, lease }).await {
+            let Some(connection) = isolate.connection_for(&payment) else { return };
+            let reopen = PayerMessage::Reopen { id: payment.id(), lease };
+            match connection.ask_holder(&env, &payment.holder(), &reopen).await {
                 Ok(PayerReply::Noted) => {}
                 outcome => console_warn!("a delivery broken off by the origin could not be reopened: {outcome:?}"),
             }
@@ -310,24 +327,22 @@ impl Sale<'_> {
     }
 
     /// The response with its receipt, and the pipe that its body will come through.
-    async fn prepare(&self, transaction: B256, response: &Response) -> Result<(Response, Option<WatchedPipe>), Problem> {
+    async fn prepare(&self, reference: &Reference, response: &Response) -> Result<(Response, Option<WatchedPipe>), Problem> {
         let body = Body::of(response).await?;
         let readable = body.as_ref().map(Body::readable);
-        let receipts = self.receipts(transaction);
+        let receipts = self.receipts(reference);
         let prepared = self.request.pass_on(response, readable.as_ref(), &receipts).map_err(failed("paid response"))?;
         Ok((prepared, body.and_then(Body::pipe)))
     }
 
     /// The headers that say what was paid.
-    fn receipts(&self, transaction: B256) -> Vec<(&'static str, String)> {
-        let reference = transaction.to_string();
-        let mut receipt = Receipt::new(self.spoken.method().name(), &reference, now());
-        receipt.challenge_id = self.charge.challenge_id();
-        receipt.chain_id = Some(self.charge.asset.chain_id);
+    fn receipts(&self, reference: &Reference) -> Vec<(&'static str, String)> {
+        let mut receipt = Receipt::new(self.spoken.method().name(), reference.as_str(), now());
+        receipt.challenge_id = self.told.challenge_id.as_deref();
+        receipt.chain_id = Some(self.told.chain_id);
         let mut receipts = Vec::from([("payment-receipt", receipt.to_header())]);
         if let Spoken::X402 { version, network } = self.spoken {
-            let payer = self.charge.signed.authorization.from.to_checksum(None);
-            receipts.push((version.outcome_key(), Outcome::settled(network, &payer, &reference).to_header()));
+            receipts.push((version.outcome_key(), Outcome::settled(network, &self.told.payer, reference.as_str()).to_header()));
         }
         receipts
     }

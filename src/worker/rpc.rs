@@ -1,6 +1,7 @@
 //! JSON-RPC over fetch: timeouts, ordered failover, and a check that an endpoint serves the right chain.
 
 use super::clock::now;
+use super::http;
 use crate::evm::Address;
 use crate::evm::ChainId;
 use crate::evm::jsonrpc::{self, Answer, Block, NodeError, Request, Trial, decode, decode_u64, decode_u128};
@@ -11,8 +12,6 @@ use alloy_primitives::Bytes;
 use std::cell::Cell;
 use std::fmt;
 use std::time::Duration;
-use wasm_bindgen::{JsCast, JsValue};
-use wasm_bindgen_futures::JsFuture;
 use worker::console_warn;
 
 /// An endpoint that failed is asked last for this long.
@@ -207,20 +206,8 @@ impl Rpc {
     }
 
     async fn post(&self, url: &str, requests: &[Request]) -> Result<Vec<Answer>, Fault> {
-        let init = web_sys::RequestInit::new();
-        init.set_method("POST");
-        init.set_body(&JsValue::from_str(&jsonrpc::body(requests)));
-        let headers = web_sys::Headers::new().map_err(|_| Fault::Transport)?;
-        headers.set("content-type", "application/json").map_err(|_| Fault::Transport)?;
-        init.set_headers(&headers);
-        let millis = u32::try_from(self.timeout.as_millis()).unwrap_or(u32::MAX);
-        init.set_signal(Some(&web_sys::AbortSignal::timeout_with_u32(millis)));
-        let global: web_sys::WorkerGlobalScope = js_sys::global().unchecked_into();
-        let response = JsFuture::from(global.fetch_with_str_and_init(url, &init)).await.map_err(|_| Fault::Transport)?;
-        let response: web_sys::Response = response.dyn_into().map_err(|_| Fault::Transport)?;
-        let status = response.status();
-        let text = JsFuture::from(response.text().map_err(|_| Fault::Transport)?).await.map_err(|_| Fault::Transport)?;
-        let text = text.as_string().ok_or(Fault::Transport)?;
+        let body = jsonrpc::body(requests);
+        let (status, text) = http::request("POST", url, Some(&body), self.timeout).await.map_err(|_| Fault::Transport)?;
         // Some nodes send JSON-RPC errors with a 4xx status; these are about the endpoint.
         if matches!(status, 401 | 403 | 429 | 500..) {
             return Err(Fault::Status(status));

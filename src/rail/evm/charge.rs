@@ -8,6 +8,7 @@ use crate::evm::signature::Signature;
 use crate::evm::{Address, B256, ChainId, keccak256, parse};
 use crate::json::describe;
 use crate::money::{Amount, decimal_u64};
+use crate::settlement::{Purpose, Transfer};
 use crate::time::{Timestamp, UnixSeconds};
 use crate::wire::mpp::credential::Credential;
 use crate::wire::problem::{Problem, ProblemKind};
@@ -204,13 +205,26 @@ impl Charge {
         }
     }
 
-    /// Whether both are for the same challenge or request.
-    pub fn is_for_the_same(&self, other: &Self) -> bool {
-        match (&self.binding, &other.binding) {
+    /// Whether both are the same charge, whatever valid signature each came with.
+    pub fn is_same(&self, other: &Self) -> bool {
+        let is_for_the_same = match (&self.binding, &other.binding) {
             (Binding::Challenge { id, .. }, Binding::Challenge { id: other, .. }) => id == other,
             (Binding::Request { request, .. }, Binding::Request { request: other, .. }) => request == other,
             _ => false,
-        }
+        };
+        is_for_the_same && self.asset == other.asset && self.signed.authorization == other.signed.authorization
+    }
+
+    /// The object of its payer.
+    pub fn holder(&self) -> String {
+        self.asset.holder(self.signed.authorization.from)
+    }
+
+    /// What has to be brought about for it. An authorization whose nonce is not bound to its challenge may have been read off the
+    /// chain: only a use after it was `presented` here can be this charge.
+    pub fn purpose(&self, presented: Timestamp) -> Purpose {
+        let since = (!self.is_bound()).then_some(presented);
+        Purpose::Transfer(Transfer { token: self.asset.token, signed: self.signed, since })
     }
 
     /// Until when the charge may be resumed once it was begun in time.

@@ -5,7 +5,7 @@ pub mod exact;
 mod network;
 pub mod session;
 mod settings;
-pub mod simulation;
+mod simulation;
 
 pub(crate) use network::{PRESET_DECIMALS, PRESETS, Preset, is_abstract};
 pub use settings::{Asset, Rail, Session, Token};

@@ -77,6 +77,13 @@ pub struct Session {
     pub min_deposit: Amount,
 }
 
+impl Asset {
+    /// The name of the object that remembers what `payer` pays with it, whatever the wire.
+    pub fn holder(&self, payer: Address) -> String {
+        format!("{}:{}:{payer}", self.chain_id, self.token)
+    }
+}
+
 impl Rail {
     /// What is paid in.
     pub const fn asset(&self) -> Asset {

@@ -1,27 +1,34 @@
-//! What a simulated transfer says about a payment, before any gas is spent.
+//! The steps of a charge: its transfer is simulated before any gas is spent, and then sent.
 
+use super::charge::Charge;
+use crate::evm::jsonrpc::{self, Request, decode, has_code};
+use crate::evm::transaction::Call;
+use crate::evm::{U256, erc3009};
 use crate::money::Amount;
-use crate::settlement::{Flaw, Tried};
+use crate::rail::{Answer, Ask, Progress, Send, Step};
+use crate::settlement::{Flaw, Purpose, Tried};
 use crate::wire::problem::{Problem, ProblemKind};
+use alloc::boxed::Box;
 use alloc::format;
-use core::fmt;
+use alloc::vec::Vec;
+use alloy_primitives::Bytes;
 
 /// What a node said about a transfer, on its latest block.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Simulation {
+struct Simulation {
     /// The transfer itself.
-    pub tried: Tried,
+    tried: Tried,
     /// Whether the authorization was used or cancelled.
-    pub used: bool,
+    used: bool,
     /// What the payer has. Saturated: a balance over 2^128 − 1 covers everything.
-    pub balance: Amount,
+    balance: Amount,
     /// Whether the payer is an account with code, which the token asks instead of checking a signature.
-    pub payer_has_code: bool,
+    payer_has_code: bool,
 }
 
-/// How a payment whose transfer was simulated goes on.
+/// What a simulated transfer says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Simulated {
+enum Simulated {
     /// It can be settled with this gas limit.
     Viable {
         /// With a quarter to spare.
@@ -31,62 +38,67 @@ pub enum Simulated {
     Used,
 }
 
-impl Simulated {
-    /// The gas limit of the transaction to send, when there is one to send.
-    pub const fn gas_limit(self) -> Option<u64> {
-        match self {
-            Self::Viable { gas_limit } => Some(gas_limit),
-            Self::Used => None,
-        }
-    }
-}
-
 /// Why a payment whose transfer was simulated does not go on.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Unfit {
+enum Unfit {
     /// It will not do. The answer.
     Refused(Problem),
     /// It would do, since the payer has the money and the authorization is unused, but not at the moment. The answer.
     Later(Problem),
-    /// Nothing is known.
-    Unknown,
 }
 
-impl fmt::Display for Unfit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.clone().into_problem().detail)
-    }
-}
-
-impl core::error::Error for Unfit {}
-
-impl Unfit {
-    /// Whether the payment is to be remembered: it was presented while the authorization was unused, by who has the money.
-    pub const fn is_good(&self) -> bool {
-        matches!(self, Self::Later(_))
-    }
-
-    /// Whether the payment is to be forgotten.
-    pub const fn is_final(&self) -> bool {
-        matches!(self, Self::Refused(_))
-    }
-
-    /// The answer to the client.
-    pub fn into_problem(self) -> Problem {
-        match self {
-            Self::Refused(problem) | Self::Later(problem) => problem,
-            Self::Unknown => Problem::unavailable("the chain cannot be asked at the moment"),
+impl Charge {
+    /// What must be done next: the transfer is simulated, and then sent.
+    pub fn next(&self, progress: &Progress) -> Step {
+        let purpose = self.purpose(progress.presented);
+        let gas_cap = purpose.gas_cap(self.asset.chain_id);
+        let Some(answer) = progress.answers.first() else { return Step::Ask(self.simulate(&purpose, gas_cap)) };
+        let simulation = match answer {
+            Answer::Tried(tried, answers) => Simulation::read(tried, answers),
+            _ => None,
+        };
+        let Some(simulation) = simulation else { return Step::Unknown(Problem::unavailable("the chain cannot be asked")) };
+        let counts_if_used = progress.was_good || self.is_bound();
+        match simulation.judge(self.signed.authorization.value, progress.reserved, gas_cap, counts_if_used) {
+            Ok(Simulated::Viable { gas_limit }) => Step::Send(Box::new(Send { purpose, gas_limit: Some(gas_limit) })),
+            Ok(Simulated::Used) => Step::Send(Box::new(Send { purpose, gas_limit: None })),
+            Err(Unfit::Refused(problem)) => Step::Refused(problem),
+            Err(Unfit::Later(problem)) => Step::Later(problem),
         }
+    }
+
+    /// The transfer itself; with it, whether the authorization is used, what the payer has, and whether it is an account with code.
+    fn simulate(&self, purpose: &Purpose, gas_cap: u64) -> Ask {
+        let authorization = &self.signed.authorization;
+        let to_token = |data: Vec<u8>| Request::call(&Call { to: self.asset.token, data: data.into() });
+        let more = Vec::from([
+            to_token(authorization.state_call()),
+            to_token(erc3009::balance_call(authorization.from)),
+            Request::code(authorization.from),
+        ]);
+        Ask::TryOut { call: purpose.call(), gas_cap, more }
     }
 }
 
 impl Simulation {
+    /// Reads what nodes answered. The authorization's state, the balance and the code must be readable.
+    fn read(tried: &Tried, answers: &[jsonrpc::Answer]) -> Option<Self> {
+        let [used, balance, code] = answers else { return None };
+        let word = |answer: &jsonrpc::Answer| decode::<Bytes>(answer.as_ref().ok()?).ok().and_then(|bytes| U256::try_from_be_slice(&bytes));
+        Some(Self {
+            tried: tried.clone(),
+            used: !word(used)?.is_zero(),
+            balance: Amount::from_base_units(word(balance)?.saturating_to()),
+            payer_has_code: has_code(code.as_ref().ok()?).ok()?,
+        })
+    }
+
     /// Judges a transfer of `value` beside the `reserved` sum of the payer's other payments on their way. It may take `gas_cap`.
     /// `counts_if_used`: a use by somebody else is this payment, since only the payer can have presented it here before.
     ///
     /// # Errors
     /// [`Unfit`].
-    pub fn judge(&self, value: Amount, reserved: Amount, gas_cap: u64, counts_if_used: bool) -> Result<Simulated, Unfit> {
+    fn judge(&self, value: Amount, reserved: Amount, gas_cap: u64, counts_if_used: bool) -> Result<Simulated, Unfit> {
         if self.used {
             return if counts_if_used { Ok(Simulated::Used) } else { Err(Unfit::Refused(used_before())) };
         }
@@ -156,8 +168,14 @@ mod tests {
         Tried { outcome, gas: Ok(80_000) }
     }
 
+    fn problem(unfit: Unfit) -> Problem {
+        match unfit {
+            Unfit::Refused(problem) | Unfit::Later(problem) => problem,
+        }
+    }
+
     fn kind(simulation: &Simulation, reserved: u128) -> ProblemKind {
-        simulation.judge(units(60), units(reserved), CAP, true).unwrap_err().into_problem().kind
+        simulation.judge(units(60), units(reserved), CAP, true).map_err(problem).unwrap_err().kind
     }
 
     #[test]
@@ -178,13 +196,14 @@ mod tests {
         assert_eq!(kind(&good(), u128::MAX), ProblemKind::Unavailable);
         let used = Simulation { used: true, tried: reverted, ..good() };
         assert_eq!(used.judge(units(60), units(0), CAP, true), Ok(Simulated::Used));
-        assert_eq!(used.judge(units(60), units(0), CAP, false).unwrap_err().into_problem().kind, ProblemKind::VerificationFailed);
+        assert_eq!(used.judge(units(60), units(0), CAP, false).map_err(problem).unwrap_err().kind, ProblemKind::VerificationFailed);
     }
 
     /// It was presented while the authorization was unused: should somebody else use it from then on, it is this payment.
     #[test]
     fn what_would_do_but_not_now_is_remembered() {
-        let is_good = |simulation: Simulation, reserved| simulation.judge(units(60), units(reserved), CAP, false).unwrap_err().is_good();
+        let is_good =
+            |simulation: Simulation, reserved| matches!(simulation.judge(units(60), units(reserved), CAP, false), Err(Unfit::Later(_)));
         let changing = Tried { outcome: Ok(()), gas: Err(NodeError::Reverted(None)) };
         assert!(is_good(Simulation { tried: changing, ..good() }, 0));
         assert!(is_good(good(), 41));
@@ -192,7 +211,6 @@ mod tests {
         assert!(!is_good(Simulation { balance: units(59), ..good() }, 0));
         assert!(!is_good(Simulation { used: true, ..good() }, 0));
         assert!(!is_good(Simulation { tried: tried(Err(NodeError::Reverted(None))), ..good() }, 0));
-        assert!(!Unfit::Unknown.is_good() && !Unfit::Unknown.is_final());
     }
 
     /// However well it simulates: the code may see that it is simulated.

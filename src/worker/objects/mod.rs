@@ -16,9 +16,9 @@ use crate::evm::reading::Reading;
 use crate::evm::{Address, B256};
 use crate::money::Amount;
 use crate::purchase::{LeaseId, Undelivered};
-use crate::rail::evm::charge::Charge;
 use crate::rail::evm::session::Snapshot;
 use crate::rail::evm::{Asset, Method as PaymentMethod};
+use crate::rail::{Payment, Reference};
 use crate::settlement::{Purpose, Verdict};
 use crate::wire::idempotency::Key;
 use crate::wire::problem::{Problem, ProblemKind};
@@ -31,17 +31,17 @@ use worker::{Env, State, console_error};
 /// What a request asks of the payer's object.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum PayerMessage {
-    /// Take this charge on, for a request with this idempotency key: settle it, or with `reserve` only make sure that it could be
+    /// Take this payment on, for a request with this idempotency key: settle it, or with `reserve` only make sure that it could be
     /// settled. The client calls it by the name that hashes to `identifier`.
-    Claim { charge: Box<Charge>, key: Option<Key>, identifier: Option<B256>, reserve: bool },
-    /// The origin has answered: settle a reserved charge.
-    Settle { nonce: B256, lease: LeaseId },
+    Claim { payment: Box<Payment>, key: Option<Key>, identifier: Option<B256>, reserve: bool },
+    /// The origin has answered: settle a reserved payment.
+    Settle { id: B256, lease: LeaseId },
     /// The resource is about to be handed out.
-    Deliver { nonce: B256, lease: LeaseId },
+    Deliver { id: B256, lease: LeaseId },
     /// Nothing was handed out.
-    Release { nonce: B256, lease: LeaseId, how: Undelivered },
+    Release { id: B256, lease: LeaseId, how: Undelivered },
     /// What was handed out broke off by the origin's fault.
-    Reopen { nonce: B256, lease: LeaseId },
+    Reopen { id: B256, lease: LeaseId },
     /// The payer has a channel here.
     Opened { method: PaymentMethod, channel_id: B256 },
     /// Which channel did it open last?
@@ -54,9 +54,9 @@ pub(super) enum PayerReply {
     /// It could be settled; call the origin.
     Reserved { lease: LeaseId },
     /// The money is there, and the resource may be delivered.
-    Paid { lease: LeaseId, transaction: B256 },
+    Paid { lease: LeaseId, reference: Reference },
     /// It was delivered already under the same idempotency key: ask the origin again.
-    Replayed { transaction: B256 },
+    Replayed { reference: Reference },
     /// Done.
     Noted,
     /// The payer's last channel.
@@ -200,10 +200,14 @@ const CALL_MARGIN: Duration = Duration::from_secs(5);
 impl Connection {
     /// Sends a message to the object of a payer.
     pub(super) async fn ask_payer(&self, env: &Env, payer: Address, message: &PayerMessage) -> Result<PayerReply, Problem> {
-        let name = format!("{}:{}:{payer}", self.rail.chain_id, self.rail.token.address);
+        self.ask_holder(env, &self.rail.asset().holder(payer), message).await
+    }
+
+    /// Sends a message to the object that remembers a payment ([`Payment::holder`]).
+    pub(super) async fn ask_holder(&self, env: &Env, name: &str, message: &PayerMessage) -> Result<PayerReply, Problem> {
         // Simulation, the account's wait, and the way there and back.
         let limits = &self.limits;
-        call(env, "PAYER", &name, message, self.rpc.patience() + limits.settlement_timeout + CALL_MARGIN + CALL_MARGIN).await
+        call(env, "PAYER", name, message, self.rpc.patience() + limits.settlement_timeout + CALL_MARGIN + CALL_MARGIN).await
     }
 
     /// Sends a message to the object of a channel, which may take `wait` for it besides.

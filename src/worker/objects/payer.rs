@@ -3,21 +3,17 @@
 use super::export::Object;
 use super::table::{Table, set_alarm};
 use super::{Errand, PayerMessage, PayerReply, SettleMessage, SettleReply, unconfigured};
-use crate::evm::jsonrpc::{Answer, Request as RpcRequest, decode, has_code};
-use crate::evm::transaction::Call;
-use crate::evm::{B256, U256, erc3009};
+use crate::evm::B256;
 use crate::money::Amount;
 use crate::purchase::{LeaseId, Lost, Next, Purchase, Record, Reopened, Stage};
-use crate::rail::evm::charge::Charge;
-use crate::rail::evm::simulation::{Simulated, Simulation, Unfit};
-use crate::settlement::{Tried, Verdict};
+use crate::rail::{Payment, Progress, Reference, Send, Step};
+use crate::settlement::Verdict;
 use crate::time::Timestamp;
 use crate::wire::idempotency::Key;
 use crate::wire::problem::{Problem, ProblemKind};
 use crate::worker::clock::{now, within};
 use crate::worker::config::load;
 use crate::worker::connection::Connection;
-use alloy_primitives::Bytes;
 use futures_channel::oneshot;
 use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
@@ -40,29 +36,29 @@ pub(super) struct Payer {
     purchases: OnceCell<Table>,
     /// The purchase that was read or written last, as it is stored: a charge is looked at time and again.
     latest: RefCell<Option<Purchase>>,
-    /// Nonces that a call of this object is simulating or settling right now, with what is reserved for each. One that waits for a
+    /// Ids of payments that a call of this object is preparing or settling right now, with what is reserved for each. One that waits for a
     /// place among the payer's charges has none.
     at_work: RefCell<BTreeMap<B256, Option<Amount>>>,
     /// Those who wait for a place.
     waiting: RefCell<Vec<oneshot::Sender<()>>>,
 }
 
-/// Marks a nonce as being worked on until dropped.
+/// Marks a payment as being worked on until dropped.
 struct AtWork<'a> {
     payer: &'a Payer,
-    nonce: B256,
+    id: B256,
 }
 
 impl<'a> AtWork<'a> {
-    fn on(payer: &'a Payer, nonce: B256, reserved: Option<Amount>) -> Self {
-        payer.at_work.borrow_mut().insert(nonce, reserved);
-        Self { payer, nonce }
+    fn on(payer: &'a Payer, id: B256, reserved: Option<Amount>) -> Self {
+        payer.at_work.borrow_mut().insert(id, reserved);
+        Self { payer, id }
     }
 }
 
 impl Drop for AtWork<'_> {
     fn drop(&mut self) {
-        self.payer.at_work.borrow_mut().remove(&self.nonce);
+        self.payer.at_work.borrow_mut().remove(&self.id);
         self.payer.make_room();
     }
 }
@@ -108,8 +104,17 @@ impl Object for Payer {
     }
 }
 
-/// What a step of the work gave, or the problem to answer with.
-type Step<T> = std::result::Result<T, Problem>;
+/// What a part of the work gave, or the problem to answer with.
+type Outcome<T> = std::result::Result<T, Problem>;
+
+/// What becomes of a payment, once the rail's network was asked: a [`Step`] that asks nothing.
+enum Prepared {
+    Send(Box<Send>),
+    Settled(Reference),
+    Refused(Problem),
+    Later(Problem),
+    Unknown(Problem),
+}
 
 impl Payer {
     fn purchases(&self) -> Result<&Table> {
@@ -124,21 +129,21 @@ impl Payer {
         let loaded = load(&self.env);
         let isolate = loaded.as_ref().as_ref().map_err(|_| unconfigured())?;
         match message {
-            PayerMessage::Claim { charge, key, identifier, reserve } => {
-                let connection = isolate.connection_of(charge.asset).ok_or_else(unconfigured)?;
-                self.claim(connection, *charge, key, identifier, reserve).await
+            PayerMessage::Claim { payment, key, identifier, reserve } => {
+                let connection = isolate.connection_for(&payment).ok_or_else(unconfigured)?;
+                self.claim(connection, *payment, key, identifier, reserve).await
             }
-            PayerMessage::Settle { nonce, lease } => {
-                let asset = self.read(&nonce)?.ok_or("a purchase in progress is gone")?.charge().asset;
-                let connection = isolate.connection_of(asset).ok_or_else(unconfigured)?;
-                self.settle_reserved(connection, nonce, lease).await
+            PayerMessage::Settle { id, lease } => {
+                let purchase = self.read(&id)?.ok_or("a purchase in progress is gone")?;
+                let connection = isolate.connection_for(purchase.payment()).ok_or_else(unconfigured)?;
+                self.settle_reserved(connection, id, lease).await
             }
-            PayerMessage::Deliver { nonce, lease } => {
-                self.change(&nonce, |purchase| purchase.deliver(lease, now()).map_or_else(lost, |_| PayerReply::Noted))
+            PayerMessage::Deliver { id, lease } => {
+                self.change(&id, |purchase| purchase.deliver(lease, now()).map_or_else(lost, |_| PayerReply::Noted))
             }
-            PayerMessage::Reopen { nonce, lease } => self.reopen(&nonce, lease),
-            PayerMessage::Release { nonce, lease, how } => {
-                self.keep_or_forget(&nonce, |purchase| purchase.release(lease, how, now()))?;
+            PayerMessage::Reopen { id, lease } => self.reopen(&id, lease),
+            PayerMessage::Release { id, lease, how } => {
+                self.keep_or_forget(&id, |purchase| purchase.release(lease, how, now()))?;
                 Ok(PayerReply::Noted)
             }
             PayerMessage::Opened { method, channel_id } => {
@@ -155,13 +160,13 @@ impl Payer {
     }
 
     /// A delivery broke off by the origin's fault.
-    fn reopen(&self, nonce: &B256, lease: LeaseId) -> Result<PayerReply> {
+    fn reopen(&self, id: &B256, lease: LeaseId) -> Result<PayerReply> {
         let (table, now) = (self.reopened()?, now());
         let mut reopened: Reopened = table.get(&B256::ZERO)?.unwrap_or_default();
         if !reopened.allows(now) {
             return Ok(lost(Lost));
         }
-        if self.change(nonce, |purchase| purchase.reopen(lease, now))?.is_err() {
+        if self.change(id, |purchase| purchase.reopen(lease, now))?.is_err() {
             return Ok(lost(Lost));
         }
         reopened.note(now);
@@ -175,12 +180,12 @@ impl Payer {
     }
 
     /// Whether a charge is the first that the client calls so, or the same again; remembered as long as the charge is.
-    fn identify(&self, identifier: &B256, charge: &Charge) -> Result<bool> {
-        let (names, nonce) = (self.names()?, charge.signed.authorization.nonce);
+    fn identify(&self, identifier: &B256, payment: &Payment) -> Result<bool> {
+        let (names, id) = (self.names()?, payment.id());
         if let Some(named) = names.get::<B256>(identifier)? {
-            return Ok(named == nonce);
+            return Ok(named == id);
         }
-        names.put(identifier, &nonce, false, Some(charge.resumable_until()))?;
+        names.put(identifier, &id, false, Some(payment.resumable_until()))?;
         Ok(true)
     }
 
@@ -199,19 +204,19 @@ impl Payer {
     }
 
     /// Reads, changes and writes one purchase, without an await between.
-    fn change<T>(&self, nonce: &B256, change: impl FnOnce(&mut Purchase) -> T) -> Result<T> {
-        let mut purchase = self.read(nonce)?.ok_or("a purchase in progress is gone")?;
+    fn change<T>(&self, id: &B256, change: impl FnOnce(&mut Purchase) -> T) -> Result<T> {
+        let mut purchase = self.read(id)?.ok_or("a purchase in progress is gone")?;
         let result = change(&mut purchase);
         self.save(purchase)?;
         Ok(result)
     }
 
-    fn read(&self, nonce: &B256) -> Result<Option<Purchase>> {
-        let is_it = |purchase: &&Purchase| purchase.charge().signed.authorization.nonce == *nonce;
+    fn read(&self, id: &B256) -> Result<Option<Purchase>> {
+        let is_it = |purchase: &&Purchase| purchase.payment().id() == *id;
         if let Some(purchase) = self.latest.borrow().as_ref().filter(is_it) {
             return Ok(Some(purchase.clone()));
         }
-        let purchase = self.purchases()?.get::<Purchase>(nonce)?;
+        let purchase = self.purchases()?.get::<Purchase>(id)?;
         self.latest.replace(purchase.clone());
         Ok(purchase)
     }
@@ -219,8 +224,8 @@ impl Payer {
     fn save(&self, purchase: Purchase) -> Result<()> {
         // Should writing fail, nothing is known.
         self.latest.replace(None);
-        let nonce = purchase.charge().signed.authorization.nonce;
-        self.purchases()?.put(&nonce, &purchase, purchase.is_open(), Some(purchase.forget_at()))?;
+        let id = purchase.payment().id();
+        self.purchases()?.put(&id, &purchase, purchase.is_open(), Some(purchase.forget_at()))?;
         if !purchase.is_open() {
             self.make_room();
         }
@@ -228,104 +233,142 @@ impl Payer {
         Ok(())
     }
 
-    fn remove(&self, nonce: &B256) -> Result<()> {
+    fn remove(&self, id: &B256) -> Result<()> {
         self.latest.replace(None);
-        self.purchases()?.remove(nonce)
+        self.purchases()?.remove(id)
     }
 
     /// Changes one purchase into what is to be remembered of it.
-    fn keep_or_forget(&self, nonce: &B256, change: impl FnOnce(Purchase) -> Option<Purchase>) -> Result<()> {
-        let Some(purchase) = self.read(nonce)? else { return Ok(()) };
+    fn keep_or_forget(&self, id: &B256, change: impl FnOnce(Purchase) -> Option<Purchase>) -> Result<()> {
+        let Some(purchase) = self.read(id)? else { return Ok(()) };
         match change(purchase) {
             Some(purchase) => self.save(purchase),
-            None => self.remove(nonce),
+            None => self.remove(id),
         }
     }
 
     async fn claim(
         &self,
         connection: &Connection,
-        charge: Charge,
+        payment: Payment,
         key: Option<Key>,
         identifier: Option<B256>,
         reserve: bool,
     ) -> Result<PayerReply> {
-        let nonce = charge.signed.authorization.nonce;
-        let at_work = self.at_work.borrow().contains_key(&nonce);
-        let known = self.read(&nonce)?;
-        // What is stored was presented and found to be good: whoever has used the authorization since then had it from the payer.
-        let counts_if_used = known.is_some() || charge.is_bound();
-        let (purchase, next) = match Purchase::present(known, charge, key, now(), at_work) {
+        let id = payment.id();
+        let at_work = self.at_work.borrow().contains_key(&id);
+        let known = self.read(&id)?;
+        // What is stored was presented and found to be good.
+        let was_good = known.is_some();
+        let (purchase, next) = match Purchase::present(known, payment, key, now(), at_work) {
             Ok(presented) => presented,
             Err(refusal) => return Ok(PayerReply::Refused(refusal.into_problem().into())),
         };
-        let value = purchase.charge().signed.authorization.value;
-        if next == Next::Simulate {
-            let _at_work = AtWork::on(self, nonce, None);
-            return self.begin(connection, purchase, identifier, reserve, counts_if_used).await;
+        if next == Next::Prepare {
+            let _at_work = AtWork::on(self, id, None);
+            return self.begin(connection, purchase, identifier, reserve, was_good).await;
         }
         self.save(purchase.clone())?;
-        let _at_work = AtWork::on(self, nonce, Some(value));
+        let _at_work = AtWork::on(self, id, Some(purchase.payment().amount()));
         self.wake_within(ROUND).await?;
         match next {
-            Next::Simulate => Err("a charge that was to be simulated is not".into()),
-            Next::Deliver => self.hand_over(connection, &nonce),
-            Next::Replay { transaction } => Ok(PayerReply::Replayed { transaction }),
+            Next::Prepare => Err("a payment that was to be prepared is not".into()),
+            Next::Deliver => self.hand_over(connection, &id),
+            Next::Replay { reference } => Ok(PayerReply::Replayed { reference }),
             // It was said to be used, which may have been a mistake: nothing was sent yet.
-            Next::Settle { gas_limit: None } if !purchase.charge().is_too_late(now()) => {
-                match self.simulate(connection, &purchase, true).await? {
-                    Err(flaw) => Ok(PayerReply::Refused(flaw.into_problem().into())),
-                    Ok(simulated) => self.settle(connection, &purchase, simulated.gas_limit()).await,
+            Next::Settle { gas_limit: None } if !purchase.payment().is_too_late(now()) => {
+                match self.prepare(connection, &purchase, true).await? {
+                    Prepared::Send(send) => self.settle(connection, &purchase, *send).await,
+                    Prepared::Settled(reference) => self.take_in(connection, &id, reference),
+                    Prepared::Refused(problem) | Prepared::Later(problem) | Prepared::Unknown(problem) => {
+                        Ok(PayerReply::Refused(problem.into()))
+                    }
                 }
             }
-            Next::Settle { gas_limit } => self.settle(connection, &purchase, gas_limit).await,
+            Next::Settle { gas_limit } => {
+                let purpose = purchase.payment().search(purchase.presented()).ok_or("a payment was submitted that has no purpose")?;
+                self.settle(connection, &purchase, Send { purpose, gas_limit }).await
+            }
         }
     }
 
-    /// Begins a charge for which nothing was sent. Nothing is stored of one that proves to be no good.
+    /// Begins a payment for which nothing was sent. Nothing is stored of one that proves to be no good.
     async fn begin(
         &self,
         connection: &Connection,
         purchase: Purchase,
         identifier: Option<B256>,
         reserve: bool,
-        counts_if_used: bool,
+        was_good: bool,
     ) -> Result<PayerReply> {
-        let nonce = purchase.charge().signed.authorization.nonce;
-        if let Err(problem) = self.take_place(connection, purchase.charge()).await? {
+        let id = purchase.payment().id();
+        if let Err(problem) = self.take_place(connection, purchase.payment()).await? {
             return Ok(PayerReply::Refused(problem.into()));
         }
-        let simulated = match self.simulate(connection, &purchase, counts_if_used).await? {
-            Ok(simulated) => simulated,
-            Err(flaw) => {
-                if flaw.is_good() {
-                    self.wake_within(ROUND).await?;
-                    self.save(purchase)?;
-                } else if flaw.is_final() {
-                    self.keep_or_forget(&nonce, Purchase::forgo)?;
-                }
-                return Ok(PayerReply::Refused(flaw.into_problem().into()));
+        let prepared = self.prepare(connection, &purchase, was_good).await?;
+        match prepared {
+            Prepared::Refused(problem) => {
+                self.keep_or_forget(&id, Purchase::forgo)?;
+                return Ok(PayerReply::Refused(problem.into()));
             }
-        };
+            Prepared::Later(problem) => {
+                self.wake_within(ROUND).await?;
+                self.save(purchase)?;
+                return Ok(PayerReply::Refused(problem.into()));
+            }
+            Prepared::Unknown(problem) => return Ok(PayerReply::Refused(problem.into())),
+            Prepared::Send(_) | Prepared::Settled(_) => {}
+        }
         self.wake_within(ROUND).await?;
         if let Some(identifier) = identifier
-            && !self.identify(&identifier, purchase.charge())?
+            && !self.identify(&identifier, purchase.payment())?
         {
             let detail = "extensions.payment-identifier.info.id: is that of another payment of this payer; take another one";
             return Ok(PayerReply::Refused(Problem::new(ProblemKind::Conflict, detail).into()));
         }
         self.save(purchase.clone())?;
-        if reserve && let Simulated::Viable { .. } = simulated {
-            let duration = lease_duration(connection);
-            return self
-                .change(&nonce, |purchase| purchase.reserve(now(), duration).map_or_else(lost, |lease| PayerReply::Reserved { lease }));
+        match prepared {
+            Prepared::Send(send) if reserve && send.gas_limit.is_some() => {
+                let duration = lease_duration(connection);
+                let reserved = |lease| PayerReply::Reserved { lease };
+                self.change(&id, |purchase| purchase.reserve(now(), duration).map_or_else(lost, reserved))
+            }
+            Prepared::Send(send) => self.settle(connection, &purchase, *send).await,
+            Prepared::Settled(reference) => self.take_in(connection, &id, reference),
+            Prepared::Refused(_) | Prepared::Later(_) | Prepared::Unknown(_) => Err("a payment that is refused is begun".into()),
         }
-        self.settle(connection, &purchase, simulated.gas_limit()).await
+    }
+
+    /// Asks the rail's network until the rail says what becomes of the payment. This is the loop that serves all rails.
+    async fn prepare(&self, connection: &Connection, purchase: &Purchase, was_good: bool) -> Result<Prepared> {
+        let payment = purchase.payment();
+        let mut progress = Progress { answers: Vec::new(), presented: purchase.presented(), was_good, reserved: Amount::ZERO };
+        loop {
+            return Ok(match payment.next(&progress) {
+                Step::Ask(ask) => {
+                    progress.answers.push(connection.ask(ask).await);
+                    let others = self.on_their_way(&payment.id())?;
+                    let sum = others.into_values().try_fold(Amount::ZERO, Amount::checked_add);
+                    progress.reserved = sum.unwrap_or(Amount::from_base_units(u128::MAX));
+                    continue;
+                }
+                Step::Send(send) => Prepared::Send(send),
+                Step::Settled(reference) => Prepared::Settled(reference),
+                Step::Refused(problem) => Prepared::Refused(problem),
+                Step::Later(problem) => Prepared::Later(problem),
+                Step::Unknown(problem) => Prepared::Unknown(problem),
+            });
+        }
+    }
+
+    /// The money is there without anything to be sent.
+    fn take_in(&self, connection: &Connection, id: &B256, reference: Reference) -> Result<PayerReply> {
+        self.change(id, |purchase| purchase.settle(reference))?;
+        self.hand_over(connection, id)
     }
 
     /// Waits for a place among the payer's charges that are on their way, as long as clients wait for a settlement.
-    async fn take_place(&self, connection: &Connection, charge: &Charge) -> Result<Step<()>> {
-        let authorization = &charge.signed.authorization;
+    async fn take_place(&self, connection: &Connection, payment: &Payment) -> Result<Outcome<()>> {
         let deadline = now().saturating_add(connection.limits.settlement_timeout);
         loop {
             let places = self.record()?.places(now());
@@ -333,9 +376,9 @@ impl Payer {
                 let detail = "payload.from: transfers of this payer have reverted several times, so none is sent for it for a day";
                 return Ok(Err(Problem::new(ProblemKind::VerificationFailed, detail)));
             }
-            if self.on_their_way(&authorization.nonce)?.len() < places {
-                self.at_work.borrow_mut().insert(authorization.nonce, Some(authorization.value));
-                return Ok(charge.untimely(now()).map_or(Ok(()), Err));
+            if self.on_their_way(&payment.id())?.len() < places {
+                self.at_work.borrow_mut().insert(payment.id(), Some(payment.amount()));
+                return Ok(payment.untimely(now()).map_or(Ok(()), Err));
             }
             let left = deadline.since(now());
             if left.is_zero() {
@@ -356,56 +399,65 @@ impl Payer {
     }
 
     /// Gives the settled purchase to the request that presented it.
-    fn hand_over(&self, connection: &Connection, nonce: &B256) -> Result<PayerReply> {
+    fn hand_over(&self, connection: &Connection, id: &B256) -> Result<PayerReply> {
         let duration = lease_duration(connection);
-        let paid = |(lease, transaction)| PayerReply::Paid { lease, transaction };
-        self.change(nonce, |purchase| purchase.hand_over(now(), duration).map_or_else(lost, paid))
+        let paid = |(lease, reference)| PayerReply::Paid { lease, reference };
+        self.change(id, |purchase| purchase.hand_over(now(), duration).map_or_else(lost, paid))
     }
 
     /// Has the charge settled, and hands it over when it is.
-    async fn settle(&self, connection: &Connection, purchase: &Purchase, gas_limit: Option<u64>) -> Result<PayerReply> {
-        let nonce = purchase.charge().signed.authorization.nonce;
-        Ok(match self.await_verdict(connection, purchase, gas_limit).await? {
-            Ok(Verdict::Settled { .. }) => self.hand_over(connection, &nonce)?,
+    async fn settle(&self, connection: &Connection, purchase: &Purchase, send: Send) -> Result<PayerReply> {
+        let id = purchase.payment().id();
+        Ok(match self.await_verdict(connection, purchase, send).await? {
+            Ok(Verdict::Settled { .. }) => self.hand_over(connection, &id)?,
             Ok(Verdict::Failed(failure)) => PayerReply::Refused(failure.problem().into()),
             Err(problem) => PayerReply::Refused(problem.into()),
         })
     }
 
     /// The origin has answered: settles the reserved purchase for the request that holds it.
-    async fn settle_reserved(&self, connection: &Connection, nonce: B256, lease: LeaseId) -> Result<PayerReply> {
-        let resumed = self.change(&nonce, |purchase| purchase.resume(lease).map(|()| purchase.clone()))?;
+    async fn settle_reserved(&self, connection: &Connection, id: B256, lease: LeaseId) -> Result<PayerReply> {
+        let resumed = self.change(&id, |purchase| purchase.resume(lease).map(|()| purchase.clone()))?;
         let purchase = match resumed {
             Ok(purchase) => purchase,
             Err(gone) => return Ok(lost(gone)),
         };
-        let _at_work = AtWork::on(self, nonce, Some(purchase.charge().signed.authorization.value));
-        // The first simulation is as old as the origin was slow.
-        let gas_limit = match self.simulate(connection, &purchase, true).await? {
-            Ok(simulated) => simulated.gas_limit(),
-            Err(flaw) => {
-                self.keep_or_forget(&nonce, Purchase::forgo)?;
-                return Ok(PayerReply::Refused(flaw.into_problem().into()));
+        let _at_work = AtWork::on(self, id, Some(purchase.payment().amount()));
+        // What was found out first is as old as the origin was slow.
+        let send = match self.prepare(connection, &purchase, true).await? {
+            Prepared::Send(send) => Some(send),
+            Prepared::Settled(reference) => {
+                self.change(&id, |purchase| purchase.settle(reference))?;
+                None
+            }
+            Prepared::Refused(problem) | Prepared::Later(problem) | Prepared::Unknown(problem) => {
+                self.keep_or_forget(&id, Purchase::forgo)?;
+                return Ok(PayerReply::Refused(problem.into()));
             }
         };
-        Ok(match self.await_verdict(connection, &purchase, gas_limit).await? {
-            Ok(Verdict::Settled { .. }) => {
-                let paid = |transaction| PayerReply::Paid { lease, transaction };
-                self.change(&nonce, |purchase| purchase.hand_back(lease, now(), LEASE_MARGIN).map_or_else(lost, paid))?
+        let verdict = match send {
+            Some(send) => self.await_verdict(connection, &purchase, *send).await?.map(Some),
+            None => Ok(None),
+        };
+        Ok(match verdict {
+            Ok(None | Some(Verdict::Settled { .. })) => {
+                let paid = |reference| PayerReply::Paid { lease, reference };
+                self.change(&id, |purchase| purchase.hand_back(lease, now(), LEASE_MARGIN).map_or_else(lost, paid))?
             }
-            Ok(Verdict::Failed(failure)) => PayerReply::Refused(failure.problem().into()),
+            Ok(Some(Verdict::Failed(failure))) => PayerReply::Refused(failure.problem().into()),
             Err(problem) => PayerReply::Refused(problem.into()),
         })
     }
 
     /// Hands the charge to the settlement account and waits for the verdict. Without a `gas_limit` nothing
     /// new is sent.
-    async fn await_verdict(&self, connection: &Connection, purchase: &Purchase, gas_limit: Option<u64>) -> Result<Step<Verdict>> {
-        let nonce = purchase.charge().signed.authorization.nonce;
+    async fn await_verdict(&self, connection: &Connection, purchase: &Purchase, send: Send) -> Result<Outcome<Verdict>> {
+        let Send { purpose, gas_limit } = send;
+        let id = purchase.payment().id();
         // From here on it may be on chain: remembered until the verdict is known.
-        self.change(&nonce, |purchase| purchase.submit(gas_limit))?;
+        self.change(&id, |purchase| purchase.submit(gas_limit))?;
         let errand = gas_limit.map_or(Errand::Search, |gas_limit| Errand::Send { gas_limit });
-        let verdict = match connection.ask_account(&self.env, &SettleMessage { purpose: purchase.purpose(), errand }).await {
+        let verdict = match connection.ask_account(&self.env, &SettleMessage { purpose, errand }).await {
             Ok(SettleReply::Ended(verdict)) => verdict,
             Ok(SettleReply::Pending) => {
                 self.wake_within(SOON).await?;
@@ -421,17 +473,17 @@ impl Payer {
                 return Ok(Err(problem));
             }
         };
-        let submitted = self.change(&nonce, |purchase| {
-            let stage = purchase.stage();
+        let submitted = self.change(&id, |purchase| {
+            let stage = purchase.stage().clone();
             purchase.conclude(verdict);
             stage
         })?;
-        self.note(submitted, verdict)?;
+        self.note(&submitted, verdict)?;
         Ok(Ok(verdict))
     }
 
     /// Remembers what the payer has cost us for nothing.
-    fn note(&self, before: Stage, verdict: Verdict) -> Result<()> {
+    fn note(&self, before: &Stage, verdict: Verdict) -> Result<()> {
         let (Stage::Submitted { gas_limit: Some(_) }, Verdict::Failed(failure)) = (before, verdict) else { return Ok(()) };
         let mut record = self.record()?;
         if record.note(failure, now()) {
@@ -440,47 +492,20 @@ impl Payer {
         Ok(())
     }
 
-    /// Asks the chain whether the transfer would succeed.
-    async fn simulate(
-        &self,
-        connection: &Connection,
-        purchase: &Purchase,
-        counts_if_used: bool,
-    ) -> Result<std::result::Result<Simulated, Unfit>> {
-        let charge = purchase.charge();
-        let authorization = &charge.signed.authorization;
-        let sender = connection.rail.settlement_key.address();
-        let to_token = |data: Vec<u8>| Call { to: charge.asset.token, data: data.into() };
-        let purpose = purchase.purpose();
-        let gas_cap = purpose.gas_cap(connection.rail.chain_id);
-        let more = Vec::from([
-            RpcRequest::call(&to_token(authorization.state_call())),
-            RpcRequest::call(&to_token(erc3009::balance_call(authorization.from))),
-            RpcRequest::code(authorization.from),
-        ]);
-        let tried = connection.rpc.try_out(sender, &purpose.call(), gas_cap, more).await;
-        let Some(simulation) = tried.ok().and_then(|(tried, answers)| read(tried, answers)) else {
-            return Ok(Err(Unfit::Unknown));
-        };
-        let others = self.on_their_way(&authorization.nonce)?;
-        let reserved = others.into_values().try_fold(Amount::ZERO, Amount::checked_add).unwrap_or(Amount::from_base_units(u128::MAX));
-        Ok(simulation.judge(authorization.value, reserved, gas_cap, counts_if_used))
-    }
-
     /// The payer's other charges on their way, and what each will take.
-    fn on_their_way(&self, nonce: &B256) -> Result<BTreeMap<B256, Amount>> {
+    fn on_their_way(&self, id: &B256) -> Result<BTreeMap<B256, Amount>> {
         let now = now();
         let at_work = self.at_work.borrow();
-        let reserved = |nonce: &B256| at_work.get(nonce).copied().flatten();
-        let mut others: BTreeMap<B256, Amount> = at_work.keys().filter_map(|nonce| Some((*nonce, reserved(nonce)?))).collect();
+        let reserved = |id: &B256| at_work.get(id).copied().flatten();
+        let mut others: BTreeMap<B256, Amount> = at_work.keys().filter_map(|id| Some((*id, reserved(id)?))).collect();
         for purchase in self.purchases()?.open_values::<Purchase>()? {
-            let nonce = purchase.charge().signed.authorization.nonce;
-            let amount = purchase.reserves(now, reserved(&nonce).is_some());
+            let id = purchase.payment().id();
+            let amount = purchase.reserves(now, reserved(&id).is_some());
             if amount > Amount::ZERO {
-                others.insert(nonce, amount);
+                others.insert(id, amount);
             }
         }
-        others.remove(nonce);
+        others.remove(id);
         Ok(others)
     }
 
@@ -503,19 +528,20 @@ impl Payer {
         let mut open = false;
         for purchase in self.purchases()?.open_values::<Purchase>()? {
             let Stage::Submitted { .. } = purchase.stage() else { continue };
-            let message = SettleMessage { purpose: purchase.purpose(), errand: Errand::Inquire };
-            let connection = isolate.connection_of(purchase.charge().asset).ok_or_else(unconfigured)?;
+            let Some(purpose) = purchase.payment().search(purchase.presented()) else { continue };
+            let message = SettleMessage { purpose, errand: Errand::Inquire };
+            let connection = isolate.connection_for(purchase.payment()).ok_or_else(unconfigured)?;
             let answer = connection.ask_account(&self.env, &message).await;
-            open |= !self.take_note(&purchase.charge().signed.authorization.nonce, answer)?;
+            open |= !self.take_note(&purchase.payment().id(), answer)?;
         }
         Ok(open)
     }
 
     /// Takes note of what the account said about an abandoned purchase, unless somebody works on it or it is
     /// concluded already. Returns whether it is settled one way or the other.
-    fn take_note(&self, nonce: &B256, answer: Step<SettleReply>) -> Result<bool> {
-        let Some(mut purchase) = self.read(nonce)? else { return Ok(true) };
-        if self.at_work.borrow().contains_key(nonce) || !matches!(purchase.stage(), Stage::Submitted { .. }) {
+    fn take_note(&self, id: &B256, answer: Outcome<SettleReply>) -> Result<bool> {
+        let Some(mut purchase) = self.read(id)? else { return Ok(true) };
+        if self.at_work.borrow().contains_key(id) || !matches!(purchase.stage(), Stage::Submitted { .. }) {
             return Ok(true);
         }
         match answer {
@@ -537,16 +563,4 @@ fn lost(lost: Lost) -> PayerReply {
 
 fn lease_duration(connection: &Connection) -> Duration {
     connection.limits.origin_timeout + LEASE_MARGIN
-}
-
-/// The answers to the simulation's requests. The authorization's state, the balance and the code must be readable.
-fn read(tried: Tried, answers: Vec<Answer>) -> Option<Simulation> {
-    let [used, balance, code] = <[Answer; 3]>::try_from(answers).ok()?;
-    let word = |answer: Answer| decode::<Bytes>(&answer.ok()?).ok().and_then(|bytes| U256::try_from_be_slice(&bytes));
-    Some(Simulation {
-        tried,
-        used: !word(used)?.is_zero(),
-        balance: Amount::from_base_units(word(balance)?.saturating_to()),
-        payer_has_code: has_code(&code.ok()?).ok()?,
-    })
 }
