@@ -53,7 +53,7 @@ const LONGEST = [
   "session/money-is-taken-in-time",
   "session/reorgs-cost-nobody",
   "session/load-agrees-to-the-unit",
-  "charge/unknown-outcomes-resume",
+  "session/channels-take-constant-room",
 ].map((name) => `${name}.test.mjs`);
 
 await runMain(async () => {
