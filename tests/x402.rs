@@ -675,6 +675,18 @@ fn what_is_bound_cannot_be_edited() {
 // --- outcomes ----------------------------------------------------------------------------------------------------
 
 #[test]
+fn what_is_refused_is_told_on_the_network_that_the_client_names() {
+    for (version, name, pointer) in [(Version::V2, "plain", "/accepted/network"), (Version::V1, "v1", "/network")] {
+        for network in ["eip155:8453", "base", "", &"n".repeat(41)] {
+            let payment = read(version, &with(&vector(name), pointer, json!(network))).unwrap();
+            assert_eq!(payment.network(), Some(network));
+        }
+        let payment = read(version, &with(&vector(name), pointer, json!("n".repeat(42)))).unwrap();
+        assert_eq!(payment.network(), None, "not repeated at length");
+    }
+}
+
+#[test]
 fn outcomes_are_those_that_published_clients_read() {
     let transaction = B256::repeat_byte(0xab).to_string();
     let payer = PAYER.to_checksum(None);

@@ -12,19 +12,23 @@ use crate::wire::x402::{Accepted, Outcome, Payment as Presented, Reason, Request
 use web_sys::Response;
 
 impl PaidRequest<'_> {
-    /// Everything that can be checked without state or network comes first, then the payer's object decides.
+    /// Everything that can be checked without state or network comes first, then the payer's object decides. A failure is told in an
+    /// outcome as well.
     pub(super) async fn exact(&self, presented: &Presented) -> Result<Response, Rejection> {
+        self.buy_exactly(presented).await.map_err(|problem| {
+            let told = presented.network().map(|network| Outcome::failed(network, None, Reason::of(&problem)).to_header());
+            Rejection { outcome: told.map(|told| (presented.version().outcome_key(), told)), ..problem.into() }
+        })
+    }
+
+    async fn buy_exactly(&self, presented: &Presented) -> Result<Response, Problem> {
         let exact = self.route.exact.as_ref().ok_or_else(|| internal("x402", "the route does not take it"))?;
         let requested = Requested { url: &self.incoming.target.url(), method: &self.incoming.method };
         let accepted = presented.accept(&exact.offers, &requested)?;
         let charge = exact.charge(&accepted).ok_or_else(|| internal("x402", accepted.index))?;
         let connection = self.isolate.connection(charge.rail)?;
         let outcome = self.pay_exactly(presented, &accepted, charge, connection).await;
-        outcome.map_err(|problem| {
-            self.doubt(charge.rail, &problem);
-            let told = Outcome::failed(accepted.network, None, Reason::of(&problem));
-            Rejection { outcome: Some((accepted.version.outcome_key(), told.to_header())), ..problem.into() }
-        })
+        outcome.inspect_err(|problem| self.doubt(charge.rail, problem))
     }
 
     async fn pay_exactly(

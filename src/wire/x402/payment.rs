@@ -18,6 +18,9 @@ use serde_json::{Map, Value};
 /// The longest path to a field that is named in a problem, in bytes.
 const LONGEST_FIELD: usize = 64;
 
+/// The longest id of a network (CAIP-2), in bytes.
+const LONGEST_NETWORK: usize = 41;
+
 /// A payment as it was read. Nothing in it is verified yet.
 pub struct Payment {
     version: Version,
@@ -134,6 +137,16 @@ impl Payment {
             Version::V1 => (None, None),
         };
         Ok(Self { version, choice, payload, url: resource.map(|resource| resource.url), extensions })
+    }
+
+    /// The network that the client names, for an outcome that tells it of a failure. It may not be among those offered. `None` when it is
+    /// longer than any id of a network.
+    pub fn network(&self) -> Option<&str> {
+        let network = match &self.choice {
+            Choice::Whole(chosen) => &chosen.network,
+            Choice::Named { network, .. } => network,
+        };
+        (network.len() <= LONGEST_NETWORK).then_some(network)
     }
 
     /// The version that the client speaks.

@@ -34,20 +34,25 @@ function railOf({ chain: { network, token } }) {
   return { network, token: { address, name, version, decimals: 6 } };
 }
 
-/** What a header holds that proves a payment: the credential, and the signatures in it. */
+/** What a header holds that proves a payment: the credential or the payment of x402, and the signatures in it. */
 function secretsOf([name, value]) {
-  if (/^(payment-signature|x-payment)$/i.test(name)) return value.length < 64 ? [] : [value];
-  if (!/^(proxy-|payment-)?authorization$/i.test(name)) return [];
-  return [...String(value).matchAll(/payment +([\w+/=-]{64,})/gi)].flatMap(([, token]) => {
-    try {
-      const { signature, voucherSignature, deposit } = JSON.parse(Buffer.from(token, "base64url").toString("utf8")).payload;
-      const signatures = [signature, voucherSignature, deposit?.signature].filter((one) => one?.length >= 130);
-      return [token, ...signatures.map((one) => one.slice(2))];
-    } catch {
-      // Garbage has no signature to keep secret.
-      return [token];
-    }
-  });
+  const proofs = /^(payment-signature|x-payment)$/i.test(name)
+    ? [String(value)].filter((proof) => proof.length >= 64)
+    : /^(proxy-|payment-)?authorization$/i.test(name)
+      ? [...String(value).matchAll(/payment +([\w+/=-]{64,})/gi)].map(([, token]) => token)
+      : [];
+  return proofs.flatMap((proof) => [proof, ...signaturesIn(proof)]);
+}
+
+/** Without their `0x`: those of a proof in either base64. */
+function signaturesIn(proof) {
+  try {
+    const { signature, voucherSignature, deposit } = JSON.parse(Buffer.from(proof, "base64url").toString("utf8")).payload;
+    return [signature, voucherSignature, deposit?.signature].filter((one) => one?.length >= 130).map((one) => one.slice(2));
+  } catch {
+    // Garbage has no signature to keep secret.
+    return [];
+  }
 }
 
 /** The secrets that say where each chain is asked: one for all, or one for each by the rail's name. */
