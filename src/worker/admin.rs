@@ -1,10 +1,11 @@
 //! `GET /__mpp/channels/{id}`: how a channel stands, for the operator and for its payer.
 
 use super::clock::now;
-use super::config::{Isolate, Loaded};
+use super::config::{Isolate, load};
+use super::failure::internal;
 use super::objects::{ChannelMessage, ChannelReply};
 use super::origin::Incoming;
-use super::respond::{internal, json, problem};
+use super::respond::{json, problem};
 use super::shared::shared;
 use crate::channel::{Reason, Reuse, Status};
 use crate::evm::{Address, B256, parse};
@@ -15,7 +16,6 @@ use crate::rail::evm::Method;
 use crate::wire::problem::{Problem, ProblemKind};
 use serde::Serialize;
 use std::cell::RefCell;
-use std::rc::Rc;
 use std::time::Duration;
 use web_sys::Response;
 use worker::{Context, Env, Result};
@@ -50,7 +50,7 @@ struct View {
 
 /// A channel's view, and who may see it.
 #[derive(Clone)]
-pub(super) struct Book {
+struct Book {
     payer: Address,
     signer: Address,
     /// The view as JSON.
@@ -59,14 +59,11 @@ pub(super) struct Book {
 
 /// It could not be looked up: for now.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Unavailable;
+struct Unavailable;
 
-/// What was looked up for signers.
-pub(super) type Books = RefCell<Shared<B256, Result<Option<Book>, Unavailable>>>;
-
-/// Nothing was yet.
-pub(super) const fn none() -> Books {
-    RefCell::new(Shared::new(BOUNDS))
+std::thread_local! {
+    /// What was looked up for signers.
+    static BOOKS: RefCell<Shared<B256, std::result::Result<Option<Book>, Unavailable>>> = const { RefCell::new(Shared::new(BOUNDS)) };
 }
 
 /// How often an isolate looks something up for signers. Each time wakes an object for each escrow.
@@ -115,7 +112,8 @@ pub(super) async fn channel(isolate: &Isolate, env: &Env, context: &Context, inc
 async fn find_for_signer(env: &Env, context: &Context, channel_id: B256) -> std::result::Result<Option<Book>, Problem> {
     let look_up = {
         let env = env.clone();
-        move |loaded: Rc<Loaded>| async move {
+        move || async move {
+            let loaded = load(&env);
             let found = match loaded.as_ref() {
                 Ok(isolate) => find(isolate, &env, channel_id).await.map_err(|_| Unavailable),
                 Err(_) => Err(Unavailable),
@@ -124,7 +122,7 @@ async fn find_for_signer(env: &Env, context: &Context, channel_id: B256) -> std:
             (found, lifetime)
         }
     };
-    let found = shared(context, env, |isolate| &isolate.books, channel_id, look_up).await;
+    let found = shared(context, &BOOKS, channel_id, look_up).await;
     found.unwrap_or(Err(Unavailable)).map_err(|_| Problem::not_now("the channel cannot be looked up at the moment; ask again"))
 }
 

@@ -1,34 +1,60 @@
 //! The configuration, read once per isolate.
 
-use super::admin::{self, Books};
 use super::connection::Connection;
-use super::health;
-use super::snapshot::{self, Snapshots};
-use crate::channel::InFlight;
+use super::failure::internal;
 use crate::gateway::config::Gateway;
-use crate::gateway::shared::Shared;
 use crate::gateway::{Broken, Secrets, validate};
+use crate::rail::evm::Asset;
+use crate::rail::{Payment, RailId};
+use crate::wire::problem::Problem;
 use js_sys::{JSON, Object};
-use std::cell::{OnceCell, RefCell};
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use wasm_bindgen::{JsCast, JsValue};
-use worker::{Env, console_error};
+use worker::{Context, Env, console_error};
 
-/// What an isolate keeps between requests: nothing that belongs to one of them.
+/// What every request of an isolate needs. What only one module remembers between requests stands in that module, as a `thread_local`:
+/// nothing that belongs to one request, or that another isolate would need.
 pub(super) struct Isolate {
     /// The validated configuration.
     pub(super) gateway: Gateway,
     /// What there is of each rail.
     pub(super) connections: Vec<Connection>,
-    /// How the gateway is.
-    pub(super) health: RefCell<Shared<(), (u16, String)>>,
-    /// Purchases that channels' objects were asked for, once there was one.
-    pub(super) in_flight: RefCell<Option<InFlight>>,
-    /// Where channels stand.
-    pub(super) snapshots: Snapshots,
-    /// What was shown of channels to their signers.
-    pub(super) books: Books,
+}
+
+impl Isolate {
+    /// Whether a rail is offered: it is up, or none is.
+    pub(super) fn offers(&self, id: RailId) -> bool {
+        let is_up = self.connections.get(id.0).is_some_and(Connection::is_up);
+        is_up || !self.connections.iter().any(Connection::is_up)
+    }
+
+    /// The rails that were found to be down.
+    pub(super) fn rails_down(&self) -> impl Iterator<Item = RailId> {
+        self.connections.iter().enumerate().filter(|(_, connection)| !connection.is_up()).map(|(place, _)| RailId(place))
+    }
+
+    /// That of an offer's rail.
+    pub(super) fn connection(&self, id: RailId) -> Result<&Connection, Problem> {
+        self.connections.get(id.0).ok_or_else(|| internal("rail", id))
+    }
+
+    /// That of a payment's rail.
+    pub(super) fn connection_for(&self, payment: &Payment) -> Option<&Connection> {
+        match payment {
+            Payment::Evm(charge) => self.connection_of(charge.asset),
+            #[cfg(test)]
+            Payment::Toy(_) => None,
+        }
+    }
+
+    /// That of what is stored; when its rail is not configured any more, another on the same chain, so that what was begun is
+    /// finished.
+    pub(super) fn connection_of(&self, asset: Asset) -> Option<&Connection> {
+        let on_chain = || self.connections.iter().filter(|connection| connection.rail.chain_id == asset.chain_id);
+        on_chain().find(|connection| connection.rail.asset() == asset).or_else(|| on_chain().next())
+    }
 }
 
 pub(super) type Loaded = Result<Isolate, Broken>;
@@ -45,8 +71,20 @@ pub(super) fn load(env: &Env) -> Rc<Loaded> {
 fn read(env: &Env) -> Loaded {
     let gateway = validate(variable(env).as_deref(), &secrets(env), |service| env.service(service).is_ok()).inspect_err(report)?;
     let connections = Connection::all(&gateway);
-    let health = RefCell::new(Shared::new(health::BOUNDS));
-    Ok(Isolate { gateway, connections, health, in_flight: RefCell::default(), snapshots: snapshot::none(), books: admin::none() })
+    Ok(Isolate { gateway, connections })
+}
+
+/// Finds out whether a rail is down, for what is offered from then on. With one rail nothing depends on it.
+pub(super) fn doubt(isolate: &Isolate, env: &Env, context: &Context, id: RailId) {
+    if isolate.connections.len() == 1 {
+        return;
+    }
+    let loaded = load(env);
+    context.wait_until(async move {
+        if let Ok(connection) = loaded.as_ref().as_ref().map_err(drop).and_then(|isolate| isolate.connection(id).map_err(drop)) {
+            connection.probe().await;
+        }
+    });
 }
 
 fn report(broken: &Broken) {

@@ -1,22 +1,20 @@
 //! What an isolate has of each rail: its settings, its endpoints, and what was learned of its token and escrow.
 
 use super::clock::now;
-use super::config::{Isolate, load};
-use super::escrow::EscrowSupport;
 use super::http;
-use super::respond::internal;
 use super::rpc::Rpc;
-use super::token::TokenFacts;
+use super::sponsoring::Sponsoring;
+use super::token::{TokenDomain, TokenFacts};
+use crate::evm::eip712::Domain;
 use crate::evm::jsonrpc::Request;
 use crate::gateway::config::{Gateway, Limits};
-use crate::rail::evm::{Asset, Rail};
-use crate::rail::{Answer, Ask, Payment, RailId};
+use crate::rail::evm::Rail;
+use crate::rail::{Answer, Ask};
 use crate::time::Timestamp;
 use crate::wire::problem::Problem;
 use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
-use worker::{Context, Env};
 
 /// See the module.
 pub(super) struct Connection {
@@ -26,10 +24,8 @@ pub(super) struct Connection {
     pub(super) limits: Limits,
     /// The chain's endpoints.
     pub(super) rpc: Rpc,
-    /// What was learned of the token.
-    pub(super) token: TokenFacts,
-    /// What was learned of the escrow.
-    pub(super) escrow: EscrowSupport,
+    token: TokenFacts,
+    sponsoring: Sponsoring,
     /// No endpoint answered when last asked.
     is_down: Cell<bool>,
     /// When that was last found out.
@@ -48,7 +44,7 @@ impl Connection {
             limits,
             rpc: Rpc::new(rail.rpc_urls.clone(), rail.chain_id, limits.rpc_timeout),
             token: TokenFacts::default(),
-            escrow: EscrowSupport::default(),
+            sponsoring: Sponsoring::default(),
             is_down: Cell::new(false),
             probed_at: Cell::new(None),
         };
@@ -76,7 +72,7 @@ impl Connection {
     }
 
     /// Finds out whether an endpoint answers, unless that was done a moment ago.
-    async fn probe(&self) {
+    pub(super) async fn probe(&self) {
         if self.probed_at.get().is_some_and(|at| now().since(at) < PROBE_AGAIN) {
             return;
         }
@@ -84,51 +80,19 @@ impl Connection {
         let answers = self.rpc.ask([Request::latest_block()]).await;
         self.is_down.set(!matches!(answers, Ok([Ok(_)])));
     }
-}
 
-/// Finds out whether a rail is down, for what is offered from then on. With one rail nothing depends on it.
-pub(super) fn doubt(isolate: &Isolate, env: &Env, context: &Context, id: RailId) {
-    if isolate.connections.len() == 1 {
-        return;
-    }
-    let loaded = load(env);
-    context.wait_until(async move {
-        if let Ok(connection) = loaded.as_ref().as_ref().map_err(drop).and_then(|isolate| isolate.connection(id).map_err(drop)) {
-            connection.probe().await;
-        }
-    });
-}
-
-impl Isolate {
-    /// Whether a rail is offered: it is up, or none is.
-    pub(super) fn offers(&self, id: RailId) -> bool {
-        let is_up = self.connections.get(id.0).is_some_and(Connection::is_up);
-        is_up || !self.connections.iter().any(Connection::is_up)
+    /// The token's domain, without asking the chain where the configuration names it.
+    pub(super) async fn token_domain(&self) -> Result<TokenDomain, Problem> {
+        self.token.domain(&self.rail, &self.rpc).await
     }
 
-    /// The rails that were found to be down.
-    pub(super) fn rails_down(&self) -> impl Iterator<Item = RailId> {
-        self.connections.iter().enumerate().filter(|(_, connection)| !connection.is_up()).map(|(place, _)| RailId(place))
+    /// The token's domain as the token confirms it.
+    pub(super) async fn confirm_token(&self) -> Result<Domain, Problem> {
+        self.token.confirm(&self.rail, &self.rpc).await
     }
 
-    /// That of an offer's rail.
-    pub(super) fn connection(&self, id: RailId) -> Result<&Connection, Problem> {
-        self.connections.get(id.0).ok_or_else(|| internal("rail", id))
-    }
-
-    /// That of a payment's rail.
-    pub(super) fn connection_for(&self, payment: &Payment) -> Option<&Connection> {
-        match payment {
-            Payment::Evm(charge) => self.connection_of(charge.asset),
-            #[cfg(test)]
-            Payment::Toy(_) => None,
-        }
-    }
-
-    /// That of what is stored; when its rail is not configured any more, another on the same chain, so that what was begun is
-    /// finished.
-    pub(super) fn connection_of(&self, asset: Asset) -> Option<&Connection> {
-        let on_chain = || self.connections.iter().filter(|connection| connection.rail.chain_id == asset.chain_id);
-        on_chain().find(|connection| connection.rail.asset() == asset).or_else(|| on_chain().next())
+    /// Whether deposits are sponsored: openings and additions are submitted for clients.
+    pub(super) async fn sponsors(&self) -> bool {
+        self.sponsoring.is_possible(&self.rail, &self.rpc).await
     }
 }

@@ -1,9 +1,12 @@
 //! Where every request comes in.
 
+use super::challenge::{Rejection, challenge};
 use super::config::{Isolate, load};
+use super::failure::{internal, misconfigured};
 use super::origin::{Incoming, Outgoing, send};
-use super::paid::{PaidRequest, discard};
-use super::respond::{Rejection, challenge, internal, misconfigured, problem};
+use super::paid::PaidRequest;
+use super::respond::problem;
+use super::watch::discard;
 use super::{respond, status};
 use crate::channel::is_bare;
 use crate::gateway::Broken;

@@ -1,12 +1,12 @@
 //! The escrow as the chain shows it, and what is brought about there.
 
 use super::connection::Connection;
+use super::failure::misconfigured;
 use super::objects::{Errand, SettleMessage, SettleReply};
-use super::respond::misconfigured;
 use super::rpc::Unreachable;
 use crate::channel::{Addition, Claim, Expected, Found, Refusal, Said, Unfit, check_transaction};
 use crate::evm::erc3009::balance_call;
-use crate::evm::escrow::{EscrowFacts, facts_calls, opened, takes_authorizations, topped_up};
+use crate::evm::escrow::{EscrowFacts, facts_calls, opened, topped_up};
 use crate::evm::jsonrpc::{Answer, NodeError, Receipt, Request, decode, has_code};
 use crate::evm::reading::{Heights, Reading, Views, channel_questions, read_head};
 use crate::evm::transaction::Call;
@@ -19,60 +19,32 @@ use crate::rail::evm::session::domain;
 use crate::settlement::{Flaw, Purpose, Verdict};
 use crate::wire::problem::Problem;
 use alloy_primitives::Bytes;
-use std::cell::Cell;
 use worker::{Env, console_warn};
 
-/// What an connection has learned of the escrow of the method `evm`.
-#[derive(Default)]
-pub(super) struct EscrowSupport {
-    takes_authorizations: Cell<Option<bool>>,
+/// Whether the escrows of the methods in which sessions are sold can be relied on; what is wrong, if not.
+pub(super) async fn check_escrows(connection: &Connection, router: &Router) -> Result<(), Problem> {
+    let offers = router.routes().iter().flat_map(|route| &route.offers);
+    let sessions = offers.filter_map(|offer| offer.session().map(|session| (offer.method, session)));
+    let is_here = |(_, session): &(Method, &SessionOffer)| session.terms.chain_id == connection.rail.chain_id;
+    let sold: Vec<_> = sessions.filter(is_here).collect();
+    for method in Method::ALL {
+        let Some((_, session)) = sold.iter().find(|(sold, _)| *sold == method) else { continue };
+        let [grace, separator] = connection.rpc.ask(facts_questions(session.terms.escrow)).await.map_err(|_| unknown())?;
+        let facts = EscrowFacts::decode(&bytes(grace)?, &bytes(separator)?);
+        let unfit = match facts {
+            Some(facts) => facts.check(session.domain.separator()).err().map(Some),
+            None => Some(None),
+        };
+        if let Some(unfit) = unfit {
+            return Err(misfit(connection, method, unfit));
+        }
+    }
+    Ok(())
 }
 
-impl Connection {
-    /// Whether openings and additions are submitted for clients: when that is configured, and the escrow has the
-    /// functions for it. Asked once per connection; a failure is not remembered, and means no.
-    pub(super) async fn sponsors(&self) -> bool {
-        if !self.rail.session.sponsors {
-            return false;
-        }
-        let Some(escrow) = self.rail.escrow_of(Method::Evm) else { return false };
-        if let Some(known) = self.escrow.takes_authorizations.get() {
-            return known;
-        }
-        let Ok([Ok(code)]) = self.rpc.ask([Request::code(escrow)]).await else { return false };
-        let Ok(code) = decode::<Bytes>(&code) else { return false };
-        let takes = takes_authorizations(&code);
-        self.escrow.takes_authorizations.set(Some(takes));
-        takes
-    }
-}
-
-impl Connection {
-    /// Whether the escrows of the methods in which sessions are sold can be relied on; what is wrong, if not.
-    pub(super) async fn check_escrows(&self, router: &Router) -> Result<(), Problem> {
-        let offers = router.routes().iter().flat_map(|route| &route.offers);
-        let sessions = offers.filter_map(|offer| offer.session().map(|session| (offer.method, session)));
-        let is_here = |(_, session): &(Method, &SessionOffer)| session.terms.chain_id == self.rail.chain_id;
-        let sold: Vec<_> = sessions.filter(is_here).collect();
-        for method in Method::ALL {
-            let Some((_, session)) = sold.iter().find(|(sold, _)| *sold == method) else { continue };
-            let [grace, separator] = self.rpc.ask(facts_questions(session.terms.escrow)).await.map_err(|_| unknown())?;
-            let facts = EscrowFacts::decode(&bytes(grace)?, &bytes(separator)?);
-            let unfit = match facts {
-                Some(facts) => facts.check(session.domain.separator()).err().map(Some),
-                None => Some(None),
-            };
-            if let Some(unfit) = unfit {
-                return Err(self.misfit(method, unfit));
-            }
-        }
-        Ok(())
-    }
-
-    /// The answer when the escrow of a method is none that can be relied on.
-    pub(super) fn misfit(&self, method: Method, unfit: Option<Unfit>) -> Problem {
-        misconfigured(&[self.rail.locate(escrow_misfit(method, unfit))])
-    }
+/// The answer when the escrow of a method is none that can be relied on.
+pub(super) fn misfit(connection: &Connection, method: Method, unfit: Option<Unfit>) -> Problem {
+    misconfigured(&[connection.rail.locate(escrow_misfit(method, unfit))])
 }
 
 fn facts_questions(escrow: Address) -> [Request; 2] {
@@ -111,7 +83,7 @@ pub(super) async fn find(connection: &Connection, method: Method, claim: &Claim,
     let mut answers = answers.into_iter();
     let mut next = || answers.next().ok_or_else(unknown);
     let Some(facts) = EscrowFacts::decode(&bytes(next()?)?, &bytes(next()?)?) else {
-        return Err(connection.misfit(method, None));
+        return Err(misfit(connection, method, None));
     };
     let mut views = Views::read(heights, &mut answers).ok_or_else(unknown)?;
     if signer.is_none() {

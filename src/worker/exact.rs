@@ -1,8 +1,9 @@
 //! A request with a payment of x402: verified and settled like a charge of the `Payment` scheme, and told in its own words.
 
+use super::challenge::Rejection;
 use super::connection::Connection;
+use super::failure::internal;
 use super::paid::{PaidRequest, Sale, Spoken, Told};
-use super::respond::{Rejection, internal};
 use crate::evm::keccak256;
 use crate::gateway::exact::ExactCharge;
 use crate::rail::Payment;

@@ -1,25 +1,28 @@
 //! `GET /__mpp/health`: whether the gateway can do its work, and what hinders it. It holds no secret, and anybody may ask.
 
-use super::config::{Isolate, Loaded};
+use super::config::{Isolate, load};
 use super::connection::Connection;
+use super::escrow::check_escrows;
+use super::failure::entropy;
 use super::glue::fetched;
 use super::origin::Incoming;
-use super::respond::{entropy, json, problem};
+use super::respond::{json, problem};
 use super::shared::shared;
+use super::watch::discard;
 use crate::evm::jsonrpc::{Block, Request, decode, decode_u64};
 use crate::evm::{Address, U256};
 use crate::gateway::Broken;
 use crate::gateway::config::Origin;
 use crate::gateway::probe::{self, Probe};
 use crate::gateway::route::Router;
-use crate::gateway::shared::Bounds;
+use crate::gateway::shared::{Bounds, Shared};
 use crate::gateway::target::Target;
 use crate::gateway::token::flag;
 use crate::wire::problem::{FieldError, Problem};
 use futures_util::future::{join, join_all};
 use serde::Serialize;
 use std::borrow::Cow;
-use std::rc::Rc;
+use std::cell::RefCell;
 use std::time::Duration;
 use wasm_bindgen::JsValue;
 use web_sys::{Headers, Request as HttpRequest, RequestInit, RequestRedirect, Response};
@@ -29,7 +32,12 @@ use worker::{Context, Env, Result, console_warn};
 const LIFETIME: Duration = Duration::from_secs(3);
 
 /// One request examines for all of its isolate.
-pub(super) const BOUNDS: Bounds = Bounds { patience: Duration::from_secs(30), per_second: 1 };
+const BOUNDS: Bounds = Bounds { patience: Duration::from_secs(30), per_second: 1 };
+
+std::thread_local! {
+    /// How the gateway is: a status, and what there is to say.
+    static KNOWN: RefCell<Shared<(), (u16, String)>> = const { RefCell::new(Shared::new(BOUNDS)) };
+}
 
 /// The origin may take this long to show that it is there.
 const ORIGIN_PATIENCE: Duration = Duration::from_secs(5);
@@ -104,15 +112,16 @@ pub(super) async fn answer(env: &Env, context: &Context, incoming: &Incoming) ->
     let base = base(&incoming.target);
     let examined = {
         let env = env.clone();
-        move |loaded| examine(env, loaded, base)
+        move || examine(env, base)
     };
-    match shared(context, env, |isolate| &isolate.health, (), examined).await {
+    match shared(context, &KNOWN, (), examined).await {
         Some((status, body)) => json(&body, status),
         None => problem(&Problem::not_now("the gateway could not be examined in time; ask again")),
     }
 }
 
-async fn examine(env: Env, loaded: Rc<Loaded>, base: String) -> ((u16, String), Duration) {
+async fn examine(env: Env, base: String) -> ((u16, String), Duration) {
+    let loaded = load(&env);
     let Ok(isolate) = loaded.as_ref() else { return ((503, String::new()), Duration::ZERO) };
     let rails = join_all(isolate.connections.iter().map(|connection| examine_rail(connection, &isolate.gateway.router)));
     let (origin, rails) = join(examine_origin(&env, isolate, &base), rails).await;
@@ -158,7 +167,7 @@ async fn examine_chain(connection: &Connection, router: &Router) -> (OnChain, bo
     let stops = [&paused, &account_barred, &recipient_barred].map(flag);
     [health.token_paused, health.settlement_account_blacklisted, health.recipient_blacklisted] = stops;
     let confirmed = connection.confirm_token().await;
-    let escrows = connection.check_escrows(router).await;
+    let escrows = check_escrows(connection, router).await;
     let good = is_here && funded && confirmed.is_ok() && escrows.is_ok() && !stops.contains(&Some(true));
     health.token = Some(confirmed.map_or_else(|problem| problem.detail, |_| GOOD.into()));
     health.escrow = Some(escrows.map_or_else(|problem| problem.detail, |()| GOOD.into()));
@@ -192,7 +201,7 @@ async fn examine_origin(env: &Env, isolate: &Isolate, base: &str) -> Cow<'static
             return "cannot be reached".into();
         }
     };
-    super::paid::discard(&response);
+    discard(&response);
     let answer = response.headers().get(probe::HEADER).ok().flatten();
     if answer.is_some_and(|answer| probe.is_answered_by(&gateway.binding_keys, &answer)) {
         return "is this gateway itself".into();

@@ -2,9 +2,9 @@
 //! once: it is not left to run out.
 
 use super::config::load;
+use super::failure::internal;
 use super::objects::{PayerMessage, PayerReply};
 use super::paid::Sale;
-use super::respond::internal;
 use super::watch::hung_up;
 use crate::purchase::{LeaseId, Undelivered};
 use crate::rail::Payment;

@@ -3,12 +3,14 @@
 
 mod admin;
 mod body;
+mod challenge;
 mod clock;
 mod config;
 mod connection;
 mod entry;
 mod escrow;
 mod exact;
+mod failure;
 mod glue;
 mod health;
 mod holding;
@@ -22,6 +24,7 @@ mod rpc;
 mod session;
 mod shared;
 mod snapshot;
+mod sponsoring;
 mod status;
 mod stream;
 mod token;

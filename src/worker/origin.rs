@@ -2,8 +2,7 @@
 
 use super::body::{self, Held};
 use super::glue::{Changes, fetched, names};
-use super::paid::discard;
-use super::watch::{Upload, broken};
+use super::watch::{Upload, broken, discard};
 use crate::gateway::config::{Limits, Origin};
 use crate::gateway::cors::{EXPOSED_HEADERS, allowed_headers};
 use crate::gateway::headers::{

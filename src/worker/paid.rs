@@ -1,14 +1,15 @@
 //! A priced request: what it presents is verified, settled, fetched, delivered.
 
+use super::challenge::Rejection;
 use super::clock::now;
-use super::config::{Isolate, load};
-use super::connection::{Connection, doubt};
+use super::config::{Isolate, doubt, load};
+use super::connection::Connection;
+use super::failure::{failed, internal};
 use super::objects::{PayerMessage, PayerReply};
 use super::origin::{self, Incoming, Outgoing, PaidBy};
-use super::respond::{Rejection, failed, internal};
 use super::snapshot::snapshot;
 use super::token::TokenDomain;
-use super::watch::{Body, Ending, WatchedPipe};
+use super::watch::{Body, Ending, WatchedPipe, discard};
 use crate::evm::B256;
 use crate::evm::eip712::Domain;
 use crate::gateway::config::Settle;
@@ -314,7 +315,7 @@ impl Sale<'_> {
     fn watch(&self, pipe: WatchedPipe, lease: LeaseId) {
         let PaidRequest { env, context, incoming, .. } = *self.request;
         let (env, payment) = (env.clone(), self.payment.clone());
-        pipe.start(context, incoming, move |ending| async move {
+        pipe.start(context, &incoming.request, incoming.upload(), move |ending| async move {
             let loaded = load(&env);
             let (Ending::Undelivered, Ok(isolate)) = (ending, loaded.as_ref()) else { return };
             let Some(connection) = isolate.connection_for(&payment) else { return };
@@ -381,14 +382,6 @@ impl PaidRequest<'_> {
             ));
         }
         self.pass_on(response, response.body().as_deref(), &[]).map_err(failed("origin's response"))
-    }
-}
-
-/// Drops a response that is not handed out. Unread, it would hold its connection.
-pub(super) fn discard(response: &Response) {
-    if let Some(body) = response.body() {
-        // Whether cancelling works changes nothing for the client.
-        let _ = body.cancel();
     }
 }
 

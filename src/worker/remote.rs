@@ -1,15 +1,15 @@
 //! A channel's object, for what outlives the request that it was first asked for.
 
 use super::clock::sleep;
-use super::config::{Loaded, load};
+use super::config::load;
+use super::failure::internal;
 use super::objects::{ChannelMessage, ChannelReply};
-use super::respond::internal;
 use crate::channel::{Claim, Delivery, InFlight};
 use crate::evm::{Address, B256};
 use crate::money::Amount;
 use crate::rail::evm::{Asset, Method};
 use crate::wire::problem::Problem;
-use std::rc::Rc;
+use std::cell::RefCell;
 use std::time::Duration;
 use worker::{Env, console_warn};
 
@@ -35,7 +35,7 @@ impl RemoteChannel {
 
     /// Presents a claim. What it was to buy is released when no answer comes: nobody will get it.
     pub(super) async fn claim(self, method: Method, mut claim: Claim) -> Result<ChannelReply, Problem> {
-        let attempt = Attempt::begin(&self.env)?;
+        let attempt = Attempt::begin()?;
         let voucher = claim.proof.presented.map_or(Amount::ZERO, |presented| presented.voucher.cumulative);
         let cancel = claim.order.as_mut().map(|order| {
             (order.attempt, order.since) = (attempt.id, attempt.since);
@@ -71,36 +71,32 @@ impl RemoteChannel {
     }
 }
 
+std::thread_local! {
+    /// Attempts of this isolate that channels' objects were asked for, once there was one.
+    static IN_FLIGHT: RefCell<Option<InFlight>> = const { RefCell::new(None) };
+}
+
 /// An attempt to buy something, in flight until dropped.
 struct Attempt {
-    loaded: Rc<Loaded>,
     id: u64,
     /// See [`Order::since`](crate::channel::Order::since).
     since: u64,
 }
 
 impl Attempt {
-    fn begin(env: &Env) -> Result<Self, Problem> {
-        let loaded = load(env);
-        let isolate = loaded.as_ref().as_ref().map_err(|_| internal("channel", "the configuration is wrong"))?;
-        let mut in_flight = isolate.in_flight.borrow_mut();
-        let named = match in_flight.take() {
+    fn begin() -> Result<Self, Problem> {
+        let named = match IN_FLIGHT.take() {
             Some(named) => named,
             None => InFlight::of(name()?),
         };
-        let (id, since) = in_flight.insert(named).begin();
-        drop(in_flight);
-        Ok(Self { loaded, id, since })
+        let (id, since) = IN_FLIGHT.with_borrow_mut(|in_flight| in_flight.insert(named).begin());
+        Ok(Self { id, since })
     }
 }
 
 impl Drop for Attempt {
     fn drop(&mut self) {
-        if let Ok(isolate) = self.loaded.as_ref()
-            && let Some(in_flight) = isolate.in_flight.borrow_mut().as_mut()
-        {
-            in_flight.end(self.id);
-        }
+        IN_FLIGHT.with_borrow_mut(|in_flight| in_flight.iter_mut().for_each(|in_flight| in_flight.end(self.id)));
     }
 }
 

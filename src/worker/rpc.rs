@@ -75,6 +75,11 @@ impl Rpc {
         Self { endpoints: urls.into_iter().map(endpoint).collect(), chain_id, timeout, price: Cell::new(None) }
     }
 
+    /// The longest that one endpoint may take.
+    pub(super) const fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
     /// The longest that one batch may take, when every endpoint hangs.
     pub(super) fn patience(&self) -> Duration {
         self.timeout.saturating_mul(u32::try_from(self.endpoints.len()).unwrap_or(u32::MAX))

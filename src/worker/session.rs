@@ -1,16 +1,17 @@
 //! A request with a session credential: verify in the isolate, book in the channel's object, fetch, deliver.
 
+use super::challenge::Rejection;
 use super::clock::now;
 use super::connection::Connection;
+use super::failure::{failed, internal};
 use super::glue::Changes;
 use super::holding::{Holding, hold};
 use super::objects::{ChannelReply, Done};
 use super::origin::{self, PaidBy};
-use super::paid::{PaidRequest, discard};
+use super::paid::PaidRequest;
 use super::remote::RemoteChannel;
-use super::respond::{Rejection, failed, internal};
 use super::stream;
-use super::watch::{Body, Ending};
+use super::watch::{Body, Ending, discard};
 use crate::channel::{Bought, Claim, Delivery, Meter, Releasable};
 use crate::gateway::config::Settle;
 use crate::gateway::offer::{Accepted, Offer, SessionOffer};
@@ -179,7 +180,7 @@ impl Visit<'_> {
             let releasable = self.releasable();
             let PaidRequest { context, incoming, .. } = *self.request;
             let remote = self.remote();
-            pipe.start(context, incoming, move |ending| async move {
+            pipe.start(context, &incoming.request, incoming.upload(), move |ending| async move {
                 if let (Ending::Undelivered, Some(broken)) = (ending, releasable.broken(bought)) {
                     remote.tell(broken, releasable.price).await;
                 }

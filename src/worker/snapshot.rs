@@ -1,7 +1,7 @@
 //! Where a channel stands, for a client that has forgotten: it names the channel, or itself, in `Payment-Session`, and proves
 //! nothing by that. So it makes little work: what one asks for is told to all who ask for the same, and not much is looked up at all.
 
-use super::config::{Isolate, Loaded};
+use super::config::{Isolate, load};
 use super::objects::{ChannelMessage, ChannelReply, PayerMessage, PayerReply};
 use super::origin::Incoming;
 use super::shared::shared;
@@ -14,7 +14,6 @@ use crate::rail::RailId;
 use crate::rail::evm::Method;
 use crate::rail::evm::session::Snapshot;
 use std::cell::RefCell;
-use std::rc::Rc;
 use std::time::Duration;
 use worker::{Context, Env};
 
@@ -27,17 +26,17 @@ const KNOWN_LIFETIME: Duration = Duration::from_secs(1);
 /// Who is not known will not be soon.
 const UNKNOWN_LIFETIME: Duration = Duration::from_secs(5);
 
-/// What was looked up.
-pub(super) type Snapshots = RefCell<Shared<Question, Option<(RailId, Method, Snapshot)>>>;
+/// A snapshot, and the rail and method of its channel.
+pub(super) type Located = (RailId, Method, Snapshot);
 
-/// Nothing was yet.
-pub(super) const fn none() -> Snapshots {
-    RefCell::new(Shared::new(BOUNDS))
+std::thread_local! {
+    /// Where channels stand.
+    static KNOWN: RefCell<Shared<Question, Option<Located>>> = const { RefCell::new(Shared::new(BOUNDS)) };
 }
 
 /// Who is named, and what is sold to them.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Question {
+struct Question {
     name: Name,
     sold: Vec<Sold>,
 }
@@ -77,7 +76,7 @@ impl Question {
         (!sold.is_empty()).then_some(Self { name, sold })
     }
 
-    async fn look_up(self, env: &Env, isolate: &Isolate) -> Option<(RailId, Method, Snapshot)> {
+    async fn look_up(self, env: &Env, isolate: &Isolate) -> Option<Located> {
         // The last channel of a payer, once asked for: methods of the same rail share it.
         let mut last = None;
         for sold in &self.sold {
@@ -109,17 +108,12 @@ impl Question {
 }
 
 /// The channel that a client without a credential names, itself or by its payer, if it is known here.
-pub(super) async fn snapshot(
-    isolate: &Isolate,
-    env: &Env,
-    context: &Context,
-    incoming: &Incoming,
-    route: &Route,
-) -> Option<(RailId, Method, Snapshot)> {
+pub(super) async fn snapshot(isolate: &Isolate, env: &Env, context: &Context, incoming: &Incoming, route: &Route) -> Option<Located> {
     let question = Question::of(incoming, isolate, route)?;
     let looked_up = {
         let (env, question) = (env.clone(), question.clone());
-        move |loaded: Rc<Loaded>| async move {
+        move || async move {
+            let loaded = load(&env);
             let found = match loaded.as_ref() {
                 Ok(isolate) => question.look_up(&env, isolate).await,
                 Err(_) => None,
@@ -127,5 +121,5 @@ pub(super) async fn snapshot(
             (found, if found.is_some() { KNOWN_LIFETIME } else { UNKNOWN_LIFETIME })
         }
     };
-    shared(context, env, |isolate| &isolate.snapshots, question, looked_up).await.flatten()
+    shared(context, &KNOWN, question, looked_up).await.flatten()
 }

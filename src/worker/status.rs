@@ -1,8 +1,9 @@
 //! The gateway's own paths, and what it says of itself at `/__mpp/config`. The others are [`admin`]'s and [`health`]'s.
 
 use super::config::Isolate;
+use super::failure::misconfigured;
 use super::origin::Incoming;
-use super::respond::{json, misconfigured, problem};
+use super::respond::{json, problem};
 use super::{admin, health};
 use crate::gateway::Broken;
 use crate::gateway::config::Gateway;

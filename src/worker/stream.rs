@@ -86,7 +86,7 @@ fn deliver_fixed(visit: &Visit<'_>, done: &mut Done, bought: Bought, fixed: Fixe
     };
     let (flowing, over) = oneshot::channel::<()>();
     context.wait_until(report(channel.clone(), ChannelMessage::told(fixed.report(), price), over));
-    pipe.start(context, incoming, move |ending| async move {
+    pipe.start(context, &incoming.request, incoming.upload(), move |ending| async move {
         drop(flowing);
         channel.tell(fixed.end(ending == Ending::Undelivered), price).await;
     });

@@ -2,10 +2,11 @@
 //! configuration is right about it. Asked once per isolate; a failure is never remembered.
 
 use super::clock::{now, sleep};
-use super::connection::Connection;
-use super::respond::misconfigured;
+use super::failure::misconfigured;
+use super::rpc::Rpc;
 use crate::evm::eip712::Domain;
 use crate::gateway::token::Unconfirmed;
+use crate::rail::evm::Rail;
 use crate::time::Timestamp;
 use crate::wire::problem::Problem;
 use std::cell::{Cell, OnceCell, RefCell};
@@ -42,56 +43,55 @@ impl TokenDomain {
     }
 }
 
-impl Connection {
+impl TokenFacts {
     /// The token's domain, without asking the chain where the configuration names it.
-    pub(super) async fn token_domain(&self) -> Result<TokenDomain, Problem> {
-        if let Some(domain) = self.token.confirmed.borrow().clone() {
+    pub(super) async fn domain(&self, rail: &Rail, rpc: &Rpc) -> Result<TokenDomain, Problem> {
+        if let Some(domain) = self.confirmed.borrow().clone() {
             return Ok(TokenDomain::Confirmed(domain));
         }
-        let token = &self.rail.token;
+        let token = &rail.token;
         match &token.domain {
             Some((name, version)) => {
-                let domain = || Domain::new(name, version, self.rail.chain_id, token.address);
-                Ok(TokenDomain::Configured(self.token.configured.get_or_init(domain).clone()))
+                let domain = || Domain::new(name, version, rail.chain_id, token.address);
+                Ok(TokenDomain::Configured(self.configured.get_or_init(domain).clone()))
             }
-            None => Ok(TokenDomain::Confirmed(self.confirm_token().await?)),
+            None => Ok(TokenDomain::Confirmed(self.confirm(rail, rpc).await?)),
         }
     }
 
     /// The token's domain as the token confirms it. On a cold isolate one request asks and the others wait
     /// for it: a request cannot await another's promise on Workers, so they look again and again.
-    pub(super) async fn confirm_token(&self) -> Result<Domain, Problem> {
-        let facts = &self.token;
+    pub(super) async fn confirm(&self, rail: &Rail, rpc: &Rpc) -> Result<Domain, Problem> {
         let begun = now();
-        let is_asking = || facts.asking_since.get().is_some_and(|since| now().since(since) < self.limits.rpc_timeout);
-        while facts.confirmed.borrow().is_none() && is_asking() {
+        let is_asking = || self.asking_since.get().is_some_and(|since| now().since(since) < rpc.timeout());
+        while self.confirmed.borrow().is_none() && is_asking() {
             sleep(LOOK_AGAIN).await;
         }
-        if let Some(domain) = facts.confirmed.borrow().clone() {
+        if let Some(domain) = self.confirmed.borrow().clone() {
             return Ok(domain);
         }
-        if facts.failed_at.get().is_some_and(|failed_at| failed_at > begun) {
+        if self.failed_at.get().is_some_and(|failed_at| failed_at > begun) {
             // Whoever was waited for has not heard: asking one after another would only take longer.
             return Err(unknown());
         }
-        facts.asking_since.set(Some(now()));
-        let domain = self.ask_token().await;
-        facts.asking_since.set(None);
+        self.asking_since.set(Some(now()));
+        let domain = ask(rail, rpc).await;
+        self.asking_since.set(None);
         match &domain {
-            Ok(domain) => drop(facts.confirmed.replace(Some(domain.clone()))),
-            Err(_) => facts.failed_at.set(Some(now())),
+            Ok(domain) => drop(self.confirmed.replace(Some(domain.clone()))),
+            Err(_) => self.failed_at.set(Some(now())),
         }
         domain
     }
+}
 
-    async fn ask_token(&self) -> Result<Domain, Problem> {
-        let token = &self.rail.token;
-        let answers = self.rpc.batch(&token.questions()).await.map_err(|_| unknown())?;
-        token.confirm(self.rail.chain_id, &answers).map_err(|unconfirmed| match unconfirmed {
-            Unconfirmed::Unknown => unknown(),
-            Unconfirmed::Wrong(error) => misconfigured(&[self.rail.locate(error)]),
-        })
-    }
+async fn ask(rail: &Rail, rpc: &Rpc) -> Result<Domain, Problem> {
+    let token = &rail.token;
+    let answers = rpc.batch(&token.questions()).await.map_err(|_| unknown())?;
+    token.confirm(rail.chain_id, &answers).map_err(|unconfirmed| match unconfirmed {
+        Unconfirmed::Unknown => unknown(),
+        Unconfirmed::Wrong(error) => misconfigured(&[rail.locate(error)]),
+    })
 }
 
 fn unknown() -> Problem {

@@ -3,7 +3,6 @@
 
 use super::clock::sleep;
 use super::glue::{Flow, beginning};
-use super::origin::Incoming;
 use crate::purchase::Broken;
 use crate::wire::problem::{Problem, ProblemKind};
 use js_sys::{BigInt, Object, Promise, Uint8Array};
@@ -11,7 +10,7 @@ use std::future::Future;
 use std::time::Duration;
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast, JsValue};
-use web_sys::{AbortSignal, ReadableStream, Response, TransformStream, WritableStream};
+use web_sys::{AbortSignal, ReadableStream, Request, Response, TransformStream, WritableStream};
 use worker::{Context, console_error};
 
 #[wasm_bindgen]
@@ -109,15 +108,17 @@ impl WatchedPipe {
         self.pipe.readable()
     }
 
-    /// Lets the body flow, and does `on_end` when it is known how that ended.
+    /// Lets the body flow to the client of `request`, and does `on_end` when it is known how that ended. `upload` is the request's own
+    /// body.
     pub(super) fn start<F: Future<Output = ()> + 'static>(
         self,
         context: &Context,
-        incoming: &Incoming,
+        request: &Request,
+        upload: Option<Upload>,
         on_end: impl FnOnce(Ending) -> F + 'static,
     ) {
         let flow = Flow::new(self.beginning, &self.source, &self.pipe.writable());
-        let (client, upload, announced) = (incoming.request.signal(), incoming.upload(), self.length);
+        let (client, announced) = (request.signal(), self.length);
         context.wait_until(async move {
             flow.run().await;
             if flow.is_whole() {
@@ -171,6 +172,14 @@ pub(super) fn broken(upload: Option<&Upload>, delivered: u64, announced: Option<
         announced,
         kept_waiting: unread + Duration::from_millis(unsent.into()),
         upload_broke: upload.is_some_and(|upload| upload.0.source_failed()),
+    }
+}
+
+/// Drops a response that is not handed out. Unread, it would hold its connection.
+pub(super) fn discard(response: &Response) {
+    if let Some(body) = response.body() {
+        // Whether cancelling works changes nothing for the client.
+        let _ = body.cancel();
     }
 }
 

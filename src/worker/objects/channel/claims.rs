@@ -31,7 +31,7 @@ impl ChannelObject {
             let task = self.look_for(|ledger| claiming.next(ledger, now()))?;
             let task = task.map_err(|denied| match denied {
                 Denied::Problem(problem) => problem,
-                Denied::Misfit(unfit) => connection.misfit(method, Some(unfit)),
+                Denied::Misfit(unfit) => escrow::misfit(connection, method, Some(unfit)),
             })?;
             match task {
                 Task::AskWhetherSponsored => claiming.sponsors(connection.sponsors().await),

@@ -1,0 +1,89 @@
+//! The 402: what is asked for a priced request, as each wire says it.
+
+use super::clock::now;
+use super::config::{Isolate, doubt};
+use super::failure::entropy;
+use super::glue::Changes;
+use super::paid::PaidRequest;
+use super::respond::problem_with;
+use super::snapshot::Located;
+use crate::gateway::offer::{Asked, Circumstances, Offer};
+use crate::gateway::route::Route;
+use crate::rail::RailId;
+use crate::rail::evm::Method;
+use crate::wire::mpp::accept::preferred;
+use crate::wire::problem::Problem;
+use crate::wire::x402::Requested;
+use web_sys::Response;
+use worker::Result;
+
+/// Why a client does not get what it asked for, and what it needs to go on with its channel.
+pub(super) struct Rejection {
+    pub(super) problem: Problem,
+    pub(super) snapshot: Option<Located>,
+    /// A header that says it in the client's own wire.
+    pub(super) outcome: Option<(&'static str, String)>,
+}
+
+impl From<Problem> for Rejection {
+    fn from(problem: Problem) -> Self {
+        Self { problem, snapshot: None, outcome: None }
+    }
+}
+
+/// Answers with a problem and, when its status is 402, what is asked for by each wire: a fresh challenge for each offer that the
+/// client accepts, and the offers of x402. A rail that is down is not offered.
+pub(super) async fn challenge(rejection: Rejection, request: &PaidRequest<'_>, asked: &Asked<'_>) -> Result<Response> {
+    let PaidRequest { isolate, env, context, incoming, route, .. } = *request;
+    let Rejection { problem: mut reason, snapshot, outcome } = rejection;
+    if let Some((_, _, snapshot)) = &snapshot {
+        reason.members = snapshot.members();
+    }
+    let mut headers = Changes::default();
+    if let Some((name, value)) = &outcome {
+        headers.set(name, value);
+    }
+    if reason.kind.status() != 402 {
+        return problem_with(&reason, None, headers);
+    }
+    for rail in isolate.rails_down() {
+        doubt(isolate, env, context, rail);
+    }
+    let gateway = &isolate.gateway;
+    let sponsored = sponsored(isolate, route).await;
+    let circumstances =
+        Circumstances { sponsored: &sponsored, snapshot: snapshot.as_ref().map(|(rail, method, snapshot)| (*rail, *method, snapshot)) };
+    let offers: Vec<&Offer> = route.offers.iter().filter(|offer| isolate.offers(offer.rail)).collect();
+    let names: Vec<(&str, &str)> = offers.iter().map(|offer| (offer.method.name(), offer.intent().name())).collect();
+    let expires = now().saturating_add(gateway.challenge_lifetime);
+    headers.set("vary", &format!("{}, Accept-Payment, Payment-Session", route.field.name()));
+    for index in preferred(&names, incoming.header("accept-payment").as_deref()) {
+        let Some(offer) = offers.get(index) else { continue };
+        let issued = offer.issue(asked, &gateway.binding_keys, route.description.as_deref(), &circumstances, expires, entropy()?);
+        reason.challenge_id.get_or_insert(issued.id);
+        headers.set("www-authenticate", &issued.header);
+    }
+    let mut members = None;
+    if let Some(exact) = &route.exact {
+        let requested = Requested { url: &incoming.target.url(), method: &incoming.method };
+        let is_offered = |index: usize| exact.rail(index).is_some_and(|rail| isolate.offers(rail));
+        if let Some(header) = exact.offers.header(&requested, &reason.detail, is_offered) {
+            headers.set("payment-required", &header);
+        }
+        members = exact.offers.v1_members(&requested, &reason.detail, is_offered);
+    }
+    problem_with(&reason, members.as_deref(), headers)
+}
+
+/// The rails of a route's sessions on which the gateway submits openings for clients.
+async fn sponsored(isolate: &Isolate, route: &Route) -> Vec<RailId> {
+    let mut sponsored = Vec::new();
+    for offer in route.offers.iter().filter(|offer| offer.session().is_some() && offer.method == Method::Evm) {
+        if let Ok(connection) = isolate.connection(offer.rail)
+            && connection.sponsors().await
+        {
+            sponsored.push(offer.rail);
+        }
+    }
+    sponsored
+}
