@@ -3,7 +3,7 @@
 use super::clock::now;
 use super::config::{Isolate, load};
 use super::failure::internal;
-use super::objects::{ChannelMessage, ChannelReply};
+use super::objects::channel::{ChannelMessage, ChannelReply, ask_channel};
 use super::origin::Incoming;
 use super::respond::{json, problem};
 use super::shared::shared;
@@ -130,7 +130,7 @@ async fn find(isolate: &Isolate, env: &Env, channel_id: B256) -> std::result::Re
     for (connection, method) in isolate.connections.iter().flat_map(|connection| Method::ALL.map(|method| (connection, method))) {
         let Some(escrow) = connection.rail.escrow_of(method) else { continue };
         let show = ChannelMessage::Show { price: Amount::from_base_units(1), reuse: Reuse::DrawDown };
-        let ChannelReply::Shown(shown) = connection.ask_channel(env, escrow, channel_id, &show).await? else { continue };
+        let ChannelReply::Shown(shown) = ask_channel(connection, env, escrow, channel_id, &show).await? else { continue };
         let (name, reason, tx_hash) = match shown.status {
             Status::Open => ("open", None, None),
             Status::Suspended => ("suspended", None, None),

@@ -2,7 +2,7 @@
 
 use super::connection::Connection;
 use super::failure::misconfigured;
-use super::objects::{Errand, SettleMessage, SettleReply};
+use super::objects::account::{Errand, SettleMessage, SettleReply, ask_account};
 use super::rpc::Unreachable;
 use crate::channel::{Addition, Claim, Expected, Found, Refusal, Said, Unfit, check_transaction};
 use crate::evm::erc3009::balance_call;
@@ -175,20 +175,20 @@ pub(super) async fn diagnose(connection: &Connection, purpose: &Purpose, payer: 
 pub(super) async fn bring_about(connection: &Connection, env: &Env, purpose: Purpose) -> Result<Option<Verdict>, Problem> {
     let inquiry = SettleMessage { purpose, errand: Errand::Inquire };
     // Sent already, it would revert in a simulation.
-    let gas_limit = match connection.ask_account(env, &inquiry).await? {
+    let gas_limit = match ask_account(connection, env, &inquiry).await? {
         SettleReply::Ended(verdict) => return Ok(Some(verdict)),
         SettleReply::NotTaken => estimate(connection, &purpose).await?,
         // It has its gas.
         SettleReply::Pending => Some(0),
     };
     let Some(gas_limit) = gas_limit else {
-        return Ok(match connection.ask_account(env, &inquiry).await? {
+        return Ok(match ask_account(connection, env, &inquiry).await? {
             SettleReply::Ended(verdict) => Some(verdict),
             SettleReply::NotTaken => None,
             SettleReply::Pending => return Err(Problem::unavailable("the transaction is not mined yet")),
         });
     };
-    match connection.ask_account(env, &SettleMessage { purpose, errand: Errand::Send { gas_limit } }).await? {
+    match ask_account(connection, env, &SettleMessage { purpose, errand: Errand::Send { gas_limit } }).await? {
         SettleReply::Ended(verdict) => Ok(Some(verdict)),
         SettleReply::NotTaken => Err(Problem::unavailable("nothing can be sent to the chain at the moment")),
         SettleReply::Pending => Err(Problem::unavailable("the transaction is not mined yet")),

@@ -3,7 +3,7 @@
 use super::clock::sleep;
 use super::config::load;
 use super::failure::internal;
-use super::objects::{ChannelMessage, ChannelReply};
+use super::objects::channel::{ChannelMessage, ChannelReply, ask_channel};
 use crate::channel::{Claim, Delivery, InFlight};
 use crate::evm::{Address, B256};
 use crate::money::Amount;
@@ -30,7 +30,7 @@ impl RemoteChannel {
         let loaded = load(&self.env);
         let isolate = loaded.as_ref().as_ref().map_err(|_| internal("channel", "the configuration is wrong"))?;
         let connection = isolate.connection_of(self.asset).ok_or_else(|| internal("channel", self.asset))?;
-        connection.ask_channel(&self.env, self.escrow, self.id, message).await
+        ask_channel(connection, &self.env, self.escrow, self.id, message).await
     }
 
     /// Presents a claim. What it was to buy is released when no answer comes: nobody will get it.

@@ -6,7 +6,7 @@ use super::connection::Connection;
 use super::failure::{failed, internal};
 use super::glue::Changes;
 use super::holding::{Holding, hold};
-use super::objects::{ChannelReply, Done};
+use super::objects::channel::{ChannelReply, Done};
 use super::origin::{self, PaidBy};
 use super::paid::PaidRequest;
 use super::remote::RemoteChannel;

@@ -2,7 +2,8 @@
 //! nothing by that. So it makes little work: what one asks for is told to all who ask for the same, and not much is looked up at all.
 
 use super::config::{Isolate, load};
-use super::objects::{ChannelMessage, ChannelReply, PayerMessage, PayerReply};
+use super::objects::channel::{ChannelMessage, ChannelReply, ask_channel};
+use super::objects::{PayerMessage, PayerReply};
 use super::origin::Incoming;
 use super::shared::shared;
 use crate::channel::{Reuse, Status};
@@ -96,7 +97,7 @@ impl Question {
                 }
             };
             let show = ChannelMessage::Show { price: sold.price, reuse: sold.reuse };
-            let reply = connection.ask_channel(env, sold.escrow, channel_id, &show).await;
+            let reply = ask_channel(connection, env, sold.escrow, channel_id, &show).await;
             if let Ok(ChannelReply::Shown(shown)) = reply
                 && shown.status == Status::Open
             {

@@ -2,7 +2,7 @@
 //! the origin is held back until a voucher has come.
 
 use super::clock::{now, sleep, within};
-use super::objects::{ChannelMessage, ChannelReply, Done};
+use super::objects::channel::{ChannelMessage, ChannelReply, Done};
 use super::paid::PaidRequest;
 use super::remote::{AGAIN, RemoteChannel};
 use super::session::{ReceiptHead, Visit};

@@ -1,35 +1,20 @@
 //! The classes that the runtime makes objects of. A message comes as bytes, by a method of the object: what needs no I/O is
 //! answered before that returns, without a promise.
 
-use super::account::Account;
-use super::channel::ChannelObject as Channel;
+use super::account::object::Account;
+use super::channel::object::ChannelObject as Channel;
+use super::message::{binary, read};
+pub(super) use super::object::Object;
 use super::payer::Payer;
-use super::{binary, read};
 use futures_util::future::FutureExt;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use js_sys::{Promise, Uint8Array};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use std::rc::Rc;
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen_futures::future_to_promise;
 use worker::worker_sys::DurableObjectState;
 use worker::{Env, Error, Result, State};
-
-/// What an object does.
-pub(super) trait Object: 'static {
-    type Message: DeserializeOwned;
-    type Reply: Serialize;
-
-    fn new(state: State, env: Env) -> Self;
-
-    /// Answers a message.
-    async fn answer(&self, message: Self::Message) -> Result<Self::Reply>;
-
-    /// Does what an alarm was set for.
-    async fn wake(&self) -> Result<()>;
-}
 
 /// The answer in binary form, or a promise of it when the object must wait for something.
 fn ask<O: Object>(object: &Rc<O>, message: &[u8]) -> Result<JsValue> {

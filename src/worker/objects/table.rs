@@ -1,6 +1,6 @@
 //! A table of values by key, in binary form: SQLite's integers would reach Rust as f64.
 
-use super::{binary, read};
+use super::message::{binary, read};
 use crate::evm::B256;
 use crate::time::Timestamp;
 use crate::worker::clock::now;

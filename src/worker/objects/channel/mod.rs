@@ -1,288 +1,105 @@
-//! The channel's object, one per channel: its ledger, and whoever waits for its balance.
+//! The channel's object, one per channel. Here is how it is spoken to.
 
 mod additions;
 mod claims;
+mod desk;
+mod dispatch;
+pub(super) mod object;
 mod on_chain;
 
-use super::export::Object;
-use super::table::{Table, or_later, set_alarm};
-use super::{ChannelMessage, ChannelReply, Done, Shown, unconfigured};
-use crate::channel::{Answer, Channel, Delivery, Drawn, Effect, Event, Outcome, Refusal, Reuse};
-use crate::evm::B256;
+use super::message::{CALL_MARGIN, Refused, call};
+use crate::channel::{Balance, Bought, Claim, Delivery, Drawn, Reuse, Status};
 use crate::evm::reading::Reading;
+use crate::evm::{Address, B256};
 use crate::money::Amount;
+use crate::rail::evm::session::Snapshot;
+use crate::rail::evm::{Asset, Method};
 use crate::wire::problem::Problem;
-use crate::worker::clock::{now, within};
-use crate::worker::config::load;
 use crate::worker::connection::Connection;
-use additions::Desk;
-use futures_channel::oneshot;
-use std::cell::{Cell, OnceCell, RefCell};
-use std::rc::Rc;
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
-use worker::{Env, Result, State, console_error, console_warn};
+use worker::Env;
 
-/// A channel of another payee is looked at again after this: the configuration may be as it was again.
-const OUTDATED: Duration = Duration::from_secs(60 * 60);
+/// What it is called in the environment.
+const BINDING: &str = "CHANNEL";
 
-/// See the module.
-pub(super) struct ChannelObject {
-    state: State,
-    env: Env,
-    table: OnceCell<Table>,
-    /// As it is stored, once it was read or written.
-    ledger: RefCell<Option<Channel>>,
-    /// Those who wait for the balance to change.
-    waiting: RefCell<Vec<oneshot::Sender<()>>>,
-    /// Whether a call has a collection brought onto the chain.
-    submitting: Cell<bool>,
-    /// Those who have named additions to the deposit.
-    desk: Rc<Desk>,
+/// What is asked of a channel's object.
+#[derive(Debug, Serialize, Deserialize)]
+pub(in crate::worker) enum ChannelMessage {
+    /// A client's credential, whose signatures were recovered.
+    Claim { asset: Asset, method: Method, claim: Box<Claim> },
+    /// The delivery of something that was bought at `price` per unit. For units that are missing it waits up to `wait` milliseconds.
+    Delivery { delivery: Delivery, price: Amount, wait: u64 },
+    /// The escrow's view of the channel has changed.
+    Observed(Reading),
+    /// How does it stand, for a client who is to pay `price`?
+    Show { price: Amount, reuse: Reuse },
 }
 
-/// Why something is not done.
-enum Unserved {
-    /// The answer to whoever wants it.
-    Problem(Problem),
-    /// The object cannot work.
-    Error(worker::Error),
-}
-
-impl From<Problem> for Unserved {
-    fn from(problem: Problem) -> Self {
-        Self::Problem(problem)
+impl ChannelMessage {
+    /// What is told of a delivery without waiting for anything.
+    pub(in crate::worker) const fn told(delivery: Delivery, price: Amount) -> Self {
+        Self::Delivery { delivery, price, wait: 0 }
     }
 }
 
-impl From<Refusal> for Unserved {
-    fn from(refusal: Refusal) -> Self {
-        Self::Problem(refusal.problem())
-    }
+/// What a channel's object answers.
+#[derive(Debug, Serialize, Deserialize)]
+pub(in crate::worker) enum ChannelReply {
+    /// It is done.
+    Done(Done),
+    /// Noted, or not needed.
+    Noted,
+    /// The reading was older than another one.
+    Behind,
+    /// How it stands.
+    Shown(Shown),
+    /// No such channel was taken on.
+    Unknown,
+    /// Answer this instead; with what a client needs to go on, when the channel is known.
+    Refused { refused: Refused, snapshot: Option<Snapshot> },
 }
 
-impl From<worker::Error> for Unserved {
-    fn from(error: worker::Error) -> Self {
-        Self::Error(error)
-    }
+/// What was done for a claim or a metered sale.
+#[derive(Debug, Serialize, Deserialize)]
+pub(in crate::worker) struct Done {
+    pub(in crate::worker) payer: Address,
+    pub(in crate::worker) bought: Option<Bought>,
+    pub(in crate::worker) drawn: Option<Drawn>,
+    pub(in crate::worker) balance: Balance,
+    /// The transaction that closed the channel, or brought money in.
+    pub(in crate::worker) transaction: Option<B256>,
 }
 
-impl Unserved {
-    /// When a problem concerns nobody but who reads the log.
-    fn logged(self) -> Result<()> {
-        match self {
-            Self::Problem(problem) => console_warn!("channel: {}", problem.detail),
-            Self::Error(error) => return Err(error),
-        }
-        Ok(())
-    }
+/// A channel as its payer and the operator may see it.
+#[derive(Debug, Serialize, Deserialize)]
+pub(in crate::worker) struct Shown {
+    pub(in crate::worker) payer: Address,
+    pub(in crate::worker) signer: Address,
+    pub(in crate::worker) status: Status,
+    pub(in crate::worker) delivered: Amount,
+    pub(in crate::worker) settled: Amount,
+    /// Settlements that failed in a row, and those that were mined and reverted.
+    pub(in crate::worker) failures: (u8, u8),
+    pub(in crate::worker) balance: Balance,
 }
 
-impl Object for ChannelObject {
-    type Message = ChannelMessage;
-    type Reply = ChannelReply;
-
-    fn new(state: State, env: Env) -> Self {
-        Self {
-            state,
-            env,
-            table: OnceCell::new(),
-            ledger: RefCell::default(),
-            waiting: RefCell::default(),
-            submitting: Cell::default(),
-            desk: Rc::default(),
+/// Sends a message to the object of a channel, which may take `wait` for it besides.
+pub(in crate::worker) async fn ask_channel(
+    connection: &Connection,
+    env: &Env,
+    escrow: Address,
+    channel_id: B256,
+    message: &ChannelMessage,
+) -> Result<ChannelReply, Problem> {
+    let name = format!("{}:{escrow}:{channel_id}", connection.rail.chain_id);
+    let wait = match message {
+        ChannelMessage::Delivery { wait, .. } => Duration::from_millis(*wait),
+        // It may bring money in, read the chain a few times, and send a transaction.
+        ChannelMessage::Claim { .. } => {
+            connection.rpc.patience().saturating_mul(4) + connection.limits.settlement_timeout.saturating_mul(2)
         }
-    }
-
-    async fn answer(&self, message: ChannelMessage) -> Result<ChannelReply> {
-        let loaded = load(&self.env);
-        let isolate = loaded.as_ref().as_ref().map_err(|_| unconfigured())?;
-        let asset = match &message {
-            ChannelMessage::Claim { asset, .. } => Some(*asset),
-            _ => self.look(Channel::asset)?,
-        };
-        let Some(asset) = asset else { return Ok(ChannelReply::Unknown) };
-        let connection = isolate.connection_of(asset).ok_or_else(unconfigured)?;
-        self.handle(connection, message).await
-    }
-
-    async fn wake(&self) -> Result<()> {
-        or_later(&self.state, "channel", self.work_on().await).await
-    }
-}
-
-impl ChannelObject {
-    async fn work_on(&self) -> Result<()> {
-        let loaded = load(&self.env);
-        let isolate = loaded.as_ref().as_ref().map_err(|_| unconfigured())?;
-        let Some((payee, asset)) = self.look(|ledger| (ledger.payee(), ledger.asset()))? else { return Ok(()) };
-        let connection = isolate.connection_of(asset).filter(|connection| connection.rail.recipient == payee);
-        let Some(connection) = connection else {
-            console_error!("channel: it pays {payee} on chain {}, for whom this gateway cannot settle any more", asset.chain_id);
-            return set_alarm(&self.state, now().saturating_add(OUTDATED)).await;
-        };
-        let outcome = self.step(connection, Event::Woken).await?;
-        for effect in outcome.effects {
-            match effect {
-                Effect::Inspect => self.inspect(connection).await.map(drop).or_else(Unserved::logged)?,
-                Effect::Submit(collection) => {
-                    let deadline = now().saturating_add(connection.limits.settlement_timeout);
-                    self.submit(connection, collection, deadline).await.or_else(Unserved::logged)?;
-                }
-                Effect::WakeAt(_) => {}
-            }
-        }
-        Ok(())
-    }
-
-    async fn handle(&self, connection: &Connection, message: ChannelMessage) -> Result<ChannelReply> {
-        match message {
-            ChannelMessage::Claim { method, claim, .. } => self.claim(connection, method, &claim).await,
-            ChannelMessage::Show { price, reuse } => self.show(connection, price, reuse),
-            ChannelMessage::Delivery { delivery, price, wait } => self.deliver(connection, delivery, price, wait).await,
-            ChannelMessage::Observed(reading) => self.observe(connection, reading).await,
-        }
-    }
-
-    fn table(&self) -> Result<&Table> {
-        if let Some(table) = self.table.get() {
-            return Ok(table);
-        }
-        let table = Table::open(&self.state, "channel")?;
-        Ok(self.table.get_or_init(|| table))
-    }
-
-    /// Looks at the ledger, if the channel was taken on.
-    fn look_for<T>(&self, of: impl FnOnce(Option<&Channel>) -> T) -> Result<T> {
-        if self.ledger.borrow().is_none() {
-            let stored = self.table()?.open_values::<Channel>()?.pop();
-            self.ledger.replace(stored);
-        }
-        Ok(of(self.ledger.borrow().as_ref()))
-    }
-
-    /// Looks at the ledger; `None` while the channel was not taken on.
-    fn look<T>(&self, of: impl FnOnce(&Channel) -> T) -> Result<Option<T>> {
-        self.look_for(|ledger| ledger.map(of))
-    }
-
-    fn is_known(&self) -> Result<bool> {
-        Ok(self.look(|_| ())?.is_some())
-    }
-
-    /// One step of the ledger: decided and stored without an await in between.
-    async fn step(&self, connection: &Connection, event: Event) -> Result<Outcome> {
-        let before = self.look(Channel::clone)?.ok_or_else(not_taken_on)?;
-        let failures = before.failures();
-        let (ledger, outcome) = before.step(event, &connection.rail.session.policy, now());
-        match (failures, ledger.failures()) {
-            (0, 1..) => console_error!("channel {}: a settlement failed; nothing is sold on it until one succeeds", ledger.id()),
-            (1.., 0) => console_warn!("channel {}: it can be settled again, or is closed", ledger.id()),
-            _ => {}
-        }
-        self.store(ledger)?;
-        for effect in &outcome.effects {
-            if let Effect::WakeAt(at) = effect {
-                set_alarm(&self.state, *at).await?;
-            }
-        }
-        Ok(outcome)
-    }
-
-    fn store(&self, ledger: Channel) -> Result<()> {
-        if self.ledger.borrow().as_ref() == Some(&ledger) {
-            return Ok(());
-        }
-        self.table()?.put(&ledger.id(), &ledger, true, None)?;
-        // Reports of sales under way are no news: those who wait would wake each other with theirs.
-        let is_news = self.ledger.borrow().as_ref().is_none_or(|before| before.is_other_for_waiters(&ledger));
-        self.ledger.replace(Some(ledger));
-        if is_news {
-            for sender in self.waiting.borrow_mut().drain(..) {
-                // A waiter that is gone does not mind.
-                let _ = sender.send(());
-            }
-        }
-        Ok(())
-    }
-
-    /// The account's round tells what the chain shows. A channel that is not worth keeping is forgotten then, and so not watched any
-    /// more: a voucher brings it back. While it is being taken on, the round must tell again.
-    async fn observe(&self, connection: &Connection, reading: Reading) -> Result<ChannelReply> {
-        if !self.is_known()? {
-            return Ok(ChannelReply::Unknown);
-        }
-        let outcome = self.step(connection, Event::Observed(reading)).await?;
-        let reply = if outcome.answer == Ok(Answer::Behind) { ChannelReply::Behind } else { ChannelReply::Noted };
-        let policy = &connection.rail.session.policy;
-        if self.look(|ledger| ledger.is_forgettable(policy, now()))? != Some(true) {
-            return Ok(reply);
-        }
-        // From here on there is no await until the storage is gone: who takes the channel on anew comes after that.
-        self.table()?.vanish();
-        self.ledger.replace(None);
-        self.state.storage().delete_all().await?;
-        Ok(ChannelReply::Unknown)
-    }
-
-    /// Waits until the ledger has changed, or for `limit`.
-    async fn news(&self, limit: Duration) {
-        let (sender, news) = oneshot::channel();
-        self.waiting.borrow_mut().push(sender);
-        let _ = within(limit, news).await;
-    }
-
-    /// Takes note of how a delivery goes, and waits up to `wait` milliseconds for the balance to allow what it draws. Of a
-    /// channel that is not known nothing was bought.
-    async fn deliver(&self, connection: &Connection, delivery: Delivery, price: Amount, wait: u64) -> Result<ChannelReply> {
-        if !self.is_known()? {
-            return Ok(ChannelReply::Unknown);
-        }
-        let deadline = now().saturating_add(Duration::from_millis(wait));
-        loop {
-            let outcome = self.step(connection, Event::Delivery(delivery)).await?;
-            let left = deadline.since(now());
-            if outcome.answer != Ok(Answer::Drawn(Drawn::Exhausted)) || left.is_zero() {
-                return self.done(connection, &outcome, price, Reuse::DrawDown, None);
-            }
-            self.news(left).await;
-        }
-    }
-
-    fn done(
-        &self,
-        connection: &Connection,
-        outcome: &Outcome,
-        price: Amount,
-        reuse: Reuse,
-        transaction: Option<B256>,
-    ) -> Result<ChannelReply> {
-        let policy = &connection.rail.session.policy;
-        let seen = self.look(|ledger| (ledger.payer(), ledger.balance(price, reuse, policy)))?;
-        let (payer, balance) = seen.ok_or_else(not_taken_on)?;
-        let (bought, drawn) = match outcome.answer {
-            Ok(Answer::Bought(bought)) => (Some(bought), None),
-            Ok(Answer::Drawn(drawn)) => (None, Some(drawn)),
-            // The sale is not known any more: it counts as delivered, and is over.
-            Err(Refusal::NoSale) => (None, Some(Drawn::Over)),
-            _ => (None, None),
-        };
-        Ok(ChannelReply::Done(Done { payer, bought, drawn, balance, transaction }))
-    }
-
-    fn show(&self, connection: &Connection, price: Amount, reuse: Reuse) -> Result<ChannelReply> {
-        let shown = self.look(|ledger| Shown {
-            payer: ledger.payer(),
-            signer: ledger.signer(),
-            status: ledger.status(),
-            delivered: ledger.delivered(),
-            settled: ledger.settled(),
-            failures: (ledger.failures(), ledger.reverts()),
-            balance: ledger.balance(price, reuse, &connection.rail.session.policy),
-        })?;
-        Ok(shown.map_or(ChannelReply::Unknown, ChannelReply::Shown))
-    }
-}
-
-fn not_taken_on() -> worker::Error {
-    worker::Error::RustError("the channel was not taken on".into())
+        _ => Duration::ZERO,
+    };
+    call(env, BINDING, &name, message, wait + CALL_MARGIN).await
 }

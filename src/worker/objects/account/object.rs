@@ -2,10 +2,8 @@
 //! the outbox: signs, persists, broadcasts, polls, driven by the requests that wait and by alarms. And it makes
 //! rounds over the channels. There is one alarm for both: who wants it first gets it.
 
-use super::export::Object;
 use super::rounds::Rounds;
-use super::table::{Table, or_later, set_alarm};
-use super::{AccountMessage, AccountReply, Errand, SettleMessage, SettleReply, unconfigured};
+use super::{AccountMessage, AccountReply, Errand, SettleMessage, SettleReply, is_own};
 use crate::evm::B256;
 use crate::evm::jsonrpc::{Answer, Block, Count, LoggedAt, NodeError, Receipt, Request as RpcRequest, decode, decode_u64, decode_u128};
 use crate::settlement::{AccountView, Effect, Ending, Operation, Outbox, Purpose, Receipts, Search, Verdict, Watched, poll_delay};
@@ -13,6 +11,8 @@ use crate::time::Timestamp;
 use crate::worker::clock::{now, within};
 use crate::worker::config::{Isolate, load};
 use crate::worker::connection::Connection;
+use crate::worker::objects::object::{Object, unconfigured};
+use crate::worker::objects::table::{Table, or_later, set_alarm};
 use crate::worker::rpc::{Rpc, Unreachable};
 use alloy_primitives::Bytes;
 use futures_channel::oneshot;
@@ -36,7 +36,7 @@ const WATCHDOG: Duration = Duration::from_secs(3);
 const DRY: Duration = Duration::from_secs(10);
 
 /// See the module.
-pub(super) struct Account {
+pub(in crate::worker::objects) struct Account {
     state: State,
     env: Env,
     /// The place of its rail in the configuration.
@@ -148,7 +148,7 @@ impl Account {
             None => {
                 let mut own = None;
                 for (place, connection) in isolate.connections.iter().enumerate() {
-                    if own.is_none() && connection.is_account(&self.env, &self.state)? {
+                    if own.is_none() && is_own(connection, &self.env, &self.state)? {
                         own = Some(place);
                     }
                 }

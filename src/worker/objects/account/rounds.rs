@@ -1,8 +1,6 @@
 //! The account's rounds: every channel with money at risk is looked at on chain from time to time, whether there is
 //! traffic or not, and its object is told what has changed.
 
-use super::table::Table;
-use super::{ChannelMessage, ChannelReply};
 use crate::evm::B256;
 use crate::evm::reading::Reading;
 use crate::settlement::Watched;
@@ -10,6 +8,8 @@ use crate::time::Timestamp;
 use crate::worker::clock::now;
 use crate::worker::connection::Connection;
 use crate::worker::escrow::{ask, heights};
+use crate::worker::objects::channel::{ChannelMessage, ChannelReply, ask_channel};
+use crate::worker::objects::table::Table;
 use crate::worker::rpc::Unreachable;
 use futures_util::StreamExt;
 use futures_util::stream;
@@ -171,7 +171,7 @@ impl Rounds {
     /// Tells a channel's object, and remembers it once that has answered.
     async fn tell(&self, state: &State, env: &Env, connection: &Connection, watched: &Watched, reading: Reading) -> Result<()> {
         let id = watched.channel_id();
-        let Ok(reply) = connection.ask_channel(env, watched.escrow(), id, &ChannelMessage::Observed(reading)).await else {
+        let Ok(reply) = ask_channel(connection, env, watched.escrow(), id, &ChannelMessage::Observed(reading)).await else {
             return Ok(());
         };
         let table = self.table(state)?;

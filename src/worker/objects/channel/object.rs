@@ -1,0 +1,226 @@
+//! The channel's object, one per channel: its ledger, and whoever waits for its balance.
+
+use super::desk::Desk;
+use super::{ChannelReply, Done, Shown};
+use crate::channel::{Answer, Channel, Delivery, Drawn, Effect, Event, Outcome, Refusal, Reuse};
+use crate::evm::B256;
+use crate::evm::reading::Reading;
+use crate::money::Amount;
+use crate::wire::problem::Problem;
+use crate::worker::clock::{now, within};
+use crate::worker::connection::Connection;
+use crate::worker::objects::table::{Table, set_alarm};
+use futures_channel::oneshot;
+use std::cell::{Cell, OnceCell, RefCell};
+use std::rc::Rc;
+use std::time::Duration;
+use worker::{Env, Result, State, console_error, console_warn};
+
+/// See the module.
+pub(in crate::worker::objects) struct ChannelObject {
+    pub(super) state: State,
+    pub(super) env: Env,
+    table: OnceCell<Table>,
+    /// As it is stored, once it was read or written.
+    ledger: RefCell<Option<Channel>>,
+    /// Those who wait for the balance to change.
+    waiting: RefCell<Vec<oneshot::Sender<()>>>,
+    /// Whether a call has a collection brought onto the chain.
+    pub(super) submitting: Cell<bool>,
+    /// Those who have named additions to the deposit.
+    pub(super) desk: Rc<Desk>,
+}
+
+/// Why something is not done.
+pub(super) enum Unserved {
+    /// The answer to whoever wants it.
+    Problem(Problem),
+    /// The object cannot work.
+    Error(worker::Error),
+}
+
+impl From<Problem> for Unserved {
+    fn from(problem: Problem) -> Self {
+        Self::Problem(problem)
+    }
+}
+
+impl From<Refusal> for Unserved {
+    fn from(refusal: Refusal) -> Self {
+        Self::Problem(refusal.problem())
+    }
+}
+
+impl From<worker::Error> for Unserved {
+    fn from(error: worker::Error) -> Self {
+        Self::Error(error)
+    }
+}
+
+impl Unserved {
+    /// When a problem concerns nobody but who reads the log.
+    pub(super) fn logged(self) -> Result<()> {
+        match self {
+            Self::Problem(problem) => console_warn!("channel: {}", problem.detail),
+            Self::Error(error) => return Err(error),
+        }
+        Ok(())
+    }
+}
+
+impl ChannelObject {
+    pub(super) fn new(state: State, env: Env) -> Self {
+        Self {
+            state,
+            env,
+            table: OnceCell::new(),
+            ledger: RefCell::default(),
+            waiting: RefCell::default(),
+            submitting: Cell::default(),
+            desk: Rc::default(),
+        }
+    }
+
+    fn table(&self) -> Result<&Table> {
+        if let Some(table) = self.table.get() {
+            return Ok(table);
+        }
+        let table = Table::open(&self.state, "channel")?;
+        Ok(self.table.get_or_init(|| table))
+    }
+
+    /// Looks at the ledger, if the channel was taken on.
+    pub(super) fn look_for<T>(&self, of: impl FnOnce(Option<&Channel>) -> T) -> Result<T> {
+        if self.ledger.borrow().is_none() {
+            let stored = self.table()?.open_values::<Channel>()?.pop();
+            self.ledger.replace(stored);
+        }
+        Ok(of(self.ledger.borrow().as_ref()))
+    }
+
+    /// Looks at the ledger; `None` while the channel was not taken on.
+    pub(super) fn look<T>(&self, of: impl FnOnce(&Channel) -> T) -> Result<Option<T>> {
+        self.look_for(|ledger| ledger.map(of))
+    }
+
+    pub(super) fn is_known(&self) -> Result<bool> {
+        Ok(self.look(|_| ())?.is_some())
+    }
+
+    /// One step of the ledger: decided and stored without an await in between.
+    pub(super) async fn step(&self, connection: &Connection, event: Event) -> Result<Outcome> {
+        let before = self.look(Channel::clone)?.ok_or_else(not_taken_on)?;
+        let failures = before.failures();
+        let (ledger, outcome) = before.step(event, &connection.rail.session.policy, now());
+        match (failures, ledger.failures()) {
+            (0, 1..) => console_error!("channel {}: a settlement failed; nothing is sold on it until one succeeds", ledger.id()),
+            (1.., 0) => console_warn!("channel {}: it can be settled again, or is closed", ledger.id()),
+            _ => {}
+        }
+        self.store(ledger)?;
+        for effect in &outcome.effects {
+            if let Effect::WakeAt(at) = effect {
+                set_alarm(&self.state, *at).await?;
+            }
+        }
+        Ok(outcome)
+    }
+
+    pub(super) fn store(&self, ledger: Channel) -> Result<()> {
+        if self.ledger.borrow().as_ref() == Some(&ledger) {
+            return Ok(());
+        }
+        self.table()?.put(&ledger.id(), &ledger, true, None)?;
+        // Reports of sales under way are no news: those who wait would wake each other with theirs.
+        let is_news = self.ledger.borrow().as_ref().is_none_or(|before| before.is_other_for_waiters(&ledger));
+        self.ledger.replace(Some(ledger));
+        if is_news {
+            for sender in self.waiting.borrow_mut().drain(..) {
+                // A waiter that is gone does not mind.
+                let _ = sender.send(());
+            }
+        }
+        Ok(())
+    }
+
+    /// The account's round tells what the chain shows. A channel that is not worth keeping is forgotten then, and so not watched any
+    /// more: a voucher brings it back. While it is being taken on, the round must tell again.
+    pub(super) async fn observe(&self, connection: &Connection, reading: Reading) -> Result<ChannelReply> {
+        if !self.is_known()? {
+            return Ok(ChannelReply::Unknown);
+        }
+        let outcome = self.step(connection, Event::Observed(reading)).await?;
+        let reply = if outcome.answer == Ok(Answer::Behind) { ChannelReply::Behind } else { ChannelReply::Noted };
+        let policy = &connection.rail.session.policy;
+        if self.look(|ledger| ledger.is_forgettable(policy, now()))? != Some(true) {
+            return Ok(reply);
+        }
+        // From here on there is no await until the storage is gone: who takes the channel on anew comes after that.
+        self.table()?.vanish();
+        self.ledger.replace(None);
+        self.state.storage().delete_all().await?;
+        Ok(ChannelReply::Unknown)
+    }
+
+    /// Waits until the ledger has changed, or for `limit`.
+    pub(super) async fn news(&self, limit: Duration) {
+        let (sender, news) = oneshot::channel();
+        self.waiting.borrow_mut().push(sender);
+        let _ = within(limit, news).await;
+    }
+
+    /// Takes note of how a delivery goes, and waits up to `wait` milliseconds for the balance to allow what it draws. Of a
+    /// channel that is not known nothing was bought.
+    pub(super) async fn deliver(&self, connection: &Connection, delivery: Delivery, price: Amount, wait: u64) -> Result<ChannelReply> {
+        if !self.is_known()? {
+            return Ok(ChannelReply::Unknown);
+        }
+        let deadline = now().saturating_add(Duration::from_millis(wait));
+        loop {
+            let outcome = self.step(connection, Event::Delivery(delivery)).await?;
+            let left = deadline.since(now());
+            if outcome.answer != Ok(Answer::Drawn(Drawn::Exhausted)) || left.is_zero() {
+                return self.done(connection, &outcome, price, Reuse::DrawDown, None);
+            }
+            self.news(left).await;
+        }
+    }
+
+    pub(super) fn done(
+        &self,
+        connection: &Connection,
+        outcome: &Outcome,
+        price: Amount,
+        reuse: Reuse,
+        transaction: Option<B256>,
+    ) -> Result<ChannelReply> {
+        let policy = &connection.rail.session.policy;
+        let seen = self.look(|ledger| (ledger.payer(), ledger.balance(price, reuse, policy)))?;
+        let (payer, balance) = seen.ok_or_else(not_taken_on)?;
+        let (bought, drawn) = match outcome.answer {
+            Ok(Answer::Bought(bought)) => (Some(bought), None),
+            Ok(Answer::Drawn(drawn)) => (None, Some(drawn)),
+            // The sale is not known any more: it counts as delivered, and is over.
+            Err(Refusal::NoSale) => (None, Some(Drawn::Over)),
+            _ => (None, None),
+        };
+        Ok(ChannelReply::Done(Done { payer, bought, drawn, balance, transaction }))
+    }
+
+    pub(super) fn show(&self, connection: &Connection, price: Amount, reuse: Reuse) -> Result<ChannelReply> {
+        let shown = self.look(|ledger| Shown {
+            payer: ledger.payer(),
+            signer: ledger.signer(),
+            status: ledger.status(),
+            delivered: ledger.delivered(),
+            settled: ledger.settled(),
+            failures: (ledger.failures(), ledger.reverts()),
+            balance: ledger.balance(price, reuse, &connection.rail.session.policy),
+        })?;
+        Ok(shown.map_or(ChannelReply::Unknown, ChannelReply::Shown))
+    }
+}
+
+fn not_taken_on() -> worker::Error {
+    worker::Error::RustError("the channel was not taken on".into())
+}
