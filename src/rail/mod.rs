@@ -22,6 +22,7 @@ use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
+use evm::Asset;
 use evm::charge::Charge;
 use serde::{Deserialize, Serialize};
 
@@ -133,6 +134,15 @@ impl Payment {
     pub fn search(&self, presented: Timestamp) -> Option<Purpose> {
         match self {
             Self::Evm(charge) => Some(charge.purpose(presented)),
+            #[cfg(test)]
+            Self::Toy(_) => None,
+        }
+    }
+
+    /// What it is paid in, where that is on a chain: the rail's network is asked there.
+    pub const fn asset(&self) -> Option<Asset> {
+        match self {
+            Self::Evm(charge) => Some(charge.asset),
             #[cfg(test)]
             Self::Toy(_) => None,
         }

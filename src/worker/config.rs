@@ -42,11 +42,7 @@ impl Isolate {
 
     /// That of a payment's rail.
     pub(super) fn connection_for(&self, payment: &Payment) -> Option<&Connection> {
-        match payment {
-            Payment::Evm(charge) => self.connection_of(charge.asset),
-            #[cfg(test)]
-            Payment::Toy(_) => None,
-        }
+        self.connection_of(payment.asset()?)
     }
 
     /// That of what is stored; when its rail is not configured any more, another on the same chain, so that what was begun is
