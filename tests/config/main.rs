@@ -2,6 +2,7 @@
 //! that no finding ever holds a secret.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests may panic")]
 
+mod rails;
 mod sessions;
 
 use alloy_primitives::{Address, address};

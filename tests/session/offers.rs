@@ -230,3 +230,27 @@ fn an_offer_knows_the_domain_of_its_vouchers() {
         assert_eq!(session.reuse, Reuse::Once);
     }
 }
+
+/// The request of a session may hold a snapshot, so it does not say whose challenge it is: the binding does.
+#[test]
+fn of_two_rails_that_one_is_paid_whose_challenge_is_answered() {
+    for method in Method::ALL {
+        let elsewhere = SessionTerms { chain_id: CHAIN_ID + 1, ..terms(method) };
+        let offers = [offer(method), Offer::of_session(RailId(1), method, ROUTE, elsewhere, None, Reuse::Once)];
+        for one in &offers {
+            let known = Circumstances { sponsored: &[], snapshot: Some((one.rail, method, &snapshot(method))) };
+            for circumstances in [Circumstances::default(), known] {
+                let challenge = issue(one, &ASKED, &circumstances);
+                let credential = parse(&json!({ "challenge": challenge, "payload": Voucher.payload(method) }));
+                assert_eq!(ASKED.accept(&credential, &offers, &keys(), NOW).unwrap().offer.rail, one.rail);
+            }
+        }
+        // What is known of a channel on one rail is not told with the offer of the other.
+        let known = Circumstances { sponsored: &[], snapshot: Some((RailId(0), method, &snapshot(method))) };
+        assert!(request(&issue(&offers[0], &ASKED, &known))["methodDetails"]["channelId"].is_string());
+        assert!(request(&issue(&offers[1], &ASKED, &known))["methodDetails"].get("channelId").is_none());
+        let sponsored = Circumstances { sponsored: &[RailId(1)], snapshot: None };
+        assert_eq!(request(&issue(&offers[1], &ASKED, &sponsored))["methodDetails"].get("feePayer").is_some(), method == Method::Evm);
+        assert!(request(&issue(&offers[0], &ASKED, &sponsored))["methodDetails"].get("feePayer").is_none());
+    }
+}

@@ -132,6 +132,10 @@ pub(super) fn rails(
             let remedy = "keep one of the two; the same token on the same network is one rail";
             findings.add(Rule::Rails, format!("{}token", rail.at), "is that of another rail on the same network", remedy);
         }
+        if rails.iter().any(|other| other.chain_id == rail.chain_id && other.confirmations != rail.confirmations) {
+            let remedy = "give both the same: one account moves what is paid on a chain, and waits for as many blocks";
+            findings.add(Rule::Rails, format!("{}confirmations", rail.at), "differs from that of another rail on the same chain", remedy);
+        }
         rails.push(rail);
     }
     if raw.session.fee_payer && rails.iter().all(|rail| rail.evm_escrow.is_none()) {
