@@ -2,7 +2,7 @@
 //!
 //! A rail is a folder here and an arm of [`Payment`]. It reads and checks a proof offline, and from there on says step by step what is
 //! to be done until the money is there: [`Payment::next`] is asked with what is known so far, its [`Step`] is done by the one loop of the
-//! shell that serves all rails (`worker/objects/payer.rs`), and it is asked again with the answer. A [`Purchase`](crate::purchase::Purchase)
+//! shell that serves all rails (`worker/objects/payer`), and it is asked again with the answer. A [`Purchase`](crate::purchase::Purchase)
 //! sees to it that one payment buys one delivery, whatever the rail.
 //!
 //! docs/architecture.md walks through the adding of one.

@@ -81,9 +81,14 @@ impl Connection {
         self.is_down.set(!matches!(answers, Ok([Ok(_)])));
     }
 
-    /// The token's domain, without asking the chain where the configuration names it.
-    pub(super) async fn token_domain(&self) -> Result<TokenDomain, Problem> {
-        self.token.domain(&self.rail, &self.rpc).await
+    /// Has a signature verified in the token's domain, which the chain must have confirmed before money depends on it.
+    pub(super) async fn verify<T>(&self, verify: impl FnOnce(&Domain) -> Result<T, Problem>) -> Result<T, Problem> {
+        let domain = self.token.domain(&self.rail, &self.rpc).await?;
+        let verified = verify(domain.domain())?;
+        if let TokenDomain::Configured(_) = domain {
+            self.confirm_token().await?;
+        }
+        Ok(verified)
     }
 
     /// The token's domain as the token confirms it.

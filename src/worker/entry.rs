@@ -1,10 +1,9 @@
 //! Where every request comes in.
 
-use super::challenge::{Rejection, challenge};
 use super::config::{Isolate, load};
 use super::failure::{internal, misconfigured};
 use super::origin::{Incoming, Outgoing, send};
-use super::paid::PaidRequest;
+use super::priced::{presented, priced, unpaid_authorization};
 use super::respond::problem;
 use super::watch::discard;
 use super::{respond, status};
@@ -12,17 +11,14 @@ use crate::channel::is_bare;
 use crate::gateway::Broken;
 use crate::gateway::config::{Gateway, Origin, Surface};
 use crate::gateway::cors::Preflight;
-use crate::gateway::offer::Asked;
 use crate::gateway::path::Readings;
 use crate::gateway::probe;
 use crate::gateway::route::{Route, is_priced};
-use crate::gateway::target::{LONGEST_PRICED, Target};
+use crate::gateway::target::Target;
 use crate::rail::evm::Intent;
-use crate::wire::detect::{Fields, Presented};
-use crate::wire::mpp::credential::{AuthorizationHeader, CredentialField, split_authorization, without_payment};
+use crate::wire::detect::Presented;
+use crate::wire::mpp::credential::CredentialField;
 use crate::wire::problem::{Problem, ProblemKind};
-use crate::wire::x402::Version;
-use std::borrow::Cow;
 use std::time::Duration;
 use web_sys::{Request, Response, Url};
 use worker::{Context, Env, Result, event};
@@ -148,73 +144,4 @@ async fn broken_route(broken: &Broken, env: &Env, incoming: &Incoming) -> Result
         Ok(_) => unpriced(env, origin, incoming, DEFAULT_ORIGIN_TIMEOUT).await,
         Err(invalid) => problem(&invalid.into()),
     }
-}
-
-async fn priced(isolate: &Isolate, env: &Env, context: &Context, incoming: &Incoming, route: &Route) -> Result<Response> {
-    let gateway = &isolate.gateway;
-    if !incoming.target.is_confidential() {
-        return problem(&Problem::new(ProblemKind::BadRequest, "payments are taken over https only; send the request to the https URL"));
-    }
-    if incoming.is_websocket() {
-        let detail = "Upgrade: a WebSocket is not sold here; ask without it, or for a path that is free";
-        return problem(&Problem::new(ProblemKind::BadRequest, detail));
-    }
-    let Some(target) = incoming.target.bound() else {
-        return problem(&Problem::new(
-            ProblemKind::UriTooLong,
-            format!("path and query are longer than {LONGEST_PRICED} bytes; shorten them"),
-        ));
-    };
-    let asked = Asked {
-        realm: gateway.realm.as_deref().unwrap_or(&incoming.target.host),
-        method: &incoming.method,
-        target: &target,
-        digest: None,
-        field: route.field,
-    };
-    let (presented, others) = match presented(incoming, route, gateway.limits.credential_bytes) {
-        Ok((presented, others)) => (Ok(presented), others),
-        Err(reason) => (Err(Rejection::from(reason)), None),
-    };
-    let request = PaidRequest { isolate, env, context, incoming, route, asked: &asked, others: others.as_deref() };
-    let outcome = match presented {
-        Ok(presented) => request.complete(&presented).await,
-        Err(rejection) => Err(rejection),
-    };
-    match outcome {
-        Ok(response) => Ok(response),
-        Err(rejection) => {
-            // A fresh challenge is bound to the body, which is hashed for that but not kept.
-            let digest = match rejection.problem.kind.status() {
-                402 if route.binds_body(&incoming.method) => match incoming.digest(&gateway.limits).await {
-                    Ok(digest) => Some(digest),
-                    Err(reason) => return problem(&reason),
-                },
-                _ => None,
-            };
-            challenge(rejection, &request, &Asked { digest, ..asked }).await
-        }
-    }
-}
-
-/// What a request presents, and what of its `Authorization` is for the origin.
-fn presented(incoming: &Incoming, route: &Route, limit: usize) -> std::result::Result<(Presented, Option<String>), Problem> {
-    let field = route.field;
-    let value = incoming.header(field.key()).unwrap_or_default();
-    let AuthorizationHeader { payment, others } = split_authorization(&value).map_err(|invalid| invalid.problem(field.name()))?;
-    let others = match field {
-        CredentialField::Authorization => others.map(Cow::into_owned),
-        CredentialField::PaymentAuthorization => unpaid_authorization(incoming)?,
-    };
-    let header = |version: Version| route.exact.as_ref().and_then(|_| incoming.header(version.payment_key()));
-    let (signature, x_payment) = (header(Version::V2), header(Version::V1));
-    let fields = Fields { field, credential: payment, signature: signature.as_deref(), x_payment: x_payment.as_deref() };
-    Ok((fields.read(limit)?, others))
-}
-
-/// What of an `Authorization` that no credential is taken from is for the origin.
-fn unpaid_authorization(incoming: &Incoming) -> std::result::Result<Option<String>, Problem> {
-    let field = CredentialField::Authorization;
-    let value = incoming.header(field.key()).unwrap_or_default();
-    Ok(without_payment(&value).map_err(|invalid| invalid.problem(field.name()))?.map(Cow::into_owned))
 }

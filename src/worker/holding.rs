@@ -1,20 +1,15 @@
 //! Holding what was claimed while its request is served. A client that hangs up before it got anything gets it back at
 //! once: it is not left to run out.
 
-use super::config::load;
-use super::failure::internal;
-use super::objects::{PayerMessage, PayerReply};
-use super::paid::Sale;
 use super::watch::hung_up;
-use crate::purchase::{LeaseId, Undelivered};
-use crate::rail::Payment;
+use crate::purchase::Undelivered;
 use crate::wire::problem::Problem;
 use futures_channel::oneshot;
 use futures_util::future::{Either, select};
 use std::future::Future;
 use wasm_bindgen_futures::JsFuture;
 use web_sys::AbortSignal;
-use worker::{Context, Env, console_warn};
+use worker::Context;
 
 /// Alive as long as the request is served; dropping it ends the watch over the client.
 pub(super) struct Holding {
@@ -52,42 +47,5 @@ pub(super) async fn hold<C: 'static, G: Future<Output = ()>>(
         Ok(reply) => Ok((reply?, Holding { _served: served })),
         // Nobody reads this.
         Err(oneshot::Canceled) => Err(Problem::unavailable("the client has left")),
-    }
-}
-
-impl Sale<'_> {
-    /// Presents the charge to the payer's object. The answer may be a lease that has to be given back.
-    pub(super) async fn claim(&self, reserve: bool) -> Result<(PayerReply, Holding), Problem> {
-        let env = self.request.env.clone();
-        let payment = self.payment.clone();
-        let message = PayerMessage::Claim { payment: Box::new(payment.clone()), key: self.key, identifier: self.identifier, reserve };
-        let release = {
-            let (env, payment) = (env.clone(), payment.clone());
-            move |reply: &PayerReply, how| lease_in(reply).map(|lease| release(env.clone(), payment.clone(), lease, how))
-        };
-        let claim = async move { ask(&env, &payment, &message).await };
-        hold(self.request.context, self.request.incoming.request.signal(), claim, release).await
-    }
-}
-
-/// Asks the object that remembers a payment.
-async fn ask(env: &Env, payment: &Payment, message: &PayerMessage) -> Result<PayerReply, Problem> {
-    let loaded = load(env);
-    let isolate = loaded.as_ref().as_ref().map_err(|_| internal("claim", "the configuration is wrong"))?;
-    let connection = isolate.connection_for(payment).ok_or_else(|| internal("claim", "no rail is configured for it"))?;
-    connection.ask_holder(env, &payment.holder(), message).await
-}
-
-async fn release(env: Env, payment: Payment, lease: LeaseId, how: Undelivered) {
-    match ask(&env, &payment, &PayerMessage::Release { id: payment.id(), lease, how }).await {
-        Ok(PayerReply::Noted) => {}
-        outcome => console_warn!("a payment whose client hung up could not be released: {outcome:?}"),
-    }
-}
-
-const fn lease_in(reply: &PayerReply) -> Option<LeaseId> {
-    match reply {
-        PayerReply::Reserved { lease } | PayerReply::Paid { lease, .. } => Some(*lease),
-        _ => None,
     }
 }

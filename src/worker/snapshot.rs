@@ -3,7 +3,7 @@
 
 use super::config::{Isolate, load};
 use super::objects::channel::{ChannelMessage, ChannelReply, ask_channel};
-use super::objects::{PayerMessage, PayerReply};
+use super::objects::payer::{PayerMessage, PayerReply, ask_payer};
 use super::origin::Incoming;
 use super::shared::shared;
 use crate::channel::{Reuse, Status};
@@ -87,7 +87,7 @@ impl Question {
                 Name::Payer(chain_id, _) if chain_id != connection.rail.chain_id => continue,
                 Name::Payer(_, payer) => {
                     if last.as_ref().is_none_or(|(rail, _)| *rail != sold.rail) {
-                        last = Some((sold.rail, connection.ask_payer(env, payer, &PayerMessage::LastChannel).await));
+                        last = Some((sold.rail, ask_payer(connection, env, payer, &PayerMessage::LastChannel).await));
                     }
                     let Some((_, Ok(PayerReply::Channel(Some((method, channel_id)))))) = &last else { continue };
                     if *method != sold.method {

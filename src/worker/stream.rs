@@ -5,7 +5,7 @@ use super::clock::{now, sleep, within};
 use super::objects::channel::{ChannelMessage, ChannelReply, Done};
 use super::paid::PaidRequest;
 use super::remote::{AGAIN, RemoteChannel};
-use super::session::{ReceiptHead, Visit};
+use super::visit::{ReceiptHead, Visit};
 use super::watch::{Ending, Upload, WatchedPipe, broken, hung_up, length};
 use crate::channel::{Bought, Counted, Delivery, Drawn, Fixed, Head, Metering, Next, REPORT, Stop, Waiting};
 use crate::money::Amount;

@@ -4,8 +4,8 @@
 use super::account::object::Account;
 use super::channel::object::ChannelObject as Channel;
 use super::message::{binary, read};
-pub(super) use super::object::Object;
-use super::payer::Payer;
+use super::object::Object;
+use super::payer::object::Payer;
 use futures_util::future::FutureExt;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use js_sys::{Promise, Uint8Array};

@@ -9,8 +9,8 @@ use crate::rail::evm::session::Snapshot;
 use crate::worker::clock::now;
 use crate::worker::connection::Connection;
 use crate::worker::escrow;
-use crate::worker::objects::PayerMessage;
 use crate::worker::objects::account::{Errand, SettleMessage, SettleReply, ask_account, watch_channel};
+use crate::worker::objects::payer::{PayerMessage, ask_payer};
 use worker::{Result, console_error};
 
 pub(super) async fn claim(object: &ChannelObject, connection: &Connection, method: Method, claim: &Claim) -> Result<ChannelReply> {
@@ -67,7 +67,7 @@ async fn take_on(object: &ChannelObject, connection: &Connection, method: Method
     // Nothing is sold on a channel that nobody watches.
     watch_channel(connection, &object.env, ledger.escrow(), ledger.id(), ledger.signer()).await?;
     let opened = PayerMessage::Opened { method, channel_id: ledger.id() };
-    if connection.ask_payer(&object.env, ledger.payer(), &opened).await.is_err() {
+    if ask_payer(connection, &object.env, ledger.payer(), &opened).await.is_err() {
         console_error!("channel {}: its payer's object was not told of it, so Payment-Session finds it by its id only", ledger.id());
     }
     // Another request may have taken it on meanwhile, and sold on it.

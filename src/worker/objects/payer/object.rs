@@ -1,8 +1,6 @@
 //! The payer's object, one per payer and token: which of its charges are claimed, settled, delivered.
 
-use super::export::Object;
-use super::table::{Table, set_alarm};
-use super::{Errand, PayerMessage, PayerReply, SettleMessage, SettleReply, unconfigured};
+use super::{PayerMessage, PayerReply};
 use crate::evm::B256;
 use crate::money::Amount;
 use crate::purchase::{LeaseId, Lost, Next, Purchase, Record, Reopened, Stage};
@@ -14,6 +12,9 @@ use crate::wire::problem::{Problem, ProblemKind};
 use crate::worker::clock::{now, within};
 use crate::worker::config::load;
 use crate::worker::connection::Connection;
+use crate::worker::objects::account::{Errand, SettleMessage, SettleReply, ask_account};
+use crate::worker::objects::object::{Object, unconfigured};
+use crate::worker::objects::table::{Table, set_alarm};
 use futures_channel::oneshot;
 use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
@@ -30,7 +31,7 @@ const SOON: Duration = Duration::from_secs(5);
 const ROUND: Duration = Duration::from_secs(30);
 
 /// See the module.
-pub(super) struct Payer {
+pub(in crate::worker::objects) struct Payer {
     state: State,
     env: Env,
     purchases: OnceCell<Table>,
@@ -457,7 +458,7 @@ impl Payer {
         // From here on it may be on chain: remembered until the verdict is known.
         self.change(&id, |purchase| purchase.submit(gas_limit))?;
         let errand = gas_limit.map_or(Errand::Search, |gas_limit| Errand::Send { gas_limit });
-        let verdict = match connection.ask_account(&self.env, &SettleMessage { purpose, errand }).await {
+        let verdict = match ask_account(connection, &self.env, &SettleMessage { purpose, errand }).await {
             Ok(SettleReply::Ended(verdict)) => verdict,
             Ok(SettleReply::Pending) => {
                 self.wake_within(SOON).await?;
@@ -531,7 +532,7 @@ impl Payer {
             let Some(purpose) = purchase.payment().search(purchase.presented()) else { continue };
             let message = SettleMessage { purpose, errand: Errand::Inquire };
             let connection = isolate.connection_for(purchase.payment()).ok_or_else(unconfigured)?;
-            let answer = connection.ask_account(&self.env, &message).await;
+            let answer = ask_account(connection, &self.env, &message).await;
             open |= !self.take_note(&purchase.payment().id(), answer)?;
         }
         Ok(open)

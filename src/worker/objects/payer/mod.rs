@@ -1,0 +1,76 @@
+//! The payer's object, one per payer and token. Here is how it is spoken to.
+
+pub(super) mod object;
+
+use super::message::{CALL_MARGIN, Refused, call};
+use crate::evm::{Address, B256};
+use crate::purchase::{LeaseId, Undelivered};
+use crate::rail::evm::Method;
+use crate::rail::{Payment, Reference};
+use crate::wire::idempotency::Key;
+use crate::wire::problem::Problem;
+use crate::worker::connection::Connection;
+use serde::{Deserialize, Serialize};
+use worker::Env;
+
+/// What it is called in the environment.
+const BINDING: &str = "PAYER";
+
+/// What a request asks of the payer's object.
+#[derive(Debug, Serialize, Deserialize)]
+pub(in crate::worker) enum PayerMessage {
+    /// Take this payment on, for a request with this idempotency key: settle it, or with `reserve` only make sure that it could be
+    /// settled. The client calls it by the name that hashes to `identifier`.
+    Claim { payment: Box<Payment>, key: Option<Key>, identifier: Option<B256>, reserve: bool },
+    /// The origin has answered: settle a reserved payment.
+    Settle { id: B256, lease: LeaseId },
+    /// The resource is about to be handed out.
+    Deliver { id: B256, lease: LeaseId },
+    /// Nothing was handed out.
+    Release { id: B256, lease: LeaseId, how: Undelivered },
+    /// What was handed out broke off by the origin's fault.
+    Reopen { id: B256, lease: LeaseId },
+    /// The payer has a channel here.
+    Opened { method: Method, channel_id: B256 },
+    /// Which channel did it open last?
+    LastChannel,
+}
+
+/// What the payer's object answers.
+#[derive(Debug, Serialize, Deserialize)]
+pub(in crate::worker) enum PayerReply {
+    /// It could be settled; call the origin.
+    Reserved { lease: LeaseId },
+    /// The money is there, and the resource may be delivered.
+    Paid { lease: LeaseId, reference: Reference },
+    /// It was delivered already under the same idempotency key: ask the origin again.
+    Replayed { reference: Reference },
+    /// Done.
+    Noted,
+    /// The payer's last channel.
+    Channel(Option<(Method, B256)>),
+    /// Answer this instead.
+    Refused(Refused),
+}
+
+/// Sends a message to the object of a payer.
+pub(in crate::worker) async fn ask_payer(
+    connection: &Connection,
+    env: &Env,
+    payer: Address,
+    message: &PayerMessage,
+) -> Result<PayerReply, Problem> {
+    ask_holder(connection, env, &connection.rail.asset().holder(payer), message).await
+}
+
+/// Sends a message to the object that remembers a payment ([`Payment::holder`]).
+pub(in crate::worker) async fn ask_holder(
+    connection: &Connection,
+    env: &Env,
+    name: &str,
+    message: &PayerMessage,
+) -> Result<PayerReply, Problem> {
+    // Simulation, the account's wait, and the way there and back.
+    let wait = connection.rpc.patience() + connection.limits.settlement_timeout + CALL_MARGIN;
+    call(env, BINDING, name, message, wait + CALL_MARGIN).await
+}
