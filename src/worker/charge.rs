@@ -142,7 +142,7 @@ impl ProvenCharge<'_> {
         }
     }
 
-    /// Presents the charge to the payer's object. The answer may be a lease that has to be given back.
+    /// Presents the charge to the payer's object. The answer may be a lease that has to be released.
     async fn claim(&self, reserve: bool) -> Result<(PayerReply, Holding), Problem> {
         let env = self.request.env.clone();
         let payment = self.payment.clone();
@@ -159,7 +159,7 @@ impl ProvenCharge<'_> {
         ask_holder(self.connection, self.request.env, &self.payment.holder(), message).await
     }
 
-    /// The origin's answer, when it is one to be paid for. Otherwise the payment is given back, and the
+    /// The origin's answer, when it is one to be paid for. Otherwise the payment is released, and the
     /// error is what the client gets instead.
     async fn fetch(&self, lease: LeaseId, reference: Option<&Reference>) -> Result<Response, Result<Response, Problem>> {
         let outcome = self.call_origin(reference).await;
@@ -169,12 +169,12 @@ impl ProvenCharge<'_> {
             Ok(Disposition::Withhold) => Undelivered::Failed,
             Err(_) => self.request.failure(),
         };
-        // If giving it back fails, the lease runs out by itself: the origin's answer is worth more.
+        // If that fails, the lease runs out by itself: the origin's answer is worth more.
         let _ = self.ask(&PayerMessage::Release { id: self.payment.id(), lease, how }).await;
         Err(outcome.and_then(|response| self.request.undelivered(&response)))
     }
 
-    /// What was delivered under the request's idempotency key is asked for again: nothing is charged for it, or given back.
+    /// What was delivered under the request's idempotency key is asked for again: nothing is charged for it, or released.
     async fn replay(&self, reference: &Reference) -> Result<Response, Problem> {
         let response = self.call_origin(Some(reference)).await?;
         if self.request.disposition(true, &response) != Disposition::Deliver {
