@@ -47,6 +47,11 @@ impl ExactOffers {
         self.charges.get(accepted.index)
     }
 
+    /// The rails of the charges, in order.
+    pub fn rails(&self) -> impl Iterator<Item = RailId> {
+        self.charges.iter().map(|charge| charge.rail)
+    }
+
     /// The rail of the charge at this place.
     pub fn rail(&self, index: usize) -> Option<RailId> {
         self.charges.get(index).map(|charge| charge.rail)

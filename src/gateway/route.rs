@@ -5,6 +5,7 @@ use super::exact::ExactOffers;
 use super::offer::{Offer, SessionOffer};
 use super::path::{self, Readings};
 use crate::money::{Amount, Price};
+use crate::rail::RailId;
 use crate::wire::mpp::credential::CredentialField;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -168,6 +169,11 @@ impl Route {
     /// Whether the body of a request by this method is bound to its challenge.
     pub fn binds_body(&self, method: &str) -> bool {
         self.digest && !matches!(method, "GET" | "HEAD")
+    }
+
+    /// The rails that it can be paid by, some of them several times.
+    pub fn rails(&self) -> impl Iterator<Item = RailId> {
+        self.offers.iter().map(|offer| offer.rail).chain(self.exact.iter().flat_map(ExactOffers::rails))
     }
 
     /// What the least that a session can buy here costs.

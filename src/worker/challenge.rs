@@ -8,7 +8,6 @@ use super::paid::PaidRequest;
 use super::respond::problem_with;
 use super::snapshot::Located;
 use crate::gateway::offer::{Asked, Circumstances, Offer};
-use crate::gateway::route::Route;
 use crate::rail::RailId;
 use crate::rail::evm::Method;
 use crate::wire::mpp::accept::preferred;
@@ -46,14 +45,15 @@ pub(super) async fn challenge(rejection: Rejection, request: &PaidRequest<'_>, a
     if reason.kind.status() != 402 {
         return problem_with(&reason, None, headers);
     }
-    for rail in isolate.rails_down() {
+    for rail in isolate.rails_in_doubt() {
         doubt(isolate, env, context, rail);
     }
     let gateway = &isolate.gateway;
-    let sponsored = sponsored(isolate, route).await;
+    let is_offered = isolate.offered(route);
+    let offers: Vec<&Offer> = route.offers.iter().filter(|offer| is_offered(offer.rail)).collect();
+    let sponsored = sponsored(isolate, &offers).await;
     let circumstances =
         Circumstances { sponsored: &sponsored, snapshot: snapshot.as_ref().map(|(rail, method, snapshot)| (*rail, *method, snapshot)) };
-    let offers: Vec<&Offer> = route.offers.iter().filter(|offer| isolate.offers(offer.rail)).collect();
     let names: Vec<(&str, &str)> = offers.iter().map(|offer| (offer.method.name(), offer.intent().name())).collect();
     let expires = now().saturating_add(gateway.challenge_lifetime);
     headers.set("vary", &format!("{}, Accept-Payment, Payment-Session", route.field.name()));
@@ -66,7 +66,7 @@ pub(super) async fn challenge(rejection: Rejection, request: &PaidRequest<'_>, a
     let mut members = None;
     if let Some(exact) = &route.exact {
         let requested = Requested { url: &incoming.target.url(), method: &incoming.method };
-        let is_offered = |index: usize| exact.rail(index).is_some_and(|rail| isolate.offers(rail));
+        let is_offered = |index: usize| exact.rail(index).is_some_and(&is_offered);
         if let Some(header) = exact.offers.header(&requested, &reason.detail, is_offered) {
             headers.set("payment-required", &header);
         }
@@ -75,10 +75,10 @@ pub(super) async fn challenge(rejection: Rejection, request: &PaidRequest<'_>, a
     problem_with(&reason, members.as_deref(), headers)
 }
 
-/// The rails of a route's sessions on which the gateway submits openings for clients.
-async fn sponsored(isolate: &Isolate, route: &Route) -> Vec<RailId> {
+/// The rails of the sessions among `offers` on which the gateway submits openings for clients.
+async fn sponsored(isolate: &Isolate, offers: &[&Offer]) -> Vec<RailId> {
     let mut sponsored = Vec::new();
-    for offer in route.offers.iter().filter(|offer| offer.session().is_some() && offer.method == Method::Evm) {
+    for offer in offers.iter().filter(|offer| offer.session().is_some() && offer.method == Method::Evm) {
         if let Ok(connection) = isolate.connection(offer.rail)
             && connection.sponsors().await
         {

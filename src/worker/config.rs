@@ -3,6 +3,7 @@
 use super::connection::Connection;
 use super::failure::internal;
 use crate::gateway::config::Gateway;
+use crate::gateway::route::Route;
 use crate::gateway::{Broken, Secrets, validate};
 use crate::rail::evm::Asset;
 use crate::rail::{Payment, RailId};
@@ -24,15 +25,16 @@ pub(super) struct Isolate {
 }
 
 impl Isolate {
-    /// Whether a rail is offered: it is up, or none is.
-    pub(super) fn offers(&self, id: RailId) -> bool {
-        let is_up = self.connections.get(id.0).is_some_and(Connection::is_up);
-        is_up || !self.connections.iter().any(Connection::is_up)
+    /// Which of a route's rails are offered: those that are up, or all of them when none is.
+    pub(super) fn offered(&self, route: &Route) -> impl Fn(RailId) -> bool {
+        let is_up = |id: RailId| self.connections.get(id.0).is_some_and(Connection::is_up);
+        let none_is_up = !route.rails().any(is_up);
+        move |id| none_is_up || is_up(id)
     }
 
-    /// The rails that were found to be down.
-    pub(super) fn rails_down(&self) -> impl Iterator<Item = RailId> {
-        self.connections.iter().enumerate().filter(|(_, connection)| !connection.is_up()).map(|(place, _)| RailId(place))
+    /// The rails of which it is to be found out whether they are down.
+    pub(super) fn rails_in_doubt(&self) -> impl Iterator<Item = RailId> {
+        self.connections.iter().enumerate().filter(|(_, connection)| connection.is_in_doubt()).map(|(place, _)| RailId(place))
     }
 
     /// That of an offer's rail.
@@ -70,14 +72,14 @@ fn read(env: &Env) -> Loaded {
     Ok(Isolate { gateway, connections })
 }
 
-/// Finds out whether a rail is down, for what is offered from then on. With one rail nothing depends on it.
+/// Something failed that a rail may be to blame for: finds out whether it is down, for what is offered from then on. With one rail
+/// nothing depends on it.
 pub(super) fn doubt(isolate: &Isolate, env: &Env, context: &Context, id: RailId) {
-    if isolate.connections.len() == 1 {
-        return;
-    }
+    let Some(connection) = isolate.connections.get(id.0).filter(|_| isolate.connections.len() > 1) else { return };
+    connection.doubt();
     let loaded = load(env);
     context.wait_until(async move {
-        if let Ok(connection) = loaded.as_ref().as_ref().map_err(drop).and_then(|isolate| isolate.connection(id).map_err(drop)) {
+        if let Some(connection) = loaded.as_ref().as_ref().ok().and_then(|isolate| isolate.connections.get(id.0)) {
             connection.probe().await;
         }
     });

@@ -30,6 +30,8 @@ pub(super) struct Connection {
     is_down: Cell<bool>,
     /// When that was last found out.
     probed_at: Cell<Option<Timestamp>>,
+    /// Something failed there since.
+    is_doubted: Cell<bool>,
 }
 
 /// A rail that may be down is asked again after this.
@@ -47,6 +49,7 @@ impl Connection {
             sponsoring: Sponsoring::default(),
             is_down: Cell::new(false),
             probed_at: Cell::new(None),
+            is_doubted: Cell::new(false),
         };
         gateway.rails.iter().map(one).collect()
     }
@@ -54,6 +57,16 @@ impl Connection {
     /// Whether its endpoints answer, as far as is known here.
     pub(super) const fn is_up(&self) -> bool {
         !self.is_down.get()
+    }
+
+    /// Something failed that its endpoints may be to blame for.
+    pub(super) fn doubt(&self) {
+        self.is_doubted.set(true);
+    }
+
+    /// Whether it is to be found out if its endpoints answer: they did not, or something failed since they did.
+    pub(super) const fn is_in_doubt(&self) -> bool {
+        self.is_down.get() || self.is_doubted.get()
     }
 
     /// Does what a rail asks for.
@@ -77,6 +90,7 @@ impl Connection {
             return;
         }
         self.probed_at.set(Some(now()));
+        self.is_doubted.set(false);
         let answers = self.rpc.ask([Request::latest_block()]).await;
         self.is_down.set(!matches!(answers, Ok([Ok(_)])));
     }

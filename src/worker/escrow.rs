@@ -25,7 +25,9 @@ use worker::{Env, console_warn};
 pub(super) async fn check_escrows(connection: &Connection, router: &Router) -> Result<(), Problem> {
     let offers = router.routes().iter().flat_map(|route| &route.offers);
     let sessions = offers.filter_map(|offer| offer.session().map(|session| (offer.method, session)));
-    let is_here = |(_, session): &(Method, &SessionOffer)| session.terms.chain_id == connection.rail.chain_id;
+    let asset = connection.rail.asset();
+    // Two rails may share a chain, each with an escrow of its own.
+    let is_here = |(_, session): &(Method, &SessionOffer)| (session.terms.chain_id, session.terms.token) == (asset.chain_id, asset.token);
     let sold: Vec<_> = sessions.filter(is_here).collect();
     for method in Method::ALL {
         let Some((_, session)) = sold.iter().find(|(sold, _)| *sold == method) else { continue };

@@ -37,8 +37,8 @@ const hashOf = (types, values) =>
   );
 
 /** The EIP-712 domain that vouchers of `method` are signed in. */
-export function voucherDomain(method, escrow) {
-  return { name: DOMAIN_NAMES[method], version: "1", chainId: CHAIN_ID, verifyingContract: escrow };
+export function voucherDomain(method, escrow, chainId = CHAIN_ID) {
+  return { name: DOMAIN_NAMES[method], version: "1", chainId, verifyingContract: escrow };
 }
 
 const VOUCHER = {
@@ -65,8 +65,8 @@ const RECEIVE_WITH_AUTHORIZATION = {
   ],
 };
 
-/** Lets both escrows take any amount from each of `payers`. */
-export async function approveEscrows(chain, payers, escrows = [chain.escrow, chain.evmEscrow]) {
+/** Lets the chain's escrows take any amount from each of `payers`. */
+export async function approveEscrows(chain, payers, escrows = [chain.escrow, chain.evmEscrow].filter(Boolean)) {
   for (const payer of payers) {
     for (const escrow of escrows) {
       await write(chain, payer, {
@@ -98,10 +98,10 @@ export class Channel {
     this.authorizedSigner = signer ? signer.address : zeroAddress;
     this.escrow = escrow ?? (method === "evm" ? chain.evmEscrow : chain.escrow);
     this.token = token ?? chain.token.address;
-    this.domain = voucherDomain(method, this.escrow);
+    this.domain = voucherDomain(method, this.escrow, chain.id);
     this.id = hashOf(
       ["address", "address", "address", "bytes32", "address", "address", "uint256"],
-      [payer.address, this.payee, this.token, salt, this.authorizedSigner, this.escrow, BigInt(CHAIN_ID)],
+      [payer.address, this.payee, this.token, salt, this.authorizedSigner, this.escrow, BigInt(chain.id)],
     );
   }
 

@@ -1,6 +1,5 @@
 // Sessions through the gateway: a stack that takes them, what a client sends in each action of both methods, and what it gets back.
 import assert from "node:assert/strict";
-import { CHAIN_ID } from "../../../scripts/chain.mjs";
 import { approveEscrows, Channel } from "./channels.mjs";
 import { did, encodeCredential } from "./protocol.mjs";
 import { ADMIN_TOKEN, startStack } from "./stack.mjs";
@@ -20,7 +19,7 @@ export const SESSION_ROUTES = [
 ];
 
 /** Nothing is settled, closed or looked at unless a test says so: what moves on chain is then the test's own doing. */
-const QUIET = {
+export const QUIET = {
   settleAmount: "900000",
   settleMinimum: "0",
   settleAfterSeconds: 86_400,
@@ -141,7 +140,7 @@ export function expectReceiptJson(receipt, session, { accepted, spent, units, tx
   assert.equal(receipt.reference, channel.id, said);
   assert.equal(receipt.channelId, channel.id, said);
   assert.equal(receipt.status, "success", said);
-  assert.equal(receipt.chainId, CHAIN_ID, said);
+  assert.equal(receipt.chainId, channel.chain.id, said);
   assert.ok(Math.abs(Date.parse(receipt.timestamp) - Date.now()) < 120_000, said);
   for (const number of [receipt.acceptedCumulative, receipt.spent]) assert.match(number, /^(0|[1-9]\d*)$/, said);
   if (accepted !== undefined) assert.equal(receipt.acceptedCumulative, String(accepted), said);
@@ -195,13 +194,16 @@ export class Session {
     if (fresh || !this.#challenges.has(path)) {
       const answer = await this.stack.send(path, options);
       assert.equal(answer.status, 402, `${path} asks for payment: ${answer.text}`);
-      this.#challenges.set(path, sessionChallenge(answer, this.channel.method));
+      this.#challenges.set(path, sessionChallenge(answer, this.channel.method, this.channel.chain.id));
     }
     return this.#challenges.get(path);
   }
 
   /** The `Authorization` value that carries `payload`. `source` replaces the payer's DID; null leaves it out. */
-  async authorization(payload, { path = this.path, challenge, source = did(CHAIN_ID, this.channel.payer.address) } = {}) {
+  async authorization(
+    payload,
+    { path = this.path, challenge, source = did(this.channel.chain.id, this.channel.payer.address) } = {},
+  ) {
     return encodeCredential({ challenge: challenge ?? (await this.challenge(path)), payload, source: source ?? undefined });
   }
 
@@ -239,9 +241,10 @@ export class Session {
   }
 }
 
-/** The session challenge of `method` in a 402. */
-export function sessionChallenge(answer, method) {
-  const found = answer.challenges.find((one) => one.method === method && one.intent === "session");
+/** The session challenge of `method` in a 402; of several, that on the chain. */
+export function sessionChallenge(answer, method, chainId) {
+  const sold = answer.challenges.filter((one) => one.method === method && one.intent === "session");
+  const found = sold.length > 1 ? sold.find(({ terms }) => terms.methodDetails.chainId === chainId) : sold[0];
   assert.ok(found, `a session challenge of ${method}: ${JSON.stringify(answer.raw)} ${answer.text}`);
   return found;
 }
