@@ -1,9 +1,9 @@
-// `npm start`: sets up, builds, starts a chain, an origin and the gateway, pays for a call and for a session, and stays up.
+// `npm start`: sets up, builds, starts two chains, an origin and the gateway, pays for a call, a session and a call over x402, and stays up.
 //
 //   npm start -- --once   ends after the payments; exit code 0 only if they succeeded
 //   npm run dev           stays up without paying
 //
-// Ports: ANVIL_PORT, GATEWAY_PORT, ORIGIN_PORT.
+// Ports: ANVIL_PORT, BASE_ANVIL_PORT, GATEWAY_PORT, ORIGIN_PORT.
 
 import { runMain, Stop, say, underModernNode } from "./lib/run.mjs";
 import { setup } from "./setup.mjs";
@@ -27,8 +27,10 @@ await runMain(async () => {
   if (!args.includes("--no-pay")) {
     const { pay } = await import("./pay.mjs");
     const { paySession } = await import("./lib/session-demo.mjs");
+    const { payX402 } = await import("./lib/x402-demo.mjs");
     await pay(devnet);
     await paySession(devnet);
+    await payX402(devnet);
   }
   if (args.includes("--once")) return 0;
   sayHow(devnet);
@@ -41,7 +43,8 @@ function sayHow(devnet) {
 Everything is up; Ctrl-C ends it.
   gateway  ${devnet.gateway}   (health: /__mpp/health, configuration: /__mpp/config)
   origin   ${devnet.origin}
-  chain    ${devnet.rpc}   (chain id ${devnet.chainId})
+  chains   ${devnet.rpc}   (Abstract testnet, chain id ${devnet.chainId})
+           ${devnet.base.rpc}   (Base Sepolia, chain id ${devnet.base.chainId})
   all of it, with payers' keys: .dev/devnet.json
 
 Priced: ${devnet.routes.map(({ path, methods, price, meter }) => `${methods.join(", ")} ${path} (${price}${meter ? ` per ${meter}` : ""})`).join(", ")}

@@ -1,4 +1,4 @@
-// The whole system on this machine: a chain, its contracts, an origin, and the built gateway in front of it.
+// The whole system on this machine: two chains, their contracts, an origin, and the built gateway in front of it.
 
 import { randomBytes } from "node:crypto";
 import { createWriteStream, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parse } from "smol-toml";
-import { accounts, CHAIN_ID, mint, placeContracts, startAnvil } from "../chain.mjs";
+import { accounts, CHAIN_ID, mint, NETWORKS, placeContracts, startAnvil } from "../chain.mjs";
 import { startOrigin } from "../origin.mjs";
 import { at, npmBin } from "./project.mjs";
 import { Stop, say, start, step } from "./run.mjs";
@@ -30,12 +30,13 @@ const ROUTES = [
 ];
 
 const PORTS = {
-  ANVIL_PORT: { usual: 8545, of: "the chain (anvil)" },
+  ANVIL_PORT: { usual: 8545, of: "the first chain (anvil, as Abstract testnet)" },
+  BASE_ANVIL_PORT: { usual: 8546, of: "the second chain (anvil, as Base Sepolia)" },
   GATEWAY_PORT: { usual: 8787, of: "the gateway" },
   ORIGIN_PORT: { usual: 8788, of: "the demo origin" },
 };
 
-/** The three ports, from the environment or the usual ones; an error says which is taken and how to choose another. */
+/** The four ports, from the environment or the usual ones; an error says which is taken and how to choose another. */
 export async function choosePorts() {
   const chosen = {};
   for (const [name, { usual, of }] of Object.entries(PORTS)) {
@@ -67,21 +68,31 @@ function taken(port) {
  */
 export async function startDevnet({ ports, onEnd }) {
   takeFolder();
-  const { rpc, pid, contracts, payers, settlement } = await step("chain: anvil with the token and the escrows", () =>
-    startChain(ports.ANVIL_PORT),
+  const { rpc, pid, contracts, payers, settlement } = await step("Abstract testnet: anvil with the token and the escrows", () =>
+    startChain("abstract-testnet", ports.ANVIL_PORT),
   );
-  setInterval(() => alive(pid) || onEnd("the chain"), 1000).unref();
+  const base = await step("Base Sepolia: anvil with Circle’s token and an escrow", () =>
+    startChain("base-sepolia", ports.BASE_ANVIL_PORT),
+  );
+  setInterval(() => {
+    if (!alive(pid) || !alive(base.pid)) onEnd("a chain");
+  }, 1000).unref();
   const origin = await startOrigin({ port: ports.ORIGIN_PORT });
   const secrets = {
     MPP_SECRET_KEY: randomBytes(32).toString("hex"),
     SETTLEMENT_PRIVATE_KEY: settlement.privateKey,
-    RPC_URL: rpc,
+    RPC_URL_ABSTRACT_TESTNET: rpc,
+    RPC_URL_BASE_SEPOLIA: base.rpc,
     ADMIN_TOKEN: randomBytes(24).toString("base64url"),
   };
-  const token = { address: contracts.token, name: contracts.tokenName, version: contracts.tokenVersion, decimals: DECIMALS };
+  const token = tokenOf(contracts);
   // Only the payee can settle and close a channel: who is paid has to be the account that sends.
   const recipient = settlement.address;
-  const config = writeConfiguration({ token, recipient, evmEscrow: contracts.evmEscrow, origin: origin.url, secrets });
+  const rails = [
+    { network: "abstract-testnet", token, evmEscrow: contracts.evmEscrow },
+    { network: "base-sepolia", token: tokenOf(base.contracts), evmEscrow: base.contracts.evmEscrow },
+  ];
+  const config = writeConfiguration({ rails, recipient, origin: origin.url, secrets });
   const gateway = `http://127.0.0.1:${ports.GATEWAY_PORT}`;
   await step("gateway: the built worker in wrangler dev", () =>
     startGateway({ config, gateway, port: ports.GATEWAY_PORT, onEnd }),
@@ -100,6 +111,7 @@ export async function startDevnet({ ports, onEnd }) {
     recipient,
     settlementAccount: settlement.address,
     adminToken: secrets.ADMIN_TOKEN,
+    base: { rpc: base.rpc, chainId: NETWORKS["base-sepolia"].chainId, token: base.contracts.token },
     payers,
     routes: ROUTES,
   };
@@ -140,26 +152,32 @@ function alive(pid) {
   }
 }
 
-async function startChain(port) {
-  const { rpc, pid } = await startAnvil({ port });
-  const contracts = await placeContracts(rpc);
+const tokenOf = ({ token, tokenName, tokenVersion }) => ({
+  address: token,
+  name: tokenName,
+  version: tokenVersion,
+  decimals: DECIMALS,
+});
+
+async function startChain(network, port) {
+  const { rpc, pid } = await startAnvil({ network, port });
+  const contracts = await placeContracts(rpc, network);
   const [settlement, ...payers] = accounts(5);
-  await Promise.all(payers.map(({ address }) => mint(rpc, address, FUNDS)));
+  await Promise.all(payers.map(({ address }) => mint(rpc, address, FUNDS, contracts.token)));
   return { rpc, pid, contracts, settlement, payers };
 }
 
 /** wrangler.toml as it is deployed, with this machine's chain, origin and routes; secrets go into a file of their own. */
-function writeConfiguration({ token, recipient, evmEscrow, origin, secrets }) {
+function writeConfiguration({ rails, recipient, origin, secrets }) {
   const { build: _, main, vars, ...worker } = parse(readFileSync(at("wrangler.toml"), "utf8"));
-  const { chainId: _1, rpcUrls: _2, escrow: _3, realm: _4, ...gateway } = vars?.gateway ?? {};
+  // What is deployed with one rail runs with two here.
+  const { network: _1, chainId: _2, rpcUrls: _3, escrow: _4, realm: _5, ...gateway } = vars?.gateway ?? {};
   // Many clients deposit what is suggested, and next to nothing where nothing is.
   const session = { suggestedDeposit: "1", ...gateway.session };
   const local = {
     ...gateway,
-    network: "abstract-testnet",
     recipient,
-    token,
-    evmEscrow,
+    rails,
     session,
     origin: { url: origin },
     routes: ROUTES,
