@@ -269,15 +269,18 @@ test("a token that is paused on one chain, or a payer who is blacklisted there, 
   ];
   for (const [i, [stop, mend]] of stops.entries()) {
     await stop();
-    const mark = await base.mark();
-    for (const pay of Object.values(PAY)) {
-      const { answer } = await pay(base, PATH, { payer });
-      assert.equal(answer.status, 402, answer.text);
+    try {
+      const mark = await base.mark();
+      for (const pay of Object.values(PAY)) {
+        const { answer } = await pay(base, PATH, { payer });
+        assert.equal(answer.status, 402, answer.text);
+      }
+      await mark.nothing();
+      await buys(abstract, PATH, { payer });
+      if (i === 1) await buys(base, PATH, { payer: other });
+    } finally {
+      await mend();
     }
-    await mark.nothing();
-    await buys(abstract, PATH, { payer });
-    if (i === 1) await buys(base, PATH, { payer: other });
-    await mend();
     await buys(base, PATH, { payer });
   }
 });
