@@ -11,7 +11,7 @@ use mpp_edge::money::Amount;
 use mpp_edge::rail::RailId;
 use mpp_edge::rail::evm::Asset;
 use mpp_edge::rail::evm::Method;
-use mpp_edge::rail::evm::charge::{Binding, Charge, Terms, Unverified, challenge_hashes};
+use mpp_edge::rail::evm::charge::{Binding, Charge, ChargeTerms, Unverified, challenge_hashes};
 use mpp_edge::time::{Timestamp, UnixSeconds};
 use mpp_edge::wire::encoding::to_base64url;
 use mpp_edge::wire::mpp::challenge::BindingKeys;
@@ -26,7 +26,7 @@ const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 const LIFETIME: Duration = Duration::from_secs(300);
 const PAYER_KEY: &str = "0x59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d";
 const PAYER: &str = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8";
-const TERMS: Terms = Terms {
+const TERMS: ChargeTerms = ChargeTerms {
     amount: Amount::from_base_units(10_000),
     chain_id: 11124,
     token: address!("0xbd28Bd5A3Ef540d1582828CE2A1a657353008C61"),
@@ -250,7 +250,7 @@ fn an_edited_or_outdated_challenge_is_invalid() {
             refused(method, &format!("/challenge/{field}"), json!(edited), ProblemKind::InvalidChallenge);
         }
         // The price has changed since.
-        let dearer = Terms { amount: Amount::from_base_units(10_001), ..TERMS };
+        let dearer = ChargeTerms { amount: Amount::from_base_units(10_001), ..TERMS };
         let credential = Credential::parse(&to_base64url(honest(method).to_string())).unwrap();
         let offers = [Offer::of_charge(RailId(0), method, dearer, None)];
         assert_eq!(ASKED.accept(&credential, &offers, &keys(), NOW).unwrap_err().kind, ProblemKind::InvalidChallenge);

@@ -20,7 +20,7 @@ use mpp_edge::gateway::route::{Methods, Pattern, Route, Router, is_priced};
 use mpp_edge::gateway::{admin, headers, validate};
 use mpp_edge::money::{Amount, InvalidAmount, Price, decimal_u64};
 use mpp_edge::rail::RailId;
-use mpp_edge::rail::evm::charge::{Terms, Unverified};
+use mpp_edge::rail::evm::charge::{ChargeTerms, Unverified};
 use mpp_edge::rail::evm::{Method, session};
 use mpp_edge::time::Timestamp;
 use mpp_edge::wire::encoding::{from_base64, to_base64, to_base64url};
@@ -28,7 +28,7 @@ use mpp_edge::wire::mpp::accept::preferred;
 use mpp_edge::wire::mpp::challenge::BindingKeys;
 use mpp_edge::wire::mpp::credential::{Credential, CredentialField, split_authorization};
 use mpp_edge::wire::mpp::digest::BodyDigest;
-use mpp_edge::wire::x402::Payment;
+use mpp_edge::wire::x402::PaymentPayload;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -141,7 +141,7 @@ proptest! {
         let _ = split_authorization(&text);
         let _ = Credential::parse(&text);
         let _ = Credential::parse(&to_base64url(&text));
-        let _ = Payment::read(Some(&text), None, usize::MAX).is_ok();
+        let _ = PaymentPayload::read(Some(&text), None, usize::MAX).is_ok();
         let _ = (x402::judge(x402::Version::V2, &text), x402::judge(x402::Version::V1, &text));
         let _ = x402::offers(&other).header(&x402::Requested { url: &text, method: &other }, &text, |_| true);
         let _ = preferred(&[("abstract", "charge"), ("evm", "charge")], Some(&text));
@@ -162,7 +162,7 @@ proptest! {
     fn nothing_that_reads_json_panics(value in any_json(), count in 0usize..4) {
         let text = value.to_string();
         if let Ok(credential) = Credential::parse(&to_base64url(&text)) {
-            let terms = Terms {
+            let terms = ChargeTerms {
                 amount: Amount::from_base_units(1), chain_id: 1, token: Address::ZERO, decimals: 6, recipient: Address::ZERO,
             };
             let channel = session::SessionTerms {
@@ -183,7 +183,7 @@ proptest! {
         }
         let _ = jsonrpc::parse(&text, count);
         if let Ok(raw) = serde_json::value::RawValue::from_string(text.clone()) {
-            let _ = jsonrpc::decode::<jsonrpc::Receipt>(&raw);
+            let _ = jsonrpc::decode::<jsonrpc::TransactionReceipt>(&raw);
             let _ = jsonrpc::decode::<jsonrpc::Block>(&raw);
             let _ = jsonrpc::decode_u64(&raw);
             let _ = jsonrpc::decode_u128(&raw);
@@ -286,7 +286,8 @@ proptest! {
 
 // --- paths -------------------------------------------------------------------------------------------------------
 
-const TERMS: Terms = Terms { amount: Amount::from_base_units(1), chain_id: 1, token: Address::ZERO, decimals: 6, recipient: Address::ZERO };
+const TERMS: ChargeTerms =
+    ChargeTerms { amount: Amount::from_base_units(1), chain_id: 1, token: Address::ZERO, decimals: 6, recipient: Address::ZERO };
 
 fn route(pattern: &str, price: u128) -> Route {
     Route {
@@ -564,13 +565,13 @@ mod x402 {
     use alloy_primitives::address;
     use mpp_edge::evm::eip712::Domain;
     use mpp_edge::money::Amount;
-    use mpp_edge::rail::evm::charge::Terms;
+    use mpp_edge::rail::evm::charge::ChargeTerms;
     use mpp_edge::rail::evm::exact::{Exact, Unverified, requirement};
     use mpp_edge::wire::problem::Problem;
-    use mpp_edge::wire::x402::{Flow, Offers, Payment};
+    use mpp_edge::wire::x402::{Flow, Offers, PaymentPayload};
     use std::sync::LazyLock;
 
-    const TERMS: Terms = Terms {
+    const TERMS: ChargeTerms = ChargeTerms {
         amount: Amount::from_base_units(10_000),
         chain_id: 84532,
         token: address!("0x036CbD53842c5426634e7929541eC2318f3dCF7e"),
@@ -598,7 +599,7 @@ mod x402 {
             Version::V2 => (Some(header.as_str()), None),
             Version::V1 => (None, Some(header.as_str())),
         };
-        let payment = Payment::read(v2, v1, usize::MAX)?.unwrap();
+        let payment = PaymentPayload::read(v2, v1, usize::MAX)?.unwrap();
         let offers = offers("Daily \"report\"");
         let requested = Requested { url: "https://api.example.com/v1/report?day=1&of=“March”", method: "POST" };
         let accepted = payment.accept(&offers, &requested)?;

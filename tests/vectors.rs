@@ -10,7 +10,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use mpp_edge::evm::eip712::Domain;
 use mpp_edge::money::Amount;
 use mpp_edge::rail::evm::Method;
-use mpp_edge::rail::evm::charge::{Terms as ChargeTerms, Unverified, challenge_hashes};
+use mpp_edge::rail::evm::charge::{ChargeTerms, Unverified, challenge_hashes};
 use mpp_edge::time::Timestamp;
 use mpp_edge::wire::encoding::{from_base64, to_base64url};
 use mpp_edge::wire::mpp::challenge::{BindingKeys, Challenge, Parameters};

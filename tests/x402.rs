@@ -9,12 +9,12 @@ use mpp_edge::evm::erc3009::Authorization;
 use mpp_edge::evm::key::PrivateKey;
 use mpp_edge::money::Amount;
 use mpp_edge::rail::evm::Asset;
-use mpp_edge::rail::evm::charge::Terms;
+use mpp_edge::rail::evm::charge::ChargeTerms;
 use mpp_edge::rail::evm::exact::{Exact, Unverified, requirement, v1_network};
 use mpp_edge::time::{Timestamp, UnixSeconds};
 use mpp_edge::wire::encoding::{from_base64, to_base64, to_base64url};
 use mpp_edge::wire::problem::{Problem, ProblemKind};
-use mpp_edge::wire::x402::{Accepted, Flow, Offers, Outcome, Payment, Reason, Requested, Requirement, Version};
+use mpp_edge::wire::x402::{Accepted, Flow, Offers, Outcome, PaymentPayload, Reason, Requested, Requirement, Version};
 use serde_json::{Value, json};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
@@ -24,7 +24,7 @@ const LIMIT: usize = 8 * 1024;
 const KEY: &str = "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80";
 const PAYER: Address = address!("0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266");
 const STRANGER: &str = "0x90F79bf6EB2c4f870365E785982E1f101E93b906";
-const TERMS: Terms = Terms {
+const TERMS: ChargeTerms = ChargeTerms {
     amount: Amount::from_base_units(10_000),
     chain_id: 84532,
     token: address!("0x036CbD53842c5426634e7929541eC2318f3dCF7e"),
@@ -61,16 +61,16 @@ fn offers() -> Offers {
     offers_of(vec![usdc()])
 }
 
-fn read(version: Version, payment: &Value) -> Result<Payment, Problem> {
+fn read(version: Version, payment: &Value) -> Result<PaymentPayload, Problem> {
     let header = to_base64(payment.to_string());
     let (v2, v1) = match version {
         Version::V2 => (Some(header.as_str()), None),
         Version::V1 => (None, Some(header.as_str())),
     };
-    Payment::read(v2, v1, LIMIT).map(Option::unwrap)
+    PaymentPayload::read(v2, v1, LIMIT).map(Option::unwrap)
 }
 
-fn prove(payment: &Payment, accepted: &Accepted<'_>) -> Result<Exact, Problem> {
+fn prove(payment: &PaymentPayload, accepted: &Accepted<'_>) -> Result<Exact, Problem> {
     Unverified::read(payment, accepted, &TERMS)?.verify(&domain())
 }
 
@@ -150,9 +150,9 @@ fn the_default_flow_is_not_announced() {
 #[test]
 fn version_1_is_offered_what_all_its_clients_read_and_sign() {
     let on = |chain_id: u64, amount: u128| {
-        requirement(&Terms { chain_id, amount: Amount::from_base_units(amount), ..TERMS }, "USDC", "2", Flow::Upfront, 300)
+        requirement(&ChargeTerms { chain_id, amount: Amount::from_base_units(amount), ..TERMS }, "USDC", "2", Flow::Upfront, 300)
     };
-    let other_token = Terms { token: Address::repeat_byte(9), ..TERMS };
+    let other_token = ChargeTerms { token: Address::repeat_byte(9), ..TERMS };
     let requirements = vec![
         on(31337, 10_000),
         on(84532, 10_000),
@@ -188,7 +188,7 @@ fn only_names_that_all_clients_of_version_1_know_are_used() {
 
 #[test]
 fn what_is_not_offered_now_is_left_out_and_keeps_its_place() {
-    let offers = offers_of(vec![requirement(&Terms { chain_id: 8453, ..TERMS }, "USD Coin", "2", Flow::Upfront, 300), usdc()]);
+    let offers = offers_of(vec![requirement(&ChargeTerms { chain_id: 8453, ..TERMS }, "USD Coin", "2", Flow::Upfront, 300), usdc()]);
     let accepts = |is_offered: fn(usize) -> bool| {
         let header = offers.header(&REQUESTED, "Payment required", is_offered)?;
         Some(decoded(&header)["accepts"].as_array().unwrap().iter().map(|entry| entry["network"].to_string()).collect::<Vec<_>>())
@@ -238,11 +238,11 @@ fn what_published_clients_send_is_what_the_token_will_take() {
 #[test]
 fn the_header_is_read_as_it_came() {
     let header = vectors()["payments"]["plain"].as_str().unwrap().to_owned();
-    let payment = Payment::read(Some(&header), None, LIMIT).unwrap().unwrap();
+    let payment = PaymentPayload::read(Some(&header), None, LIMIT).unwrap().unwrap();
     assert_eq!((payment.version(), payment.identifier()), (Version::V2, None));
     let header = vectors()["payments"]["v1"].as_str().unwrap().to_owned();
-    assert_eq!(Payment::read(None, Some(&header), LIMIT).unwrap().unwrap().version(), Version::V1);
-    assert!(Payment::read(None, None, LIMIT).unwrap().is_none());
+    assert_eq!(PaymentPayload::read(None, Some(&header), LIMIT).unwrap().unwrap().version(), Version::V1);
+    assert!(PaymentPayload::read(None, None, LIMIT).unwrap().is_none());
 }
 
 #[test]
@@ -352,10 +352,10 @@ fn headers_that_are_no_payment_are_refused() {
     let header = vectors()["payments"]["plain"].as_str().unwrap().to_owned();
     let padded = ["", " ", "  "].map(|space| to_base64(format!("{}{space}", vector("plain"))));
     let padded = padded.iter().find(|text| text.ends_with("==")).unwrap();
-    assert!(Payment::read(Some(padded), None, LIMIT).is_ok());
+    assert!(PaymentPayload::read(Some(padded), None, LIMIT).is_ok());
     let unpadded = padded.trim_end_matches('=');
     let bad = |text: &str| {
-        let problem = Payment::read(Some(text), None, LIMIT).unwrap_err();
+        let problem = PaymentPayload::read(Some(text), None, LIMIT).unwrap_err();
         assert!(problem.detail.starts_with("PAYMENT-SIGNATURE: "), "{}", problem.detail);
         (problem.kind, Reason::of(&problem).as_str().to_owned())
     };
@@ -385,10 +385,10 @@ fn headers_that_are_no_payment_are_refused() {
     assert_eq!(bad(&"A".repeat(LIMIT + 4)).0, ProblemKind::BadRequest);
     // What a stranger calls something is not repeated at length.
     let named = to_base64(format!("{{\"x402Version\":2,\"extensions\":{{\"{}\":[}}}}", "x".repeat(2_000)));
-    assert!(Payment::read(Some(&named), None, LIMIT).unwrap_err().detail.len() < 100);
+    assert!(PaymentPayload::read(Some(&named), None, LIMIT).unwrap_err().detail.len() < 100);
     // Two payments in one request.
     let v1 = vectors()["payments"]["v1"].as_str().unwrap().to_owned();
-    assert_eq!(Payment::read(Some(&header), Some(&v1), LIMIT).unwrap_err().kind, ProblemKind::BadRequest);
+    assert_eq!(PaymentPayload::read(Some(&header), Some(&v1), LIMIT).unwrap_err().kind, ProblemKind::BadRequest);
 }
 
 #[test]
@@ -406,7 +406,7 @@ fn members_that_stand_twice_are_refused() {
         assert_eq!(plain.matches(member).count(), 1, "{member}");
         let twice = to_base64(plain.replace(member, &[again, member].concat()));
         let offers = offers();
-        let outcome = Payment::read(Some(&twice), None, LIMIT).map(Option::unwrap).and_then(|payment| {
+        let outcome = PaymentPayload::read(Some(&twice), None, LIMIT).map(Option::unwrap).and_then(|payment| {
             let accepted = payment.accept(&offers, &REQUESTED)?;
             prove(&payment, &accepted)
         });
@@ -467,7 +467,7 @@ fn what_is_accepted_must_be_what_is_offered() {
 /// Of two tokens on one network, a refusal names what is wrong with the offer that was meant.
 #[test]
 fn the_closest_offer_is_named() {
-    let other = Terms { token: Address::repeat_byte(9), ..TERMS };
+    let other = ChargeTerms { token: Address::repeat_byte(9), ..TERMS };
     let offers = offers_of(vec![requirement(&other, "Other", "1", Flow::Upfront, 300), usdc()]);
     let payment = read(Version::V2, &with(&vector("plain"), "/accepted/amount", json!("1"))).unwrap();
     let problem = payment.accept(&offers, &REQUESTED).unwrap_err();

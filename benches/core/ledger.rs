@@ -3,7 +3,7 @@
 use super::bench::Bench;
 use super::setting::{CHAIN_ID, CHANNEL, ESCROW, NOW, PAYER, RECIPIENT, TOKEN, signed};
 use alloy_primitives::{Address, B256};
-use mpp_edge::channel::{Answer, Bought, Channel, Delivery, Event, Expected, Key, Kind, Order, Policy, Presented, Reuse};
+use mpp_edge::channel::{Answer, Bought, Channel, Delivery, Event, Expected, Key, Kind, Order, Policy, PresentedVoucher, Reuse};
 use mpp_edge::evm::escrow::{EscrowFacts, OnChain, SignedVoucher};
 use mpp_edge::evm::reading::Reading;
 use mpp_edge::evm::signature::Signature;
@@ -72,7 +72,7 @@ impl Ledger {
     fn purchase(&mut self, cumulative: u128, order: Order) -> Event {
         self.highest = cumulative;
         let voucher = SignedVoucher { cumulative: Amount::from_base_units(cumulative), signature: self.signature };
-        Event::Voucher(Presented { voucher, signer: PAYER, source: None, fresh: false }, Some(order))
+        Event::Voucher(PresentedVoucher { voucher, signer: PAYER, source: None, fresh: false }, Some(order))
     }
 
     fn step(&mut self, event: Event) -> Answer {

@@ -35,8 +35,8 @@ const ENTROPY: [u8; 12] = [1; 12];
 pub(crate) const ASKED: Asked<'_> =
     Asked { realm: "api.example.com", method: "GET", target: "/v1/quote?of=the+day", digest: None, field: CredentialField::Authorization };
 
-pub(crate) const CHARGE: charge::Terms =
-    charge::Terms { amount: Amount::from_base_units(10_000), chain_id: CHAIN_ID, token: TOKEN, decimals: 6, recipient: RECIPIENT };
+pub(crate) const CHARGE: charge::ChargeTerms =
+    charge::ChargeTerms { amount: Amount::from_base_units(10_000), chain_id: CHAIN_ID, token: TOKEN, decimals: 6, recipient: RECIPIENT };
 
 pub(crate) fn session() -> session::SessionTerms {
     session::SessionTerms {

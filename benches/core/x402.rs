@@ -4,7 +4,7 @@ use super::bench::Bench;
 use super::setting::{CHARGE, TOKEN_NAME, exact_header};
 use mpp_edge::rail::evm::exact::{Unverified, requirement};
 use mpp_edge::wire::encoding::{from_base64, to_base64};
-use mpp_edge::wire::x402::{Flow, Offers, Payment, Requested};
+use mpp_edge::wire::x402::{Flow, Offers, PaymentPayload, Requested};
 use serde_json::{Value, json};
 
 const REQUESTED: Requested<'_> = Requested { url: "https://api.example.com/v1/quote?of=the+day", method: "GET" };
@@ -21,7 +21,7 @@ pub(crate) fn all(bench: &mut Bench) {
     bench.ours("x402-ask", || &offers, ask);
 
     let read = |header: &str| {
-        let payment = Payment::read(Some(header), None, CREDENTIAL_BYTES).unwrap().unwrap();
+        let payment = PaymentPayload::read(Some(header), None, CREDENTIAL_BYTES).unwrap().unwrap();
         let accepted = payment.accept(&offers, &REQUESTED).unwrap();
         Unverified::read(&payment, &accepted, &CHARGE)
     };

@@ -8,7 +8,7 @@ use super::idempotency::Keys;
 use super::sales::Sales;
 use super::setbacks::{RETRY, Setbacks};
 use super::used::Used;
-use super::{Answer, Channel, Reason, Refusal, Status};
+use super::{Answer, Channel, CloseReason, Refusal, Status};
 use crate::evm::escrow::{EscrowFacts, MIN_GRACE_PERIOD};
 use crate::evm::reading::Reading;
 use crate::evm::{Address, B256};
@@ -233,9 +233,9 @@ impl Channel {
         let was_requested = core::mem::replace(&mut self.requested, on_chain.close_requested_at != UnixSeconds::new(0));
         let requested = self.requested;
         match self.status {
-            Status::Open | Status::Suspended if requested => self.begin_closing(Reason::Requested, now),
+            Status::Open | Status::Suspended if requested => self.begin_closing(CloseReason::Requested, now),
             // The payer has added to the deposit, which takes the request back.
-            Status::Closing(Reason::Requested) if !requested && self.collection.is_none() => self.show(shown),
+            Status::Closing(CloseReason::Requested) if !requested && self.collection.is_none() => self.show(shown),
             Status::Open | Status::Suspended => self.show(shown),
             // What was put off for its failures must be there before the grace period ends.
             Status::Closing(_) if requested && !was_requested => self.hurry(),

@@ -1,6 +1,6 @@
 //! What a client wants of a channel, as far as it can be checked without state.
 
-use super::{Action, Order, Presented, Reuse};
+use super::{Action, Order, PresentedVoucher, Reuse};
 use crate::evm::erc3009::SignedAuthorization;
 use crate::evm::escrow::{OnChain, Opening, ToppingUp};
 use crate::evm::{Address, B256};
@@ -35,7 +35,7 @@ pub struct Claim {
 #[serde(rename_all = "camelCase")]
 pub struct Proof {
     /// The voucher and its signer.
-    pub presented: Option<Presented>,
+    pub presented: Option<PresentedVoucher>,
     /// Whom `source` names.
     pub source: Option<Address>,
     /// Money to be brought in first; signed by who pays it.

@@ -5,7 +5,7 @@
 //! [`Claiming::next`] says what comes next; whoever does that tells what came of it by the method that the [`Task`] names, if it names
 //! one, and asks again. What cannot be found out ends the claim. Nothing is remembered between two claims.
 
-use super::{Action, Addition, Channel, Claim, Event, Expected, Policy, Presented, Refusal, SponsoredDeposit, Status, Unfit};
+use super::{Action, Addition, Channel, Claim, Event, Expected, Policy, PresentedVoucher, Refusal, SponsoredDeposit, Status, Unfit};
 use crate::evm::escrow::EscrowFacts;
 use crate::evm::reading::Reading;
 use crate::evm::{Address, B256, U256};
@@ -68,7 +68,7 @@ pub enum Task {
     /// The same for one that the client names and has shown nothing for: it waits its turn.
     Hear(Addition),
     /// Close the channel with this voucher, and answer.
-    Close(Presented),
+    Close(PresentedVoucher),
     /// Step the ledger with this, and answer.
     Step(Event),
     /// Answer.

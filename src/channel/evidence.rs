@@ -1,6 +1,6 @@
 //! What a client's transaction proves.
 
-use crate::evm::jsonrpc::{Log, Receipt};
+use crate::evm::jsonrpc::{Log, TransactionReceipt};
 use crate::wire::problem::{Problem, ProblemKind};
 
 /// What a client says that its transaction has done.
@@ -19,7 +19,7 @@ pub enum Said {
 /// The problem to answer with.
 pub fn check_transaction<T>(
     said: Said,
-    receipt: Option<&Receipt>,
+    receipt: Option<&TransactionReceipt>,
     head: u64,
     confirmations: u64,
     shows: impl FnOnce(&[Log]) -> Option<T>,

@@ -1,7 +1,7 @@
 //! What will be said of a client's wishes once its money is in the channel. Nobody pays gas to bring in money for a client who is
 //! refused all the same, and whose deposit then lies in a channel that it cannot use.
 
-use super::{Channel, Event, Order, Policy, Presented, Refusal};
+use super::{Channel, Event, Order, Policy, PresentedVoucher, Refusal};
 use crate::money::Amount;
 use crate::time::Timestamp;
 
@@ -14,7 +14,7 @@ impl Channel {
     pub fn foresee(
         &self,
         addition: Amount,
-        presented: Option<Presented>,
+        presented: Option<PresentedVoucher>,
         order: Option<Order>,
         policy: &Policy,
         now: Timestamp,

@@ -27,7 +27,7 @@
 //!
 //! ```
 //! use core::time::Duration;
-//! use mpp_edge::channel::{Answer, Channel, Event, Expected, Kind, Order, Policy, Presented, Refusal, Reuse};
+//! use mpp_edge::channel::{Answer, Channel, Event, Expected, Kind, Order, Policy, PresentedVoucher, Refusal, Reuse};
 //! use mpp_edge::evm::escrow::{EscrowFacts, OnChain, SignedVoucher};
 //! use mpp_edge::evm::{Address, B256, key::PrivateKey, reading::Reading};
 //! use mpp_edge::money::Amount;
@@ -65,7 +65,7 @@
 //!
 //! // A voucher for 20 000, whose signature was checked, buys a request that costs 10 000, twice; each is an attempt of its own.
 //! let voucher = SignedVoucher { cumulative: amount(20_000), signature: key.sign(B256::ZERO) };
-//! let presented = Presented { voucher, signer: payer, source: None, fresh: false };
+//! let presented = PresentedVoucher { voucher, signer: payer, source: None, fresh: false };
 //! let order = |attempt| Order {
 //!     price: amount(10_000),
 //!     least: 1,
@@ -115,7 +115,7 @@ pub use claiming::{Claiming, Denied, Found, Rules, Task};
 pub use evidence::{Said, check_transaction};
 pub use meter::{Meter, Releasable};
 pub use metered::{Counted, Fixed, Head, Metering, Next, REPORT, Stop, Waiting};
-pub use purchase::{Bought, Kind, Order, Presented, Reuse};
+pub use purchase::{Bought, Kind, Order, PresentedVoucher, Reuse};
 pub use refusal::Refusal;
 pub use sales::{Drawn, SILENCE};
 pub use settling::{CollectBy, Collection};
@@ -167,7 +167,7 @@ pub enum Status {
     /// instead of checking a signature. It can be used again when that has passed.
     Suspended,
     /// It is being closed, or the payer has asked for it on chain: it buys nothing any more.
-    Closing(Reason),
+    Closing(CloseReason),
     /// It is finalized on chain.
     Closed {
         /// The transaction that closed it, when it was ours.
@@ -178,7 +178,7 @@ pub enum Status {
 /// Why a channel is being closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub enum Reason {
+pub enum CloseReason {
     /// The payer has asked the gateway.
     Asked,
     /// The payer has asked the escrow: the grace period runs.
@@ -236,9 +236,9 @@ pub struct Channel {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// A voucher came, alone or to buy something with.
-    Voucher(Presented, Option<Order>),
+    Voucher(PresentedVoucher, Option<Order>),
     /// The payer asks for the end, with a last voucher.
-    Close(Presented),
+    Close(PresentedVoucher),
     /// What is told of the delivery of something that was bought.
     Delivery(Delivery),
     /// What the escrow says.

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 /// A voucher as it was presented. Its signer was recovered already; the channel compares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Presented {
+pub struct PresentedVoucher {
     /// The voucher.
     pub voucher: SignedVoucher,
     /// Whose key signed it.
@@ -85,7 +85,7 @@ pub struct Bought {
 
 impl Channel {
     /// A voucher's signer and source are checked before anything is told about it.
-    fn check_signer(&self, presented: &Presented) -> Result<(), Refusal> {
+    fn check_signer(&self, presented: &PresentedVoucher) -> Result<(), Refusal> {
         if presented.signer != self.signer {
             return Err(Refusal::SignerMismatch);
         }
@@ -105,7 +105,7 @@ impl Channel {
 
     pub(super) fn present(
         &mut self,
-        presented: &Presented,
+        presented: &PresentedVoucher,
         order: Option<&Order>,
         policy: &Policy,
         now: Timestamp,
@@ -128,7 +128,7 @@ impl Channel {
 
     /// Whether who sends it is more than somebody who reads the chain, or what is sent there: a voucher up to what was ever
     /// handed out shows nothing by itself.
-    pub(super) fn is_proof(&self, presented: &Presented) -> bool {
+    pub(super) fn is_proof(&self, presented: &PresentedVoucher) -> bool {
         presented.fresh || self.published.is_none_or(|published| presented.voucher.cumulative > published)
     }
 
@@ -260,7 +260,7 @@ impl Channel {
         }
     }
 
-    pub(super) fn ask_to_close(&mut self, presented: &Presented, now: Timestamp) -> Result<Answer, Refusal> {
+    pub(super) fn ask_to_close(&mut self, presented: &PresentedVoucher, now: Timestamp) -> Result<Answer, Refusal> {
         self.check_signer(presented)?;
         if let Some(closed) = self.closed() {
             return closed.map(Answer::Closed);
@@ -276,7 +276,7 @@ impl Channel {
         self.accept(presented.voucher.cumulative, Amount::ZERO)?;
         self.asked = self.asked.max(presented.voucher.cumulative);
         self.keep(presented.voucher);
-        self.begin_closing(super::Reason::Asked, now);
+        self.begin_closing(super::CloseReason::Asked, now);
         Ok(Answer::Closing)
     }
 }

@@ -1,7 +1,7 @@
 //! When a channel's money is brought onto the chain.
 
 use super::setbacks::RETRY;
-use super::{Answer, Channel, Effect, Policy, Reason, Refusal, Status};
+use super::{Answer, Channel, CloseReason, Effect, Policy, Refusal, Status};
 use crate::evm::escrow::{Payout, SignedVoucher};
 use crate::money::Amount;
 use crate::settlement::{Purpose, Verdict};
@@ -49,7 +49,7 @@ impl Channel {
         self.collection.is_some_and(|collection| collection.by == CollectBy::Close)
     }
 
-    pub(super) fn begin_closing(&mut self, reason: Reason, now: Timestamp) {
+    pub(super) fn begin_closing(&mut self, reason: CloseReason, now: Timestamp) {
         self.status = Status::Closing(reason);
         self.last_used = now;
         self.hurry();
@@ -121,7 +121,7 @@ impl Channel {
 
     fn due(&mut self, policy: &Policy, now: Timestamp) -> Option<Collection> {
         if self.status == Status::Open && self.idle_at(policy).is_some_and(|at| at <= now) {
-            self.begin_closing(Reason::Idle, now);
+            self.begin_closing(CloseReason::Idle, now);
         }
         match self.status {
             Status::Open => {
@@ -131,7 +131,7 @@ impl Channel {
             }
             Status::Suspended if self.signer_has_code => self.unsettled().map(|voucher| self.begin(CollectBy::Settle, voucher)),
             // Nothing would be taken: the payer withdraws by itself.
-            Status::Closing(Reason::Requested) if !self.is_at_risk() => None,
+            Status::Closing(CloseReason::Requested) if !self.is_at_risk() => None,
             Status::Closing(_) => {
                 let by = self.setbacks.last_resort(self.is_at_risk())?;
                 self.last_voucher().map(|voucher| self.begin(by, voucher))
@@ -211,7 +211,7 @@ impl Channel {
     pub fn is_forgettable(&self, policy: &Policy, now: Timestamp) -> bool {
         let is_even = self.spent <= self.settled && self.published.is_none_or(|published| published <= self.settled);
         let is_quiet = self.collection.is_none() && self.sales.is_empty() && self.breaks.are_over(now) && self.setbacks.failures == 0;
-        let may_end = matches!(self.status, Status::Open | Status::Suspended | Status::Closing(Reason::Requested));
+        let may_end = matches!(self.status, Status::Open | Status::Suspended | Status::Closing(CloseReason::Requested));
         may_end && is_even && is_quiet && now.since(self.last_used) >= policy.close_idle
     }
 
@@ -231,7 +231,7 @@ impl Channel {
                 let next = if self.unsettled().is_some() { Some(now) } else { self.bookings.matures().or_else(|| self.sales.matures()) };
                 self.retry_at.map_or(next, |retry| next.map(|next| next.max(retry)))
             }
-            Status::Closing(Reason::Requested) if !self.is_at_risk() => None,
+            Status::Closing(CloseReason::Requested) if !self.is_at_risk() => None,
             // Until the chain shows enough of a deposit again there is nothing to close with.
             Status::Closing(_) if self.last_voucher().is_none() => self.retry_at,
             Status::Closing(_) if self.setbacks.last_resort(self.is_at_risk()).is_none() => None,

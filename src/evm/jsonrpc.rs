@@ -151,7 +151,7 @@ pub fn body(requests: &[Request]) -> String {
 }
 
 /// The answer to one request: the raw result, or the node's error.
-pub type Answer = Result<Box<RawValue>, NodeError>;
+pub type NodeAnswer = Result<Box<RawValue>, NodeError>;
 
 /// The body is not the answer to what was asked: HTML, a wrong number of answers, another protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -169,7 +169,7 @@ impl core::error::Error for NotJsonRpc {}
 ///
 /// # Errors
 /// [`NotJsonRpc`] when an answer is missing or nothing can be read.
-pub fn parse(body: &str, count: usize) -> Result<Vec<Answer>, NotJsonRpc> {
+pub fn parse(body: &str, count: usize) -> Result<Vec<NodeAnswer>, NotJsonRpc> {
     #[derive(Deserialize)]
     struct Entry<'a> {
         #[serde(default)]
@@ -187,7 +187,7 @@ pub fn parse(body: &str, count: usize) -> Result<Vec<Answer>, NotJsonRpc> {
         let error = entry.error.ok_or(NotJsonRpc)?;
         return Ok((0..count).map(|_| Err(error.classify())).collect());
     };
-    let mut answers: Vec<Option<Answer>> = (0..count).map(|_| None).collect();
+    let mut answers: Vec<Option<NodeAnswer>> = (0..count).map(|_| None).collect();
     for entry in entries {
         let index = entry.id.as_u64().and_then(|id| usize::try_from(id).ok()).ok_or(NotJsonRpc)?;
         let answer = match (entry.error, entry.result) {
@@ -388,7 +388,7 @@ impl LoggedAt {
 /// A mined transaction's receipt.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Receipt {
+pub struct TransactionReceipt {
     /// The transaction.
     pub transaction_hash: B256,
     /// Its sender.
@@ -409,7 +409,7 @@ pub struct Block {
     base_fee_per_gas: Option<U256>,
 }
 
-impl Receipt {
+impl TransactionReceipt {
     /// Whether the transaction did not revert.
     pub fn succeeded(&self) -> bool {
         self.status == U256::from(1)

@@ -1,7 +1,7 @@
 //! Reading a channel from the chain, with as much trust as its depth deserves.
 
 use super::escrow::{OnChain, channel_call};
-use super::jsonrpc::{Answer, Block, Request, decode, has_code};
+use super::jsonrpc::{Block, NodeAnswer, Request, decode, has_code};
 use super::transaction::Call;
 use super::{Address, B256};
 use crate::time::UnixSeconds;
@@ -51,11 +51,11 @@ pub fn channel_questions(escrow: Address, channel_id: B256, signer: Address, hei
 }
 
 /// The number of the latest block.
-pub fn read_head(answer: Answer) -> Option<u64> {
+pub fn read_head(answer: NodeAnswer) -> Option<u64> {
     decode::<Block>(&answer.ok()?).ok().map(|block| block.number())
 }
 
-fn read_channel(answer: Answer) -> Option<OnChain> {
+fn read_channel(answer: NodeAnswer) -> Option<OnChain> {
     OnChain::decode(&decode::<Bytes>(&answer.ok()?).ok()?)
 }
 
@@ -73,7 +73,7 @@ pub struct Views {
 impl Views {
     /// Takes from `answers` those to [`channel_questions`] at these heights. A node that does not answer, or not with a channel,
     /// gives none.
-    pub fn read(heights: Option<Heights>, answers: &mut impl Iterator<Item = Answer>) -> Option<Self> {
+    pub fn read(heights: Option<Heights>, answers: &mut impl Iterator<Item = NodeAnswer>) -> Option<Self> {
         // Whatever one of them is: the next answers are those to other questions.
         let latest = answers.next().and_then(read_channel);
         let deep = if heights.is_some() { answers.next().and_then(read_channel) } else { latest };
@@ -102,7 +102,7 @@ impl Reading {
     }
 
     /// Takes from `answers` those to [`channel_questions`] at these heights, and reads them.
-    pub fn read(block: u64, heights: Option<Heights>, answers: &mut impl Iterator<Item = Answer>) -> Option<Self> {
+    pub fn read(block: u64, heights: Option<Heights>, answers: &mut impl Iterator<Item = NodeAnswer>) -> Option<Self> {
         Views::read(heights, answers).map(|views| Self::new(block, views))
     }
 }

@@ -120,7 +120,7 @@ mod tests {
             field,
         };
         let get = || Methods::Only(vec!["GET".into()]);
-        let charge = charge::Terms { amount: price, chain_id: 1, token: asset, decimals: 6, recipient: asset };
+        let charge = charge::ChargeTerms { amount: price, chain_id: 1, token: asset, decimals: 6, recipient: asset };
         let charge = Offer::of_charge(RailId(0), Method::Evm, charge, None);
         let session = Offer::of_session(RailId(0), Method::Evm, "/s", terms, None, crate::channel::Reuse::Once);
         Router::new(vec![route("/charge", get(), vec![charge]), route("/s", get(), vec![session])])

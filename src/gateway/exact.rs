@@ -2,7 +2,7 @@
 
 use super::config::Settle;
 use crate::rail::RailId;
-use crate::rail::evm::charge::Terms;
+use crate::rail::evm::charge::ChargeTerms;
 use crate::rail::evm::exact::requirement;
 use crate::wire::x402::{Accepted, Flow, Offers};
 use alloc::string::String;
@@ -15,7 +15,7 @@ pub struct ExactCharge {
     /// The rail.
     pub rail: RailId,
     /// What is asked for.
-    pub terms: Terms,
+    pub terms: ChargeTerms,
     /// Name and version of the token's EIP-712 domain, as the configuration says.
     pub domain: (String, String),
 }

@@ -16,4 +16,4 @@ pub mod token;
 mod validate;
 
 pub use escrow::escrow_misfit;
-pub use validate::{Broken, Secrets, validate};
+pub use validate::{Misconfigured, Secrets, validate};

@@ -30,16 +30,16 @@ pub struct Offer {
     /// Payment method.
     pub method: Method,
     /// What is asked for.
-    pub ask: Ask,
+    pub terms: OfferTerms,
     /// base64url of the JCS form of the request object.
     pub request: String,
 }
 
 /// What an offer asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Ask {
+pub enum OfferTerms {
     /// One payment for one request.
-    Charge(charge::Terms),
+    Charge(charge::ChargeTerms),
     /// A channel, and a voucher with every request.
     Session(Box<SessionOffer>),
 }
@@ -115,8 +115,8 @@ pub struct Accepted<'a> {
 
 impl Offer {
     /// An offer of a charge.
-    pub fn of_charge(rail: RailId, method: Method, terms: charge::Terms, description: Option<&str>) -> Self {
-        Self { rail, method, request: to_base64url(terms.request(method, description)), ask: Ask::Charge(terms) }
+    pub fn of_charge(rail: RailId, method: Method, terms: charge::ChargeTerms, description: Option<&str>) -> Self {
+        Self { rail, method, request: to_base64url(terms.request(method, description)), terms: OfferTerms::Charge(terms) }
     }
 
     /// An offer of a session on `route`, a pattern.
@@ -133,22 +133,22 @@ impl Offer {
         let binding = sha256_base64url(format!("session {route} {request}").as_bytes());
         let domain = session::domain(method, terms.chain_id, terms.escrow);
         let session = SessionOffer { terms, domain, reuse, sponsored_request, binding };
-        Self { rail, method, request: to_base64url(request), ask: Ask::Session(Box::new(session)) }
+        Self { rail, method, request: to_base64url(request), terms: OfferTerms::Session(Box::new(session)) }
     }
 
     /// Payment intent.
     pub const fn intent(&self) -> Intent {
-        match self.ask {
-            Ask::Charge(_) => Intent::Charge,
-            Ask::Session(_) => Intent::Session,
+        match self.terms {
+            OfferTerms::Charge(_) => Intent::Charge,
+            OfferTerms::Session(_) => Intent::Session,
         }
     }
 
     /// What a session asks for, where it is one.
     pub fn session(&self) -> Option<&SessionOffer> {
-        match &self.ask {
-            Ask::Charge(_) => None,
-            Ask::Session(session) => Some(session),
+        match &self.terms {
+            OfferTerms::Charge(_) => None,
+            OfferTerms::Session(session) => Some(session),
         }
     }
 
@@ -269,11 +269,11 @@ impl Asked<'_> {
             return Err(invalid("challenge.request: is not offered here any more; answer the fresh challenge of this answer"));
         };
         let Some(offer) = possible.find(|offer| is_bound_to(offer)) else {
-            return Err(invalid(match first.ask {
-                Ask::Session(_) => {
+            return Err(invalid(match first.terms {
+                OfferTerms::Session(_) => {
                     "challenge: is for another route, or the terms have changed since; use the same voucher under the fresh challenge of this answer"
                 }
-                Ask::Charge(_) => "challenge: is for another method, path or query; answer the fresh one of this answer",
+                OfferTerms::Charge(_) => "challenge: is for another method, path or query; answer the fresh one of this answer",
             }));
         };
         let expires = challenge.expires.as_deref().map(Timestamp::parse_rfc3339);

@@ -3,7 +3,7 @@
 use super::validate::Rule;
 use crate::evm::eip712::Domain;
 use crate::evm::erc3009;
-use crate::evm::jsonrpc::{Answer, NodeError, Request, decode};
+use crate::evm::jsonrpc::{NodeAnswer, NodeError, Request, decode};
 use crate::evm::transaction::Call;
 use crate::evm::{Address, B256, ChainId, U256};
 use crate::rail::evm::Token;
@@ -45,7 +45,7 @@ impl Token {
     ///
     /// # Errors
     /// [`Unconfirmed`].
-    pub fn confirm(&self, chain_id: ChainId, answers: &[Answer]) -> Result<Domain, Unconfirmed> {
+    pub fn confirm(&self, chain_id: ChainId, answers: &[NodeAnswer]) -> Result<Domain, Unconfirmed> {
         let [name, version, separator, decimals] = answers else { return Err(Unconfirmed::Unknown) };
         let separator = bytes(separator)?.and_then(|bytes| B256::try_from(bytes.as_ref()).ok());
         let separator = separator.ok_or_else(|| wrong("token.address", "is no token with a DOMAIN_SEPARATOR()"))?;
@@ -81,7 +81,7 @@ impl Token {
 }
 
 /// The answer to [`Token::is_paused`] or [`Token::is_blacklisted`]; `None` when the token has no such function, or no node can say.
-pub fn flag(answer: &Answer) -> Option<bool> {
+pub fn flag(answer: &NodeAnswer) -> Option<bool> {
     let bytes = bytes(answer).ok().flatten()?;
     let word = B256::try_from(bytes.as_ref()).ok()?;
     match U256::from_be_bytes(word.0) {
@@ -92,7 +92,7 @@ pub fn flag(answer: &Answer) -> Option<bool> {
 }
 
 /// What the token answered; `None` when it has no such function.
-fn bytes(answer: &Answer) -> Result<Option<Bytes>, Unconfirmed> {
+fn bytes(answer: &NodeAnswer) -> Result<Option<Bytes>, Unconfirmed> {
     match answer {
         Ok(result) => decode(result).map(Some).map_err(|_| Unconfirmed::Unknown),
         Err(NodeError::Reverted(_)) => Ok(None),
@@ -100,7 +100,7 @@ fn bytes(answer: &Answer) -> Result<Option<Bytes>, Unconfirmed> {
     }
 }
 
-fn text(answer: &Answer) -> Result<Option<String>, Unconfirmed> {
+fn text(answer: &NodeAnswer) -> Result<Option<String>, Unconfirmed> {
     Ok(bytes(answer)?.and_then(|bytes| erc3009::decode_string(&bytes)))
 }
 
@@ -128,7 +128,7 @@ mod tests {
         Token { address: Address::repeat_byte(1), decimals: 6, domain }
     }
 
-    fn answers(name: &str, decimals: u64) -> Vec<Answer> {
+    fn answers(name: &str, decimals: u64) -> Vec<NodeAnswer> {
         let separator = Domain::new("Coin", "2", 7, Address::repeat_byte(1)).separator();
         let words = [name.abi_encode(), "2".abi_encode(), separator.abi_encode(), U256::from(decimals).abi_encode()];
         let results = words.iter().enumerate().map(|(id, word)| format!(r#"{{"id":{id},"result":"{}"}}"#, Bytes::copy_from_slice(word)));

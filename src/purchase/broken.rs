@@ -1,7 +1,7 @@
 //! An answer that broke off: whose doing it was, and whether it counts as delivered all the same.
 //!
 //! That the origin broke off is for the gateway to see and for the client to bring about: by a request body that breaks or never
-//! ends, by not reading until the origin's patience ends. What a client can bring about is not given back.
+//! ends, by not reading until the origin's patience ends. What a client can bring about releases nothing.
 
 use core::time::Duration;
 
@@ -25,7 +25,7 @@ pub struct Broken {
 }
 
 impl Broken {
-    /// Whether it is given back: the origin broke it off, and too little of it had gone out.
+    /// Whether that releases the delivery: the origin broke it off, and too little of it had gone out.
     pub const fn is_undelivered(&self) -> bool {
         let much = match self.announced {
             Some(announced) => announced.div_ceil(2),

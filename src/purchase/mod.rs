@@ -3,7 +3,7 @@
 //!
 //! The payer's object keeps one [`Purchase`] per authorization nonce. While the object itself works on it
 //! (simulating, settling), copies of the same credential find it busy. Where a request outside works on
-//! it (calling the origin), that request holds a lease: copies find it busy until it is given back or,
+//! it (calling the origin), that request holds a lease: copies find it busy until it is released or,
 //! when the request died, runs out. Whoever delivers must still hold it, so there is one settlement and
 //! one delivery.
 //!
@@ -16,7 +16,7 @@
 //!    [`Next::Deliver`] with 4; [`Next::Replay`] asks the origin again, and that is all.
 //! 2. The transfer is simulated. If it will not do, [`Purchase::forgo`]. If the origin is to be called first, [`Purchase::reserve`] gives
 //!    a lease; once the origin has answered, [`Purchase::resume`] and simulate again.
-//! 3. [`Purchase::submit`], then have [`Purchase::purpose`] brought about, and [`Purchase::conclude`] with the verdict.
+//! 3. [`Purchase::submit`], then have [`Send::purpose`](crate::rail::Send) brought about, and [`Purchase::conclude`] with the verdict.
 //!    [`Purchase::withdraw`] where the settlement account knows nothing of it.
 //! 4. The money is there: [`Purchase::hand_over`] gives a lease and the transaction, [`Purchase::hand_back`] goes on with the lease of 2.
 //! 5. Under the lease the origin is called. [`Purchase::deliver`] comes before the answer is handed out, [`Purchase::release`] when there is
@@ -134,7 +134,7 @@ pub struct Purchase {
     stage: Stage,
     /// The latest lease.
     lease: LeaseId,
-    /// Until when the latest lease is held; `None` when it was given back.
+    /// Until when the latest lease is held; `None` when it was released.
     leased_until: Option<Timestamp>,
     /// Those of the origin.
     calls: Calls,
@@ -226,7 +226,7 @@ impl Purchase {
             return Err(Refusal::Spent);
         }
         self.calls.begin();
-        // Else the first request, held back until it breaks off, would be given back for what its repetition got.
+        // Else the lease of the first request, held back until it breaks off, would be released for what its repetition got.
         self.lease = self.lease.saturating_add(1);
         Ok((self, Next::Replay { reference }))
     }
@@ -318,7 +318,7 @@ impl Purchase {
         }
     }
 
-    /// Whether `lease` is the latest and was not given back. It may have run out: nobody took over.
+    /// Whether `lease` is the latest and was not released. It may have run out: nobody took over.
     fn holds(&self, lease: LeaseId) -> bool {
         self.lease == lease && self.leased_until.is_some()
     }

@@ -91,7 +91,7 @@ pub enum Ask {
 #[derive(Clone, Debug)]
 pub enum Answer {
     /// Of [`Ask::TryOut`].
-    Tried(Tried, Vec<jsonrpc::Answer>),
+    Tried(Tried, Vec<jsonrpc::NodeAnswer>),
     /// Of [`Ask::Http`]: status and body.
     Http(u16, String),
     /// There was none.

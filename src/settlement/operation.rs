@@ -1,7 +1,7 @@
 //! One operation of the outbox: an effect on the chain, and the transactions tried for it.
 
 use super::{Failure, Purpose, Verdict};
-use crate::evm::jsonrpc::{NodeError, Receipt};
+use crate::evm::jsonrpc::{NodeError, TransactionReceipt};
 use crate::evm::transaction::GasPrice;
 use crate::evm::{Address, B256, ChainId};
 use crate::time::{Timestamp, UnixSeconds};
@@ -54,7 +54,7 @@ pub struct Attempt {
 #[derive(Clone, Debug)]
 pub struct Ending {
     /// Its receipt.
-    pub receipt: Receipt,
+    pub receipt: TransactionReceipt,
     /// The time of its block.
     pub mined_at: UnixSeconds,
 }
@@ -238,7 +238,7 @@ impl Operation {
     }
 
     /// Looks at the chain and decides. `receipts` are those of its attempts.
-    pub(super) fn review(&mut self, chain: &Chain, receipts: &[&Receipt], now: Timestamp) -> Step {
+    pub(super) fn review(&mut self, chain: &Chain, receipts: &[&TransactionReceipt], now: Timestamp) -> Step {
         if self.verdict.is_some() {
             return self.reclaim(chain, now);
         }
@@ -279,7 +279,7 @@ impl Operation {
     }
 
     /// Decides when attempts are mined.
-    fn review_mined(&mut self, chain: &Chain, receipts: &[&Receipt], now: Timestamp) -> Step {
+    fn review_mined(&mut self, chain: &Chain, receipts: &[&TransactionReceipt], now: Timestamp) -> Step {
         if !receipts.iter().all(|receipt| is_deep(receipt, chain)) {
             return Step::Wait;
         }
@@ -425,7 +425,7 @@ impl Operation {
     }
 }
 
-fn is_deep(receipt: &Receipt, chain: &Chain) -> bool {
+fn is_deep(receipt: &TransactionReceipt, chain: &Chain) -> bool {
     depth(receipt.block_number(), chain) >= chain.confirmations
 }
 

@@ -51,7 +51,7 @@
 
 use super::Purpose;
 use super::operation::{Attempt, Chain, Operation, Search, Step};
-use crate::evm::jsonrpc::{Block, NodeError, Receipt};
+use crate::evm::jsonrpc::{Block, NodeError, TransactionReceipt};
 use crate::evm::key::PrivateKey;
 use crate::evm::transaction::{Call, GasPrice, Unsigned};
 use crate::evm::{Address, B256, ChainId};
@@ -88,7 +88,7 @@ pub struct AccountView {
 #[derive(Clone, Debug, Default)]
 pub struct Receipts {
     /// Those that are mined.
-    pub mined: Vec<Receipt>,
+    pub mined: Vec<TransactionReceipt>,
     /// Those about which no node would say anything; that does not make them unmined.
     pub unknown: BTreeSet<B256>,
 }
@@ -229,8 +229,8 @@ impl Outbox {
     fn review_one(&mut self, id: B256, receipts: &Receipts, chain: &Chain, now: Timestamp) -> Option<Effect> {
         let operation = self.operations.get_mut(&id)?;
         let before = operation.clone();
-        let mined = |receipt: &&Receipt| operation.attempts().iter().any(|attempt| attempt.hash == receipt.transaction_hash);
-        let mined: Vec<&Receipt> = receipts.mined.iter().filter(mined).collect();
+        let mined = |receipt: &&TransactionReceipt| operation.attempts().iter().any(|attempt| attempt.hash == receipt.transaction_hash);
+        let mined: Vec<&TransactionReceipt> = receipts.mined.iter().filter(mined).collect();
         if mined.is_empty() && operation.attempts().iter().any(|attempt| receipts.unknown.contains(&attempt.hash)) {
             return None;
         }

@@ -3,7 +3,7 @@
 use super::operation::Ending;
 use crate::evm::erc3009::SignedAuthorization;
 use crate::evm::escrow::{OnChain, Opening, Payout, ToppingUp, channel_call, channel_id};
-use crate::evm::jsonrpc::{LogFilter, Receipt};
+use crate::evm::jsonrpc::{LogFilter, TransactionReceipt};
 use crate::evm::transaction::Call;
 use crate::evm::{Address, B256, ChainId, U256, keccak256};
 use crate::time::{Timestamp, UnixSeconds};
@@ -179,7 +179,7 @@ impl Purpose {
         matches!(self, Self::Transfer(_))
     }
 
-    pub(super) fn is_fulfilled_by(&self, chain_id: ChainId, receipt: &Receipt) -> bool {
+    pub(super) fn is_fulfilled_by(&self, chain_id: ChainId, receipt: &TransactionReceipt) -> bool {
         let logs = receipt.logs.as_slice();
         // The same transaction may hold another deposit of this amount: the authorization itself must have gone
         // to the escrow.
@@ -196,7 +196,7 @@ impl Purpose {
 
     /// Whether a transaction that was found brings the search to its end: after a log of a smaller settlement
     /// there is more to come.
-    pub(super) fn is_decided_by(&self, chain_id: ChainId, receipt: &Receipt) -> bool {
+    pub(super) fn is_decided_by(&self, chain_id: ChainId, receipt: &TransactionReceipt) -> bool {
         match self {
             Self::Transfer(_) | Self::Open(_) | Self::TopUp(_) => true,
             Self::Settle(payout) | Self::Close(payout) => self.is_fulfilled_by(chain_id, receipt) || payout.is_ended_by(&receipt.logs),

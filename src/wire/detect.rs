@@ -2,7 +2,7 @@
 
 use super::mpp::credential::{Credential, CredentialField, InvalidCredential};
 use super::problem::{Problem, ProblemKind};
-use super::x402::{Payment, Version};
+use super::x402::{PaymentPayload, Version};
 use alloc::boxed::Box;
 use alloc::format;
 
@@ -27,7 +27,7 @@ pub enum Presented {
     /// A credential of the `Payment` scheme.
     Mpp(Box<Credential>),
     /// A payment of x402.
-    X402(Box<Payment>),
+    X402(Box<PaymentPayload>),
 }
 
 impl Fields<'_> {
@@ -57,7 +57,7 @@ impl Fields<'_> {
                 Credential::parse(token).map(|credential| Presented::Mpp(Box::new(credential))).map_err(malformed)
             }
             (None, Some(_)) => {
-                let payment = Payment::read(self.signature, self.x_payment, limit)?;
+                let payment = PaymentPayload::read(self.signature, self.x_payment, limit)?;
                 Ok(payment.map_or(Presented::Nothing, |payment| Presented::X402(Box::new(payment))))
             }
         }

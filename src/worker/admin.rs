@@ -7,7 +7,7 @@ use super::objects::channel::{ChannelMessage, ChannelReply, ask_channel};
 use super::origin::Incoming;
 use super::respond::{json, problem};
 use super::shared::shared;
-use crate::channel::{Reason, Reuse, Status};
+use crate::channel::{CloseReason, Reuse, Status};
 use crate::evm::{Address, B256, parse};
 use crate::gateway::admin::{Caller, caller};
 use crate::gateway::shared::{Bounds, Shared};
@@ -29,7 +29,7 @@ struct View {
     chain_id: u64,
     status: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<Reason>,
+    reason: Option<CloseReason>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tx_hash: Option<B256>,
     payer: String,

@@ -13,7 +13,7 @@ use crate::evm::B256;
 use crate::gateway::config::Settle;
 use crate::gateway::offer::Accepted;
 use crate::purchase::{Disposition, LeaseId, Undelivered};
-use crate::rail::evm::charge::{Binding, Charge, Terms, Unverified};
+use crate::rail::evm::charge::{Binding, Charge, ChargeTerms, Unverified};
 use crate::rail::evm::{Intent, Method};
 use crate::rail::{Payment, Reference};
 use crate::wire::idempotency::Key;
@@ -80,7 +80,7 @@ pub(super) async fn charge(
     connection: &Connection,
     credential: &Credential,
     accepted: &Accepted<'_>,
-    terms: &Terms,
+    terms: &ChargeTerms,
 ) -> Result<Response, Problem> {
     let method = accepted.offer.method;
     let unverified = Unverified::read(credential, method, terms)?;

@@ -4,7 +4,7 @@ use super::connection::Connection;
 use super::failure::internal;
 use crate::gateway::config::Gateway;
 use crate::gateway::route::Route;
-use crate::gateway::{Broken, Secrets, validate};
+use crate::gateway::{Misconfigured, Secrets, validate};
 use crate::rail::evm::Asset;
 use crate::rail::{Payment, RailId};
 use crate::wire::problem::Problem;
@@ -55,7 +55,7 @@ impl Isolate {
     }
 }
 
-pub(super) type Loaded = Result<Isolate, Broken>;
+pub(super) type Loaded = Result<Isolate, Misconfigured>;
 
 std::thread_local! {
     static ISOLATE: OnceCell<Rc<Loaded>> = const { OnceCell::new() };
@@ -85,7 +85,7 @@ pub(super) fn doubt(isolate: &Isolate, env: &Env, context: &Context, id: RailId)
     });
 }
 
-fn report(broken: &Broken) {
+fn report(broken: &Misconfigured) {
     for error in &broken.errors {
         console_error!("configuration: {error}");
     }

@@ -8,7 +8,7 @@ use super::respond::problem;
 use super::watch::discard;
 use super::{respond, status};
 use crate::channel::is_bare;
-use crate::gateway::Broken;
+use crate::gateway::Misconfigured;
 use crate::gateway::config::{Gateway, Origin, Surface};
 use crate::gateway::cors::Preflight;
 use crate::gateway::path::Readings;
@@ -137,7 +137,7 @@ async fn preflighted(env: &Env, gateway: &Gateway, incoming: &Incoming, prefligh
 }
 
 /// Under a wrong configuration paid routes are closed, and so is everything when it is unknown which are.
-async fn broken_route(broken: &Broken, env: &Env, incoming: &Incoming) -> Result<Response> {
+async fn broken_route(broken: &Misconfigured, env: &Env, incoming: &Incoming) -> Result<Response> {
     let Some(Surface { origin, priced }) = &broken.surface else { return problem(&misconfigured(&broken.errors)) };
     match origin.read(incoming.target.path()) {
         Ok(path) if is_priced(priced, &incoming.method, &path) => problem(&misconfigured(&broken.errors)),

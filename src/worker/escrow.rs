@@ -7,7 +7,7 @@ use super::rpc::Unreachable;
 use crate::channel::{Addition, Claim, Expected, Found, Refusal, Said, Unfit, check_transaction};
 use crate::evm::erc3009::balance_call;
 use crate::evm::escrow::{EscrowFacts, facts_calls, opened, topped_up};
-use crate::evm::jsonrpc::{Answer, NodeError, Receipt, Request, decode, has_code};
+use crate::evm::jsonrpc::{NodeAnswer, NodeError, Request, TransactionReceipt, decode, has_code};
 use crate::evm::reading::{Heights, Reading, Views, channel_questions, read_head};
 use crate::evm::transaction::Call;
 use crate::evm::{Address, B256, U256};
@@ -119,7 +119,7 @@ pub(super) async fn ask(
     connection: &Connection,
     questions: Vec<Request>,
     heights: Option<Heights>,
-) -> Result<(u64, Vec<Answer>), Unreachable> {
+) -> Result<(u64, Vec<NodeAnswer>), Unreachable> {
     if let Some(Heights { head, .. }) = heights {
         return Ok((head, connection.rpc.batch(&questions).await?));
     }
@@ -140,7 +140,7 @@ pub(super) async fn verify_additions(
     let requests: Vec<Request> = std::iter::once(Request::latest_block()).chain(receipts).collect();
     let mut answers = connection.rpc.batch(&requests).await.map_err(|_| unknown())?.into_iter();
     let head = answers.next().and_then(read_head).ok_or_else(unknown)?;
-    let judge = |addition: &Addition, answer: Answer| {
+    let judge = |addition: &Addition, answer: NodeAnswer| {
         let receipt = read_receipt(answer)?;
         let shows = |logs: &[_]| topped_up(claim.escrow, claim.channel_id, addition.amount, logs);
         check_transaction(Said::Added, receipt.as_ref(), head, connection.rail.confirmations, shows)
@@ -148,11 +148,11 @@ pub(super) async fn verify_additions(
     Ok((head, additions.iter().zip(answers).map(|(addition, answer)| judge(addition, answer)).collect()))
 }
 
-fn read_receipt(answer: Answer) -> Result<Option<Receipt>, Problem> {
-    answer.ok().and_then(|answer| decode::<Option<Receipt>>(&answer).ok()).ok_or_else(unknown)
+fn read_receipt(answer: NodeAnswer) -> Result<Option<TransactionReceipt>, Problem> {
+    answer.ok().and_then(|answer| decode::<Option<TransactionReceipt>>(&answer).ok()).ok_or_else(unknown)
 }
 
-async fn head_and_receipt(connection: &Connection, transaction: Option<B256>) -> Result<(u64, Option<Receipt>), Problem> {
+async fn head_and_receipt(connection: &Connection, transaction: Option<B256>) -> Result<(u64, Option<TransactionReceipt>), Problem> {
     let mut requests = Vec::from([Request::latest_block()]);
     requests.extend(transaction.map(Request::receipt));
     let mut answers = connection.rpc.batch(&requests).await.map_err(|_| unknown())?.into_iter();
@@ -219,12 +219,12 @@ async fn estimate(connection: &Connection, purpose: &Purpose) -> Result<Option<u
     }
 }
 
-fn is_code(answer: Answer) -> Result<bool, Problem> {
+fn is_code(answer: NodeAnswer) -> Result<bool, Problem> {
     answer.ok().and_then(|answer| has_code(&answer).ok()).ok_or_else(unknown)
 }
 
 /// What a view function answered. One that reverts is not that of an escrow; then it reads as nothing.
-fn bytes(answer: Answer) -> Result<Bytes, Problem> {
+fn bytes(answer: NodeAnswer) -> Result<Bytes, Problem> {
     match answer {
         Ok(answer) => decode(&answer).map_err(|_| unknown()),
         Err(NodeError::Reverted(_)) => Ok(Bytes::new()),

@@ -10,19 +10,19 @@ use crate::gateway::exact::ExactCharge;
 use crate::rail::Payment;
 use crate::rail::evm::exact::Unverified;
 use crate::wire::problem::Problem;
-use crate::wire::x402::{Accepted, Outcome, Payment as Presented, Reason, Requested};
+use crate::wire::x402::{Accepted, Outcome, PaymentPayload, Reason, Requested};
 use web_sys::Response;
 
 /// Everything that can be checked without state or network comes first, then the payer's object decides. A failure is told in an
 /// outcome as well.
-pub(super) async fn exact(request: &PaidRequest<'_>, presented: &Presented) -> Result<Response, Rejection> {
+pub(super) async fn exact(request: &PaidRequest<'_>, presented: &PaymentPayload) -> Result<Response, Rejection> {
     buy(request, presented).await.map_err(|problem| {
         let told = presented.network().map(|network| Outcome::failed(network, None, Reason::of(&problem)).to_header());
         Rejection { outcome: told.map(|told| (presented.version().outcome_key(), told)), ..problem.into() }
     })
 }
 
-async fn buy(request: &PaidRequest<'_>, presented: &Presented) -> Result<Response, Problem> {
+async fn buy(request: &PaidRequest<'_>, presented: &PaymentPayload) -> Result<Response, Problem> {
     let exact = request.route.exact.as_ref().ok_or_else(|| internal("x402", "the route does not take it"))?;
     let requested = Requested { url: &request.incoming.target.url(), method: &request.incoming.method };
     let accepted = presented.accept(&exact.offers, &requested)?;
@@ -34,7 +34,7 @@ async fn buy(request: &PaidRequest<'_>, presented: &Presented) -> Result<Respons
 
 async fn pay(
     request: &PaidRequest<'_>,
-    presented: &Presented,
+    presented: &PaymentPayload,
     accepted: &Accepted<'_>,
     charge: &ExactCharge,
     connection: &Connection,

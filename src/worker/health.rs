@@ -11,7 +11,7 @@ use super::shared::shared;
 use super::watch::discard;
 use crate::evm::jsonrpc::{Block, Request, decode, decode_u64};
 use crate::evm::{Address, U256};
-use crate::gateway::Broken;
+use crate::gateway::Misconfigured;
 use crate::gateway::config::Origin;
 use crate::gateway::probe::{self, Probe};
 use crate::gateway::route::Router;
@@ -102,7 +102,7 @@ struct OnChain {
 }
 
 /// The health under a wrong configuration.
-pub(super) fn of_broken(broken: &Broken) -> Result<Response> {
+pub(super) fn of_broken(broken: &Misconfigured) -> Result<Response> {
     let health = Health { ok: false, configuration: "wrong", errors: &broken.errors, origin: None, rails: Vec::new() };
     json(&serde_json::to_string(&health)?, 503)
 }

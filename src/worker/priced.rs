@@ -10,7 +10,7 @@ use super::paid::PaidRequest;
 use super::respond::problem;
 use super::session::visit;
 use super::snapshot::snapshot;
-use crate::gateway::offer::{Ask, Asked};
+use crate::gateway::offer::{Asked, OfferTerms};
 use crate::gateway::route::Route;
 use crate::gateway::target::LONGEST_PRICED;
 use crate::wire::detect::{Fields, Presented};
@@ -93,9 +93,9 @@ async fn by_credential(request: &PaidRequest<'_>, credential: &Credential) -> Re
     let accepted = request.asked.accept_head(credential, &request.route.offers, &gateway.binding_keys, now())?;
     let rail = accepted.offer.rail;
     let connection = request.isolate.connection(rail)?;
-    let outcome = match &accepted.offer.ask {
-        Ask::Session(session) => visit(request, connection, credential, &accepted, session).await,
-        Ask::Charge(terms) => charge(request, connection, credential, &accepted, terms).await.map_err(Rejection::from),
+    let outcome = match &accepted.offer.terms {
+        OfferTerms::Session(session) => visit(request, connection, credential, &accepted, session).await,
+        OfferTerms::Charge(terms) => charge(request, connection, credential, &accepted, terms).await.map_err(Rejection::from),
     };
     outcome.inspect_err(|rejection| request.doubt(rail, &rejection.problem))
 }

@@ -4,7 +4,7 @@ use super::clock::now;
 use super::http;
 use crate::evm::Address;
 use crate::evm::ChainId;
-use crate::evm::jsonrpc::{self, Answer, Block, NodeError, Request, Trial, decode, decode_u64, decode_u128};
+use crate::evm::jsonrpc::{self, Block, NodeAnswer, NodeError, Request, Trial, decode, decode_u64, decode_u128};
 use crate::evm::transaction::{Call, GasPrice};
 use crate::settlement::Tried;
 use crate::time::Timestamp;
@@ -92,7 +92,7 @@ impl Rpc {
 
     /// Sends all requests in as few HTTP requests as providers allow, to the first endpoint that answers
     /// them all.
-    pub(super) async fn batch(&self, requests: &[Request]) -> Result<Vec<Answer>, Unreachable> {
+    pub(super) async fn batch(&self, requests: &[Request]) -> Result<Vec<NodeAnswer>, Unreachable> {
         let mut in_part = None;
         for (index, endpoint) in self.in_order() {
             let fault = match self.ask_endpoint(endpoint, requests).await {
@@ -115,7 +115,7 @@ impl Rpc {
     }
 
     /// [`Rpc::batch`] for a known number of requests.
-    pub(super) async fn ask<const N: usize>(&self, requests: [Request; N]) -> Result<[Answer; N], Unreachable> {
+    pub(super) async fn ask<const N: usize>(&self, requests: [Request; N]) -> Result<[NodeAnswer; N], Unreachable> {
         self.batch(&requests).await?.try_into().map_err(|_| Unreachable)
     }
 
@@ -160,7 +160,7 @@ impl Rpc {
         call: &Call,
         gas: u64,
         more: Vec<Request>,
-    ) -> Result<(Tried, Vec<Answer>), Unreachable> {
+    ) -> Result<(Tried, Vec<NodeAnswer>), Unreachable> {
         let trial = Trial { from, call, gas, price: self.price().await? };
         let mut requests = Vec::from([Request::try_out(&trial), Request::estimate_gas(&trial)]);
         requests.extend(more);
@@ -182,7 +182,7 @@ impl Rpc {
         order
     }
 
-    async fn ask_endpoint(&self, endpoint: &Endpoint, requests: &[Request]) -> Result<Vec<Answer>, Fault> {
+    async fn ask_endpoint(&self, endpoint: &Endpoint, requests: &[Request]) -> Result<Vec<NodeAnswer>, Fault> {
         let mut answers = Vec::with_capacity(requests.len());
         for requests in requests.chunks(BATCH) {
             let more =
@@ -193,7 +193,7 @@ impl Rpc {
     }
 
     /// Asks for the chain id along with the first requests that an endpoint gets.
-    async fn verify(&self, endpoint: &Endpoint, requests: &[Request]) -> Result<Vec<Answer>, Fault> {
+    async fn verify(&self, endpoint: &Endpoint, requests: &[Request]) -> Result<Vec<NodeAnswer>, Fault> {
         let mut with_check = Vec::with_capacity(requests.len() + 1);
         with_check.push(Request::chain_id());
         with_check.extend_from_slice(requests);
@@ -210,7 +210,7 @@ impl Rpc {
         Ok(answers.collect())
     }
 
-    async fn post(&self, url: &str, requests: &[Request]) -> Result<Vec<Answer>, Fault> {
+    async fn post(&self, url: &str, requests: &[Request]) -> Result<Vec<NodeAnswer>, Fault> {
         let body = jsonrpc::body(requests);
         let (status, text) = http::request("POST", url, Some(&body), self.timeout).await.map_err(|_| Fault::Transport)?;
         // Some nodes send JSON-RPC errors with a 4xx status; these are about the endpoint.

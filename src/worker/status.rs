@@ -5,9 +5,9 @@ use super::failure::misconfigured;
 use super::origin::Incoming;
 use super::respond::{json, problem};
 use super::{admin, health};
-use crate::gateway::Broken;
+use crate::gateway::Misconfigured;
 use crate::gateway::config::Gateway;
-use crate::gateway::offer::{Ask, Offer};
+use crate::gateway::offer::{Offer, OfferTerms};
 use crate::gateway::route::{Methods, OWN_PREFIX, Route};
 use crate::rail::evm::Rail;
 use crate::wire::problem::{Problem, ProblemKind};
@@ -17,7 +17,7 @@ use worker::{Context, Env, Result};
 
 /// Answers the gateway's own paths, and only those.
 pub(super) async fn answer(
-    loaded: &std::result::Result<Isolate, Broken>,
+    loaded: &std::result::Result<Isolate, Misconfigured>,
     env: &Env,
     context: &Context,
     incoming: &Incoming,
@@ -136,9 +136,9 @@ fn public_rail(rail: &Rail) -> PublicRail<'_> {
 
 fn public_route<'a>(gateway: &'a Gateway, route: &'a Route) -> PublicRoute<'a> {
     let offer = |offer: &Offer| {
-        let amount = match &offer.ask {
-            Ask::Charge(terms) => terms.amount,
-            Ask::Session(session) => session.terms.price,
+        let amount = match &offer.terms {
+            OfferTerms::Charge(terms) => terms.amount,
+            OfferTerms::Session(session) => session.terms.price,
         };
         let rail = &gateway.rail(offer.rail)?.name;
         Some(PublicOffer { rail, method: offer.method.name(), intent: offer.intent().name(), amount: amount.to_string() })

@@ -54,7 +54,7 @@ fn deliver_counted(
         prepared.headers().delete("content-length")?;
     }
     let PaidRequest { context, incoming, .. } = *visit.request;
-    let flow = Flow {
+    let flow = MeteredBody {
         channel: visit.remote(),
         price: visit.session.terms.price,
         count,
@@ -112,7 +112,7 @@ async fn ask(channel: &RemoteChannel, message: &ChannelMessage) -> Option<Done> 
 }
 
 /// A metered body between origin and client.
-struct Flow {
+struct MeteredBody {
     channel: RemoteChannel,
     price: Amount,
     count: Counted,
@@ -132,7 +132,7 @@ struct Flow {
 
 type Flowing<T> = std::result::Result<T, Stop>;
 
-impl Flow {
+impl MeteredBody {
     async fn run(mut self) {
         let ended = if self.count.is_event_stream() { self.events().await } else { self.bytes().await };
         let end = self.count.end(ended, || self.is_undelivered());

@@ -4,8 +4,8 @@
 use super::fixture::*;
 use alloy_primitives::{Address, B256, U256};
 use mpp_edge::channel::{
-    Action, Addition, Answer, Bought, Channel, Claim, Claiming, Denied, Event, Expected, Found, Order, Presented, Proof, Refusal, Reuse,
-    Rules, SponsoredDeposit, Status, Task, Unfit,
+    Action, Addition, Answer, Bought, Channel, Claim, Claiming, Denied, Event, Expected, Found, Order, PresentedVoucher, Proof, Refusal,
+    Reuse, Rules, SponsoredDeposit, Status, Task, Unfit,
 };
 use mpp_edge::evm::erc3009::{Authorization, SignedAuthorization};
 use mpp_edge::evm::escrow::{EscrowFacts, OnChain, Opening, ToppingUp};
@@ -36,7 +36,7 @@ fn addition(value: u128) -> SponsoredDeposit {
     SponsoredDeposit::TopUp(ToppingUp { escrow: ESCROW, token: TOKEN, channel_id: ID, salt: ID, signed: signed(PAYER, value) })
 }
 
-fn claim(action: Action, presented: Option<Presented>) -> Claim {
+fn claim(action: Action, presented: Option<PresentedVoucher>) -> Claim {
     let proof = Proof { presented, source: None, sponsored: None };
     Claim { escrow: ESCROW, channel_id: ID, action, proof, order: None, price: amount(10), reuse: Reuse::Once }
 }
@@ -322,7 +322,7 @@ fn a28_a_deposit_is_sponsored_where_any_is_and_from_the_least_on() {
 /// Claims that are refused though their money were there, and what was asked until that was known.
 fn hopeless() -> Vec<(World, Claim, &'static [&'static str], Denied)> {
     let unknown = || World { after: open(), ..World::unknown(ABSENT) };
-    let stranger = Presented { signer: STRANGER, ..presented(10) };
+    let stranger = PresentedVoucher { signer: STRANGER, ..presented(10) };
     let foreign = |claim: Claim| Claim { proof: Proof { source: Some(STRANGER), ..claim.proof }, ..claim };
     let elsewhere = Opening {
         payee: STRANGER,
@@ -378,7 +378,7 @@ fn what_was_begun_is_finished_and_told_to_the_ledger() {
 
 #[test]
 fn who_cannot_have_signed_for_a_channel_gets_nothing_done_for_it() {
-    let stranger = Presented { signer: STRANGER, ..presented(10) };
+    let stranger = PresentedVoucher { signer: STRANGER, ..presented(10) };
     let claims = [
         claim(Action::Voucher, Some(stranger)),
         claim(OPEN, Some(stranger)),
@@ -400,7 +400,7 @@ fn who_cannot_have_signed_for_a_channel_gets_nothing_done_for_it() {
 
 #[test]
 fn who_cannot_have_signed_for_a_channel_does_not_bring_it_here() {
-    let stranger = claim(Action::Voucher, Some(Presented { signer: STRANGER, ..presented(10) }));
+    let stranger = claim(Action::Voucher, Some(PresentedVoucher { signer: STRANGER, ..presented(10) }));
     let mut world = World::unknown(open());
     assert_eq!(world.serve(&stranger), Err(Refusal::SignerMismatch.into()));
     assert_eq!((world.tasks, world.ledger.is_none()), (vec!["find"], true));
@@ -505,7 +505,7 @@ proptest! {
         from_stranger in prop::bool::weighted(0.2),
         has_code in prop::bool::weighted(0.2),
     ) {
-        let presented = total.map(|total| Presented { signer: if by_stranger { STRANGER } else { SIGNER }, ..presented(total) });
+        let presented = total.map(|total| PresentedVoucher { signer: if by_stranger { STRANGER } else { SIGNER }, ..presented(total) });
         let deposit = if is_open { opening(value) } else { addition(value) };
         let action = match (presented, is_open) {
             (None, _) => TOP_UP_FOR_CLIENT,

@@ -4,8 +4,8 @@
 use super::invariants;
 use alloy_primitives::{Address, B256};
 use mpp_edge::channel::{
-    Answer, Bought, Channel, Collection, Delivery, Drawn, Effect, Event, Expected, Key, Kind, Order, Policy, Presented, Refusal, Reuse,
-    Status,
+    Answer, Bought, Channel, Collection, Delivery, Drawn, Effect, Event, Expected, Key, Kind, Order, Policy, PresentedVoucher, Refusal,
+    Reuse, Status,
 };
 use mpp_edge::evm::escrow::{EscrowFacts, OnChain, SignedVoucher};
 use mpp_edge::evm::reading::Reading;
@@ -64,8 +64,8 @@ pub(crate) fn voucher(cumulative: u128) -> SignedVoucher {
     SignedVoucher { cumulative: amount(cumulative), signature: Signature::from_bytes(&bytes).unwrap() }
 }
 
-pub(crate) fn presented(cumulative: u128) -> Presented {
-    Presented { voucher: voucher(cumulative), signer: SIGNER, source: None, fresh: false }
+pub(crate) fn presented(cumulative: u128) -> PresentedVoucher {
+    PresentedVoucher { voucher: voucher(cumulative), signer: SIGNER, source: None, fresh: false }
 }
 
 pub(crate) fn order(price: u128, reuse: Reuse) -> Order {

@@ -1,14 +1,14 @@
 //! What is said before money is brought in for a client is what would be said after it.
 
 use super::fixture::*;
-use mpp_edge::channel::{Event, Order, Presented, Refusal, SponsoredDeposit};
+use mpp_edge::channel::{Event, Order, PresentedVoucher, Refusal, SponsoredDeposit};
 use mpp_edge::evm::Address;
 use mpp_edge::evm::erc3009::{Authorization, SignedAuthorization};
 use mpp_edge::evm::escrow::{OnChain, Opening, ToppingUp};
 use mpp_edge::money::Amount;
 use mpp_edge::time::UnixSeconds;
 
-fn foresees(ledger: &Ledger, addition: u128, presented: Option<Presented>, order: Option<Order>) -> Result<(), Refusal> {
+fn foresees(ledger: &Ledger, addition: u128, presented: Option<PresentedVoucher>, order: Option<Order>) -> Result<(), Refusal> {
     let before = ledger.channel.clone();
     let foreseen = ledger.channel.foresee(amount(addition), presented, order, &ledger.policy, ledger.now);
     assert_eq!(ledger.channel, before);
@@ -16,7 +16,7 @@ fn foresees(ledger: &Ledger, addition: u128, presented: Option<Presented>, order
 }
 
 /// What the ledger says once the chain has shown the addition.
-fn says(ledger: &Ledger, deposit: u128, presented: Presented, order: Option<Order>) -> Result<(), Refusal> {
+fn says(ledger: &Ledger, deposit: u128, presented: PresentedVoucher, order: Option<Order>) -> Result<(), Refusal> {
     let mut ledger = ledger.clone();
     ledger.observe(on_chain(deposit, 0));
     ledger.step(Event::Voucher(presented, order)).map(drop)
@@ -27,8 +27,8 @@ fn a28_a_voucher_is_judged_as_if_the_money_were_there() {
     let mut ledger = Ledger::new(100);
     ledger.bought(100, once(100));
     ledger.policy.min_delta = amount(20);
-    let stranger = Presented { signer: STRANGER, ..presented(150) };
-    let foreign = Presented { source: Some(STRANGER), ..presented(150) };
+    let stranger = PresentedVoucher { signer: STRANGER, ..presented(150) };
+    let foreign = PresentedVoucher { source: Some(STRANGER), ..presented(150) };
     for (presented, order, verdict) in [
         (presented(150), None, Ok(())),
         (presented(150), Some(once(50)), Ok(())),

@@ -1,6 +1,6 @@
 //! What must hold after every step, whoever drives the ledger: see the module `mpp_edge::channel`.
 
-use mpp_edge::channel::{Answer, Channel, CollectBy, Delivery, Effect, Event, Outcome, Policy, Reason, Reuse, Status};
+use mpp_edge::channel::{Answer, Channel, CloseReason, CollectBy, Delivery, Effect, Event, Outcome, Policy, Reuse, Status};
 use mpp_edge::money::Amount;
 use mpp_edge::time::Timestamp;
 
@@ -108,13 +108,13 @@ fn status(before: &Channel, event: &Event, after: &Channel) -> Result<(), String
         (Status::Closed { .. }, _) => false,
         (_, Status::Closed { transaction: Some(_) }) => matches!(event, Event::Concluded(..)),
         (_, Status::Closed { transaction: None }) => matches!(event, Event::Observed(_) | Event::Concluded(..)),
-        (Status::Open | Status::Suspended | Status::Closing(Reason::Requested), Status::Open | Status::Suspended) => observed,
+        (Status::Open | Status::Suspended | Status::Closing(CloseReason::Requested), Status::Open | Status::Suspended) => observed,
         (Status::Closing(_), Status::Open | Status::Suspended) => false,
-        (Status::Suspended, Status::Closing(Reason::Asked)) => matches!(event, Event::Close(_)) && signer_has_code(before),
-        (Status::Suspended, Status::Closing(reason)) => reason == Reason::Requested && observed,
-        (_, Status::Closing(Reason::Asked)) => matches!(event, Event::Close(_)),
-        (_, Status::Closing(Reason::Requested)) => observed,
-        (_, Status::Closing(Reason::Idle)) => matches!(event, Event::Woken | Event::Close(_)),
+        (Status::Suspended, Status::Closing(CloseReason::Asked)) => matches!(event, Event::Close(_)) && signer_has_code(before),
+        (Status::Suspended, Status::Closing(reason)) => reason == CloseReason::Requested && observed,
+        (_, Status::Closing(CloseReason::Asked)) => matches!(event, Event::Close(_)),
+        (_, Status::Closing(CloseReason::Requested)) => observed,
+        (_, Status::Closing(CloseReason::Idle)) => matches!(event, Event::Woken | Event::Close(_)),
     };
     holds!(allowed, "{:?} became {:?} by {event:?}", before.status(), after.status());
     Ok(())

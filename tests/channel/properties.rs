@@ -6,7 +6,7 @@ use super::invariants::{self, Counters};
 use super::oracle::Oracle;
 use mpp_edge::binary::{decode, encode};
 use mpp_edge::channel::{
-    Answer, Bought, Channel, Collection, Delivery, Effect, Event, Kind, Order, Policy, Presented, Refusal, Reuse, Status,
+    Answer, Bought, Channel, Collection, Delivery, Effect, Event, Kind, Order, Policy, PresentedVoucher, Refusal, Reuse, Status,
 };
 use mpp_edge::evm::escrow::OnChain;
 use mpp_edge::money::Amount;
@@ -150,7 +150,9 @@ impl World {
     /// The event that comes of it, if one does.
     fn event(&mut self, happening: &Happening) -> Option<Event> {
         match *happening {
-            Happening::Voucher(cumulative, fresh, order) => Some(Event::Voucher(Presented { fresh, ..presented(cumulative) }, order)),
+            Happening::Voucher(cumulative, fresh, order) => {
+                Some(Event::Voucher(PresentedVoucher { fresh, ..presented(cumulative) }, order))
+            }
             Happening::Release { booking, of } => {
                 let (bought, order, voucher) = self.some_bought(false, booking)?;
                 let cost = order.price.times(bought.units.saturating_add_signed(of));
@@ -175,7 +177,7 @@ impl World {
                 None
             }
             Happening::Again => Some(self.last.clone()),
-            Happening::Close(cumulative, fresh) => Some(Event::Close(Presented { fresh, ..presented(cumulative) })),
+            Happening::Close(cumulative, fresh) => Some(Event::Close(PresentedVoucher { fresh, ..presented(cumulative) })),
             Happening::TopUp(addition) => {
                 self.change(|chain| {
                     chain.deposit = chain.deposit.saturating_add(amount(addition));
@@ -374,7 +376,7 @@ proptest! {
         }
         let _ = world.step(&NOTHING).map_err(TestCaseError::fail)?;
         let before = world.ledger.channel.clone();
-        let stranger = Presented { signer: STRANGER, ..presented(cumulative) };
+        let stranger = PresentedVoucher { signer: STRANGER, ..presented(cumulative) };
         let event = if close { Event::Close(stranger) } else { Event::Voucher(stranger, order) };
         prop_assert_eq!(world.step(&event), Ok(Err(Refusal::SignerMismatch)));
         prop_assert_eq!(&world.ledger.channel, &before);

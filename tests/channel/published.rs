@@ -1,13 +1,13 @@
 //! A20: what the chain shows, or who estimates gas, anybody can present. And no more is shown than what was sold needs.
 
 use super::fixture::*;
-use mpp_edge::channel::{Answer, CollectBy, Effect, Event, Order, Policy, Presented, Reason, Refusal, Reuse, Status};
+use mpp_edge::channel::{Answer, CloseReason, CollectBy, Effect, Event, Order, Policy, PresentedVoucher, Refusal, Reuse, Status};
 use mpp_edge::money::Amount;
 use proptest::prelude::*;
 use std::time::Duration;
 
-fn fresh(cumulative: u128) -> Presented {
-    Presented { fresh: true, ..presented(cumulative) }
+fn fresh(cumulative: u128) -> PresentedVoucher {
+    PresentedVoucher { fresh: true, ..presented(cumulative) }
 }
 
 fn taken(ledger: &Ledger) -> (CollectBy, u128) {
@@ -91,7 +91,7 @@ fn a20_a_close_takes_what_was_spent_unless_it_asks_for_more() {
     idle.run(idle.now.saturating_add(POLICY.close_idle));
     assert_eq!((idle.status(), idle.settled()), (Status::Closed { transaction: Some(TRANSACTION) }, 3000));
     asked_on_chain.observe(requested(on_chain(1_000_000, 3000)));
-    assert_eq!(asked_on_chain.status(), Status::Closing(Reason::Requested));
+    assert_eq!(asked_on_chain.status(), Status::Closing(CloseReason::Requested));
     assert_eq!(asked_on_chain.submits(requested(on_chain(1_000_000, 3000))), None, "nothing is at risk");
     let mut at_risk = settling();
     at_risk.bought(500_000, draw_down(1));
@@ -164,7 +164,7 @@ fn a20_an_unused_channel_is_closed_with_what_was_spent() {
         ledger.release(booking, 1000, voucher);
     }
     ledger.wake().unwrap();
-    assert_eq!((taken(&ledger), ledger.status()), ((CollectBy::Close, 6000), Status::Closing(Reason::Idle)));
+    assert_eq!((taken(&ledger), ledger.status()), ((CollectBy::Close, 6000), Status::Closing(CloseReason::Idle)));
 }
 
 proptest! {

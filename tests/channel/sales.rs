@@ -1,11 +1,11 @@
 //! Vouchers and what they buy (rows A1–A5, A14 and A15 of the attacks, as the ledger sees them).
 
 use super::fixture::*;
-use mpp_edge::channel::{Answer, Bought, Delivery, Event, Kind, Order, Policy, Presented, Reason, Refusal, Reuse, Status};
+use mpp_edge::channel::{Answer, Bought, CloseReason, Delivery, Event, Kind, Order, Policy, PresentedVoucher, Refusal, Reuse, Status};
 use mpp_edge::evm::Address;
 
-fn by(signer: Address, cumulative: u128) -> Presented {
-    Presented { signer, ..presented(cumulative) }
+fn by(signer: Address, cumulative: u128) -> PresentedVoucher {
+    PresentedVoucher { signer, ..presented(cumulative) }
 }
 
 #[test]
@@ -50,11 +50,11 @@ fn the_payer_signs_when_nobody_else_is_authorized() {
 fn a_source_is_the_payer_or_the_signer() {
     let mut ledger = Ledger::new(1000);
     for source in [PAYER, SIGNER] {
-        let presented = Presented { source: Some(source), ..presented(10) };
+        let presented = PresentedVoucher { source: Some(source), ..presented(10) };
         assert_eq!(ledger.step(Event::Voucher(presented, None)), Ok(Answer::Noted));
     }
     for source in [STRANGER, PAYEE, Address::ZERO] {
-        let presented = Presented { source: Some(source), ..presented(20) };
+        let presented = PresentedVoucher { source: Some(source), ..presented(20) };
         ledger.refuses(Event::Voucher(presented, Some(once(10))), Refusal::ForeignSource);
         ledger.refuses(Event::Close(presented), Refusal::ForeignSource);
     }
@@ -254,8 +254,8 @@ fn nothing_is_sold_on_a_channel_that_is_not_open() {
     let mut closed = ledger.clone();
     closed.observe(FINALIZED);
     for (mut ledger, status, refusal) in [
-        (asked, Status::Closing(Reason::Asked), Refusal::Closing),
-        (requesting, Status::Closing(Reason::Requested), Refusal::Closing),
+        (asked, Status::Closing(CloseReason::Asked), Refusal::Closing),
+        (requesting, Status::Closing(CloseReason::Requested), Refusal::Closing),
         (suspended, Status::Suspended, Refusal::Suspended),
         (closed, Status::Closed { transaction: None }, Refusal::Closed),
     ] {

@@ -1,7 +1,7 @@
 //! A27, A28: settlements that fail, and those that are not worth their gas.
 
 use super::fixture::*;
-use mpp_edge::channel::{Answer, CollectBy, Collection, Drawn, Effect, Event, Policy, Presented, Reason, Refusal, Status};
+use mpp_edge::channel::{Answer, CloseReason, CollectBy, Collection, Drawn, Effect, Event, Policy, PresentedVoucher, Refusal, Status};
 use mpp_edge::evm::escrow::OnChain;
 use mpp_edge::settlement::{Failure, Verdict};
 use std::time::Duration;
@@ -103,7 +103,7 @@ fn blacklisted(ledger: &mut Ledger, time: Duration) -> Vec<(CollectBy, bool)> {
         let submitted = ledger.wake();
         if ledger.effects.contains(&Effect::Inspect) {
             let shown = on_chain(10_000, ledger.settled());
-            let is_forced = ledger.status() == Status::Closing(Reason::Requested);
+            let is_forced = ledger.status() == Status::Closing(CloseReason::Requested);
             ledger.observe(if is_forced { requested(shown) } else { shown });
         }
         if let Some(collection) = submitted {
@@ -171,7 +171,7 @@ fn a27_so_is_one_that_was_asked_for_before() {
     ledger.conclude(ledger.channel.collection().unwrap(), REFUSED);
     fail(&mut ledger, on_chain(10_000, 0), REFUSED, DAY / 2);
     ledger.observe(requested(on_chain(10_000, 0)));
-    assert_eq!(ledger.status(), Status::Closing(Reason::Asked));
+    assert_eq!(ledger.status(), Status::Closing(CloseReason::Asked));
     let tries = fail(&mut ledger, requested(on_chain(10_000, 0)), REFUSED, Duration::from_secs(600));
     assert!(tries.len() >= 5 && tries.iter().all(|(_, seconds)| *seconds <= 120), "{tries:?}");
 }
@@ -217,7 +217,7 @@ fn a28_money_at_risk_is_brought_in_however_little() {
     let mut asked = ledger.clone();
     ledger.observe(requested(on_chain(10_000, 0)));
     assert_eq!(ledger.wake().map(taken), Some((CollectBy::Close, 1)));
-    let close = Event::Close(Presented { fresh: true, ..presented(1) });
+    let close = Event::Close(PresentedVoucher { fresh: true, ..presented(1) });
     assert_eq!(asked.step(close), Ok(Answer::Closing));
     assert_eq!(asked.submitted().map(taken), Some((CollectBy::Close, 1)));
 }

@@ -1,7 +1,7 @@
 //! When money is brought onto the chain, with which voucher, and what comes of it.
 
 use super::fixture::*;
-use mpp_edge::channel::{Answer, CollectBy, Collection, Delivery, Drawn, Effect, Event, Presented, Reason, Refusal, Status};
+use mpp_edge::channel::{Answer, CloseReason, CollectBy, Collection, Delivery, Drawn, Effect, Event, PresentedVoucher, Refusal, Status};
 use mpp_edge::settlement::{Failure, Verdict};
 use std::time::Duration;
 
@@ -166,7 +166,7 @@ fn a_channel_that_is_not_used_is_closed_with_what_was_spent() {
         let until = later(&ledger, DAY - Duration::from_secs(1));
         assert_eq!(ledger.run(until).last().copied().map(what), Some((CollectBy::Settle, if price == 50 { 100 } else { 200 }, 0)));
         let close = ledger.wake().unwrap();
-        assert_eq!((what(close), ledger.status()), ((CollectBy::Close, covering, 0), Status::Closing(Reason::Idle)));
+        assert_eq!((what(close), ledger.status()), ((CollectBy::Close, covering, 0), Status::Closing(CloseReason::Idle)));
         assert_eq!(ledger.conclude(close, DONE), Answer::Closed(TRANSACTION));
         assert_eq!(ledger.status(), Status::Closed { transaction: Some(TRANSACTION) });
         assert_eq!((ledger.wake(), ledger.alarm), (None, None));
@@ -245,7 +245,7 @@ fn the_payer_asks_for_the_end() {
         ledger.bought(100, once(10));
         assert_eq!(ledger.step(Event::Close(presented(last))), Ok(Answer::Closing));
         let close = ledger.submitted().unwrap();
-        assert_eq!((what(close), ledger.status()), ((CollectBy::Close, taken, 0), Status::Closing(Reason::Asked)));
+        assert_eq!((what(close), ledger.status()), ((CollectBy::Close, taken, 0), Status::Closing(CloseReason::Asked)));
         // Asked again, it is the same.
         ledger.again(Event::Close(presented(last)));
         assert_eq!(ledger.submitted(), Some(close));
@@ -283,7 +283,7 @@ fn a_close_that_is_refused_begins_nothing() {
     let mut ledger = Ledger::new(10_000);
     ledger.bought(1000, once(1000));
     ledger.pass(MATURITY);
-    let foreign = Presented { source: Some(STRANGER), ..presented(1000) };
+    let foreign = PresentedVoucher { source: Some(STRANGER), ..presented(1000) };
     for (close, refusal) in [(foreign, Refusal::ForeignSource), (presented(10_001), Refusal::ExceedsDeposit)] {
         assert_eq!(ledger.step(Event::Close(close)), Err(refusal));
         assert_eq!(ledger.submitted(), None);
@@ -300,7 +300,7 @@ fn a_failed_close_is_tried_again_and_may_be_asked_for_at_once() {
     ledger.step(Event::Close(presented(100))).unwrap();
     let first = ledger.submitted().unwrap();
     ledger.conclude(first, REVERTED);
-    assert_eq!(ledger.status(), Status::Closing(Reason::Asked));
+    assert_eq!(ledger.status(), Status::Closing(CloseReason::Asked));
     let mut asked = ledger.clone();
     // By itself a settlement is tried, which pays where only the refund reverts.
     let second = ledger.submits(on_chain(1000, 0)).unwrap();

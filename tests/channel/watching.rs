@@ -1,7 +1,7 @@
 //! What the chain shows: taking channels on, settlements and ends by others, requests to close, reorganisations.
 
 use super::fixture::*;
-use mpp_edge::channel::{Answer, Channel, CollectBy, Collection, Effect, Event, Expected, Policy, Reason, Refusal, Status, Unfit};
+use mpp_edge::channel::{Answer, Channel, CloseReason, CollectBy, Collection, Effect, Event, Expected, Policy, Refusal, Status, Unfit};
 use mpp_edge::evm::Address;
 use mpp_edge::evm::escrow::{EscrowFacts, OnChain};
 use mpp_edge::evm::reading::Reading;
@@ -142,7 +142,7 @@ fn a_block_that_never_was_is_forgotten_after_five_minutes() {
     assert_eq!(ledger.step(at(BLOCK)), Ok(Answer::Behind));
     ledger.pass(Duration::from_secs(1));
     assert_eq!(ledger.step(at(BLOCK)), Ok(Answer::Noted));
-    assert_eq!(ledger.status(), Status::Closing(Reason::Requested));
+    assert_eq!(ledger.status(), Status::Closing(CloseReason::Requested));
 }
 
 #[test]
@@ -162,7 +162,7 @@ fn our_own_end_is_seen_before_it_is_told() {
     ledger.step(Event::Close(presented(500))).unwrap();
     let close = ledger.submitted().unwrap();
     ledger.observe(FINALIZED);
-    assert_eq!(ledger.status(), Status::Closing(Reason::Asked));
+    assert_eq!(ledger.status(), Status::Closing(CloseReason::Asked));
     assert_eq!(ledger.conclude(close, DONE), Answer::Closed(TRANSACTION));
     assert_eq!(ledger.status(), Status::Closed { transaction: Some(TRANSACTION) });
 }
@@ -213,7 +213,7 @@ fn a11_a_request_to_close_freezes_and_brings_what_was_spent() {
     ledger.voucher(400).unwrap();
     let sale = ledger.bought(500, stream(10, 8));
     ledger.observe(requested(on_chain(1000, 0)));
-    assert_eq!(ledger.status(), Status::Closing(Reason::Requested));
+    assert_eq!(ledger.status(), Status::Closing(CloseReason::Requested));
     assert_eq!(ledger.alarm, Some(ledger.now), "at once");
     ledger.refuses(Event::Voucher(presented(600), Some(once(10))), Refusal::Closing);
     ledger.end(sale, 3);
@@ -252,7 +252,7 @@ fn where_nothing_is_at_risk_the_payer_withdraws_by_itself() {
     unused.observe(requested(on_chain(1000, 0)));
     settled.observe(requested(on_chain(1000, 1000)));
     for mut ledger in [unused, settled] {
-        assert_eq!((ledger.status(), ledger.alarm), (Status::Closing(Reason::Requested), None));
+        assert_eq!((ledger.status(), ledger.alarm), (Status::Closing(CloseReason::Requested), None));
         ledger.step(Event::Woken).unwrap();
         assert_eq!(ledger.effects, []);
         ledger.observe(FINALIZED);
@@ -272,7 +272,7 @@ fn a_request_is_taken_back_by_a_top_up() {
     // What was begun ends.
     let close = begun.wake().unwrap();
     begun.observe(on_chain(2000, 0));
-    assert_eq!((begun.status(), begun.channel.collection()), (Status::Closing(Reason::Requested), Some(close)));
+    assert_eq!((begun.status(), begun.channel.collection()), (Status::Closing(CloseReason::Requested), Some(close)));
     begun.conclude(close, DONE);
     assert_eq!(begun.status(), Status::Closed { transaction: Some(TRANSACTION) });
 }
@@ -285,7 +285,7 @@ fn what_the_payer_asked_us_is_not_taken_back_by_a_top_up() {
     ledger.conclude(ledger.channel.collection().unwrap(), REVERTED);
     ledger.observe(requested(on_chain(1000, 0)));
     ledger.observe(on_chain(2000, 0));
-    assert_eq!(ledger.status(), Status::Closing(Reason::Asked));
+    assert_eq!(ledger.status(), Status::Closing(CloseReason::Asked));
     assert_eq!(ledger.submits(on_chain(2000, 0)).map(taken), Some((CollectBy::Close, 500)));
 }
 
@@ -371,7 +371,7 @@ fn a_suspended_channel_whose_payer_asks_for_the_end_is_closing() {
     ledger.bought(500, once(100));
     ledger.observe(ABSENT);
     ledger.observe(requested(on_chain(1000, 0)));
-    assert_eq!(ledger.status(), Status::Closing(Reason::Requested));
+    assert_eq!(ledger.status(), Status::Closing(CloseReason::Requested));
     assert_eq!(ledger.wake().map(taken), Some((CollectBy::Close, 500)));
 }
 
@@ -427,7 +427,7 @@ fn the_end_of_an_unused_channel_takes_no_more_than_the_deposit() {
     ledger.observe(on_chain(2000, 0));
     ledger.bought(1500, once(600));
     let close = ledger.wake().unwrap();
-    assert_eq!((taken(close), ledger.status()), ((CollectBy::Close, 1500), Status::Closing(Reason::Idle)));
+    assert_eq!((taken(close), ledger.status()), ((CollectBy::Close, 1500), Status::Closing(CloseReason::Idle)));
     ledger.conclude(close, REVERTED);
     ledger.observe(on_chain(1000, 0));
     assert_eq!(ledger.submits(on_chain(1000, 0)).map(taken), Some((CollectBy::Close, 500)));

@@ -9,7 +9,7 @@ use alloy_primitives::{Address, address};
 use mpp_edge::gateway::config::{Gateway, Origin, Settle};
 use mpp_edge::gateway::path::Readings;
 use mpp_edge::gateway::route::is_priced;
-use mpp_edge::gateway::{Broken, Secrets, validate};
+use mpp_edge::gateway::{Misconfigured, Secrets, validate};
 use mpp_edge::rail::evm::Method;
 use mpp_edge::wire::mpp::credential::CredentialField;
 use mpp_edge::wire::problem::FieldError;
@@ -57,7 +57,7 @@ fn with(mut value: Value, pointer: &str, member: Value) -> Value {
     value
 }
 
-fn judge(config: &Value, secrets: &Secrets) -> Result<Gateway, Broken> {
+fn judge(config: &Value, secrets: &Secrets) -> Result<Gateway, Misconfigured> {
     validate(Some(&config.to_string()), secrets, |service| service == "ORIGIN")
 }
 

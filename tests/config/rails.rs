@@ -3,7 +3,7 @@
 use super::{KEY, RECIPIENT, TOKEN, breaks, breaks_first, errors, good, judge, minimal, secrets, with};
 use mpp_edge::gateway::Secrets;
 use mpp_edge::gateway::config::Gateway;
-use mpp_edge::gateway::offer::Ask;
+use mpp_edge::gateway::offer::OfferTerms;
 use mpp_edge::rail::RailId;
 use mpp_edge::rail::evm::{Intent, Method};
 use serde_json::{Value, json};
@@ -32,9 +32,9 @@ fn offers(gateway: &Gateway) -> Vec<(&str, Method, Intent, u128)> {
     let offers = gateway.router.routes()[0].offers.iter();
     offers
         .map(|offer| {
-            let amount = match &offer.ask {
-                Ask::Charge(terms) => terms.amount,
-                Ask::Session(session) => session.terms.price,
+            let amount = match &offer.terms {
+                OfferTerms::Charge(terms) => terms.amount,
+                OfferTerms::Session(session) => session.terms.price,
             };
             (gateway.rail(offer.rail).unwrap().name.as_str(), offer.method, offer.intent(), amount.base_units())
         })

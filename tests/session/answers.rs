@@ -6,7 +6,7 @@ use mpp_edge::channel::{Balance, Said, check_transaction};
 use mpp_edge::evm::Address;
 use mpp_edge::evm::erc3009::Authorization;
 use mpp_edge::evm::escrow::{opened, topped_up};
-use mpp_edge::evm::jsonrpc::{Log, Receipt as Mined};
+use mpp_edge::evm::jsonrpc::{Log, TransactionReceipt};
 use mpp_edge::money::Amount;
 use mpp_edge::rail::evm::Method;
 use mpp_edge::rail::evm::session::Snapshot;
@@ -177,14 +177,14 @@ fn addition(method: Method, channel: B256, amount: u128) -> Log {
     log(method, event("TopUp(bytes32,address,address,uint256,uint256)"), channel, &[amount, 5_000_000])
 }
 
-fn mined(status: &str, block: &str, logs: &[Log]) -> Mined {
+fn mined(status: &str, block: &str, logs: &[Log]) -> TransactionReceipt {
     let logs: Vec<Value> = logs.iter().map(|log| json!({ "address": log.address, "topics": log.topics, "data": log.data })).collect();
     let receipt = json!({ "transactionHash": TRANSACTION, "from": SIGNER, "status": status, "blockNumber": block, "logs": logs });
     serde_json::from_value(receipt).unwrap()
 }
 
 /// What is said of a transaction with these logs that is said to have opened the channel.
-fn judge(receipt: Option<&Mined>, head: u64, confirmations: u64) -> Result<(), ProblemKind> {
+fn judge(receipt: Option<&TransactionReceipt>, head: u64, confirmations: u64) -> Result<(), ProblemKind> {
     let (contract, id) = (escrow(Method::Evm), channel(Method::Evm));
     check_transaction(Said::Opened, receipt, head, confirmations, |logs| opened(contract, id, logs)).map(drop).map_err(|problem| {
         assert_eq!(problem.retry_after.is_some(), problem.kind == Unavailable);

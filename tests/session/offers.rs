@@ -35,7 +35,7 @@ fn accept(challenge: &Value, asked: &Asked<'_>, offers: &[Offer], now: Timestamp
 
 fn charge_offer(method: Method) -> Offer {
     let SessionTerms { price, chain_id, token, recipient, .. } = terms(method);
-    let terms = charge::Terms { amount: price, chain_id, token, decimals: 6, recipient };
+    let terms = charge::ChargeTerms { amount: price, chain_id, token, decimals: 6, recipient };
     Offer::of_charge(RailId(0), method, terms, None)
 }
 

@@ -5,7 +5,7 @@ use super::{
     VoucherWithTopUp, channel, escrow, judge, opening, refused, topping_up, with,
 };
 use alloy_primitives::{Address, B256};
-use mpp_edge::channel::{Action, Presented, Proof, SponsoredDeposit};
+use mpp_edge::channel::{Action, PresentedVoucher, Proof, SponsoredDeposit};
 use mpp_edge::money::Amount;
 use mpp_edge::rail::evm::Method;
 use mpp_edge::wire::problem::ProblemKind::{InvalidSignature, MalformedCredential, MethodUnsupported, VerificationFailed};
@@ -112,7 +112,7 @@ fn dotted(pointer: &str) -> String {
 #[test]
 fn every_action_is_read_as_what_it_says() {
     let presented = |proof: &Proof, form: (Method, Form)| {
-        let Presented { voucher, signer, source, fresh: false } = proof.presented.unwrap() else { panic!("{form:?}") };
+        let PresentedVoucher { voucher, signer, source, fresh: false } = proof.presented.unwrap() else { panic!("{form:?}") };
         assert_eq!((voucher.cumulative, signer, source), (Amount::from_base_units(2_000), PAYER, None), "{form:?}");
     };
     for (method, form) in FORMS {

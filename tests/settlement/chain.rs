@@ -3,7 +3,7 @@
 
 use super::escrow::{Contracts, matches};
 use alloy_primitives::{Address, B256, keccak256};
-use mpp_edge::evm::jsonrpc::{Block as Header, Log, NodeError, Receipt};
+use mpp_edge::evm::jsonrpc::{Block as Header, Log, NodeError, TransactionReceipt};
 use mpp_edge::evm::transaction::GasPrice;
 use mpp_edge::settlement::{AccountView, Ending, Purpose, Search};
 use mpp_edge::time::UnixSeconds;
@@ -168,12 +168,12 @@ impl Chain {
         }
     }
 
-    pub(crate) fn receipts(&self, hashes: &[B256]) -> Vec<Receipt> {
+    pub(crate) fn receipts(&self, hashes: &[B256]) -> Vec<TransactionReceipt> {
         let mined = self.replay(u64::MAX).into_iter().filter(|(_, tx, ..)| hashes.contains(&tx.hash));
         mined.map(|(number, tx, good, logs, _)| self.receipt(number, &tx, good, &logs)).collect()
     }
 
-    fn receipt(&self, number: usize, tx: &Tx, good: bool, logs: &[Log]) -> Receipt {
+    fn receipt(&self, number: usize, tx: &Tx, good: bool, logs: &[Log]) -> TransactionReceipt {
         let from = if tx.sender == Sender::Stranger { Address::repeat_byte(0x5a) } else { self.account };
         let receipt = json!({
             "transactionHash": tx.hash, "from": from, "status": if good { "0x1" } else { "0x0" },

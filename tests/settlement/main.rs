@@ -211,7 +211,7 @@ impl World {
         self.outbox.drop_finished();
     }
 
-    fn look(&mut self) -> Vec<mpp_edge::evm::jsonrpc::Receipt> {
+    fn look(&mut self) -> Vec<mpp_edge::evm::jsonrpc::TransactionReceipt> {
         let receipts = self.chain.receipts(&self.outbox.pending_hashes());
         self.outbox.look(self.chain.view(), self.now);
         receipts

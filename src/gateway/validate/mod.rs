@@ -63,21 +63,21 @@ impl Rule {
 
 /// A wrong configuration: what is wrong, and what can still be served.
 #[derive(Debug)]
-pub struct Broken {
+pub struct Misconfigured {
     /// At least one.
     pub errors: Vec<FieldError>,
     /// Present when at least origin and paths are right, so that unpriced requests pass.
     pub surface: Option<Surface>,
 }
 
-impl fmt::Display for Broken {
+impl fmt::Display for Misconfigured {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the gateway's configuration is wrong")?;
         self.errors.iter().try_for_each(|error| write!(f, "; {error}"))
     }
 }
 
-impl core::error::Error for Broken {}
+impl core::error::Error for Misconfigured {}
 
 /// Collects what is wrong instead of stopping at the first.
 #[derive(Default)]
@@ -118,8 +118,8 @@ impl Findings {
 /// ```
 ///
 /// # Errors
-/// [`Broken`] with every field that is wrong.
-pub fn validate(json: Option<&str>, secrets: &Secrets, is_bound: impl Fn(&str) -> bool) -> Result<Gateway, Broken> {
+/// [`Misconfigured`] with every field that is wrong.
+pub fn validate(json: Option<&str>, secrets: &Secrets, is_bound: impl Fn(&str) -> bool) -> Result<Gateway, Misconfigured> {
     let mut findings = Findings::default();
     let raw = read(json, &mut findings);
     let missing = raw.as_ref().and_then(|raw| raw.origin.service.as_deref()).is_some_and(|service| !is_bound(service));
@@ -135,7 +135,7 @@ pub fn validate(json: Option<&str>, secrets: &Secrets, is_bound: impl Fn(&str) -
     let gateway = raw.and_then(|raw| gateway(raw, secrets, keys, &mut findings));
     match gateway {
         Some(gateway) if findings.0.is_empty() => Ok(gateway),
-        _ => Err(Broken { errors: findings.0, surface }),
+        _ => Err(Misconfigured { errors: findings.0, surface }),
     }
 }
 

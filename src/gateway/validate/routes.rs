@@ -130,9 +130,15 @@ struct Priced<'a> {
 }
 
 impl Priced<'_> {
-    const fn charge(&self) -> charge::Terms {
+    const fn charge(&self) -> charge::ChargeTerms {
         let Draft { chain_id, token, recipient, .. } = self.draft;
-        charge::Terms { amount: self.amount, chain_id: *chain_id, token: token.address, decimals: token.decimals, recipient: *recipient }
+        charge::ChargeTerms {
+            amount: self.amount,
+            chain_id: *chain_id,
+            token: token.address,
+            decimals: token.decimals,
+            recipient: *recipient,
+        }
     }
 }
 

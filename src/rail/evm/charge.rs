@@ -29,7 +29,7 @@ pub const RESUMABLE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What a charge asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Terms {
+pub struct ChargeTerms {
     /// The price in base units.
     pub amount: Amount,
     /// EIP-155 chain id.
@@ -64,7 +64,7 @@ struct MethodDetails {
     decimals: Option<u8>,
 }
 
-impl Terms {
+impl ChargeTerms {
     /// The JCS form of the request object that `method` puts into its challenge, with a line for people.
     pub fn request(&self, method: Method, description: Option<&str>) -> String {
         let (credential_types, decimals) = match method {
@@ -153,7 +153,7 @@ impl Unverified {
     ///
     /// # Errors
     /// The problem to answer with; its detail names the field.
-    pub fn read(credential: &Credential, method: Method, terms: &Terms) -> Result<Self, Problem> {
+    pub fn read(credential: &Credential, method: Method, terms: &ChargeTerms) -> Result<Self, Problem> {
         let payload = parse_payload(&credential.payload)?;
         let from = parse::address(&payload.from).map_err(|error| malformed("payload.from", error))?;
         check_source(credential, terms.chain_id, from)?;
@@ -317,7 +317,7 @@ fn check_source(credential: &Credential, chain_id: ChainId, from: Address) -> Re
 }
 
 /// `abstract` takes payee and amount from the challenge; `evm` repeats them. Whatever is there must agree.
-fn check_payee(payload: &Payload<'_>, method: Method, terms: &Terms) -> Result<(), Problem> {
+fn check_payee(payload: &Payload<'_>, method: Method, terms: &ChargeTerms) -> Result<(), Problem> {
     match &payload.to {
         Some(to) if parse::address(to).map_err(|error| malformed("payload.to", error))? != terms.recipient => {
             return Err(failed("payload.to: must be the challenge's recipient"));

@@ -5,7 +5,7 @@
 //! a [`Charge`] that is bound to its request.
 
 use super::Asset;
-use super::charge::{Binding, Charge, Terms};
+use super::charge::{Binding, Charge, ChargeTerms};
 use crate::evm::eip712::Domain;
 use crate::evm::erc3009::{Authorization, SignedAuthorization};
 use crate::evm::parse::{self, InvalidHex};
@@ -15,7 +15,7 @@ use crate::json::describe;
 use crate::money::{Amount, decimal_u64};
 use crate::time::UnixSeconds;
 use crate::wire::problem::{Problem, ProblemKind};
-use crate::wire::x402::{Accepted, Flow, Payment, Reason, Requirement, Version};
+use crate::wire::x402::{Accepted, Flow, PaymentPayload, Reason, Requirement, Version};
 use alloc::borrow::Cow;
 use alloc::collections::BTreeMap;
 use alloc::format;
@@ -52,7 +52,7 @@ pub fn v1_network(chain_id: ChainId) -> Option<&'static str> {
 
 /// What is asked for. `name` and `version` are those of the token's EIP-712 domain, `max_timeout_seconds` is how long a client's
 /// authorization is to be good for.
-pub fn requirement(terms: &Terms, name: &str, version: &str, flow: Flow, max_timeout_seconds: u32) -> Requirement {
+pub fn requirement(terms: &ChargeTerms, name: &str, version: &str, flow: Flow, max_timeout_seconds: u32) -> Requirement {
     let mut extra = BTreeMap::from([("assetTransferMethod", "eip3009".into()), ("name", name.into()), ("version", version.into())]);
     if let Some(flow) = flow.announced() {
         extra.insert("paymentFlow", flow.into());
@@ -130,7 +130,7 @@ impl Unverified {
     ///
     /// # Errors
     /// 402 with its [`Reason`]; the detail names the field.
-    pub fn read(payment: &Payment, accepted: &Accepted<'_>, terms: &Terms) -> Result<Self, Problem> {
+    pub fn read(payment: &PaymentPayload, accepted: &Accepted<'_>, terms: &ChargeTerms) -> Result<Self, Problem> {
         let payload: Payload<'_> = serde_json::from_str(payment.payload().get()).map_err(|error| malformed("payload", describe(&error)))?;
         let presented = payload.authorization()?;
         let at = |field: &str| ["payload.authorization.", field].concat();

@@ -82,9 +82,10 @@ impl Charge {
 
 impl Simulation {
     /// Reads what nodes answered. The authorization's state, the balance and the code must be readable.
-    fn read(tried: &Tried, answers: &[jsonrpc::Answer]) -> Option<Self> {
+    fn read(tried: &Tried, answers: &[jsonrpc::NodeAnswer]) -> Option<Self> {
         let [used, balance, code] = answers else { return None };
-        let word = |answer: &jsonrpc::Answer| decode::<Bytes>(answer.as_ref().ok()?).ok().and_then(|bytes| U256::try_from_be_slice(&bytes));
+        let word =
+            |answer: &jsonrpc::NodeAnswer| decode::<Bytes>(answer.as_ref().ok()?).ok().and_then(|bytes| U256::try_from_be_slice(&bytes));
         Some(Self {
             tried: tried.clone(),
             used: !word(used)?.is_zero(),

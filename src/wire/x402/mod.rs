@@ -9,13 +9,13 @@
 //!
 //! All headers are standard base64, with padding, of JSON. There is no challenge: a proof says by itself whether it was used.
 //!
-//! In this order: [`Offers`] are made once for a route. [`Payment::read`] reads a request; where it finds nothing,
-//! [`Offers::header`] asks. [`Payment::accept`] finds the offer that is paid; the rail proves it from
-//! [`Payment::payload`]. [`Outcome`] tells what came of it, and [`Reason::of`] why nothing did.
+//! In this order: [`Offers`] are made once for a route. [`PaymentPayload::read`] reads a request; where it finds nothing,
+//! [`Offers::header`] asks. [`PaymentPayload::accept`] finds the offer that is paid; the rail proves it from
+//! [`PaymentPayload::payload`]. [`Outcome`] tells what came of it, and [`Reason::of`] why nothing did.
 //!
 //! ```
 //! use mpp_edge::money::Amount;
-//! use mpp_edge::wire::x402::{Offers, Outcome, Payment, Reason, Requested, Requirement, Version};
+//! use mpp_edge::wire::x402::{Offers, Outcome, PaymentPayload, Reason, Requested, Requirement, Version};
 //!
 //! let requirement = Requirement {
 //!     scheme: "exact",
@@ -31,12 +31,12 @@
 //! let requested = Requested { url: "https://api.example.com/v1/report", method: "GET" };
 //!
 //! // A request without a payment.
-//! assert!(Payment::read(None, None, 8192).unwrap().is_none());
+//! assert!(PaymentPayload::read(None, None, 8192).unwrap().is_none());
 //! let header = offers.header(&requested, "Payment required", |_| true).unwrap();
 //! assert!(header.starts_with("eyJ4NDAyVmVyc2lvbiI6Mi"));
 //!
 //! // One that cannot be read.
-//! let problem = Payment::read(Some("e30="), None, 8192).unwrap_err();
+//! let problem = PaymentPayload::read(Some("e30="), None, 8192).unwrap_err();
 //! assert_eq!(problem.detail, "PAYMENT-SIGNATURE: x402Version: is missing");
 //! assert_eq!(Reason::of(&problem).as_str(), "invalid_payload");
 //!
@@ -53,7 +53,7 @@ mod reason;
 
 pub use offers::{Flow, Offers, Requirement};
 pub use outcome::Outcome;
-pub use payment::{Accepted, Payment};
+pub use payment::{Accepted, PaymentPayload};
 pub use reason::Reason;
 
 /// The header of a `402` that holds what is asked for, in version 2.

@@ -22,7 +22,7 @@ const LONGEST_FIELD: usize = 64;
 const LONGEST_NETWORK: usize = 41;
 
 /// A payment as it was read. Nothing in it is verified yet.
-pub struct Payment {
+pub struct PaymentPayload {
     version: Version,
     choice: Choice,
     payload: Box<RawValue>,
@@ -84,7 +84,7 @@ struct Resource {
     url: String,
 }
 
-impl Payment {
+impl PaymentPayload {
     /// Reads the payment of a request from its headers `PAYMENT-SIGNATURE` and `X-PAYMENT`, each of which may have `limit` bytes. `None`
     /// when it has neither.
     ///
@@ -195,9 +195,9 @@ impl Payment {
 }
 
 // A payment is money until it is spent: it must not reach a log by accident.
-impl fmt::Debug for Payment {
+impl fmt::Debug for PaymentPayload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Payment").field("version", &self.version).finish_non_exhaustive()
+        f.debug_struct("PaymentPayload").field("version", &self.version).finish_non_exhaustive()
     }
 }
 

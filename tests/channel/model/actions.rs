@@ -4,7 +4,7 @@ use super::chain::{Call, Source};
 use super::search::Model;
 use super::world::{Booking, Checked, Fate, Sale, Serving, WAIT, World, small};
 use crate::fixture::*;
-use mpp_edge::channel::{Answer, Delivery, Drawn, Event, Kind, Reason, Reuse, SILENCE, Status};
+use mpp_edge::channel::{Answer, CloseReason, Delivery, Drawn, Event, Kind, Reuse, SILENCE, Status};
 use mpp_edge::time::Timestamp;
 use std::hash::{DefaultHasher, Hasher};
 
@@ -278,9 +278,9 @@ impl World {
     fn milestones(&self) {
         match self.ledger.status() {
             Status::Suspended => self.reach("suspended"),
-            Status::Closing(Reason::Asked) => self.reach("closing: asked"),
-            Status::Closing(Reason::Idle) => self.reach("closing: idle"),
-            Status::Closing(Reason::Requested) => self.reach("closing: requested"),
+            Status::Closing(CloseReason::Asked) => self.reach("closing: asked"),
+            Status::Closing(CloseReason::Idle) => self.reach("closing: idle"),
+            Status::Closing(CloseReason::Requested) => self.reach("closing: requested"),
             Status::Closed { transaction: Some(_) } => self.reach("closed by us"),
             Status::Closed { transaction: None } => self.reach("closed by others"),
             Status::Open => {}

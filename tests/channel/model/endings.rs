@@ -2,7 +2,7 @@
 
 use super::chain::Call;
 use super::world::{Checked, Serving, World, small};
-use mpp_edge::channel::{Reason, Status};
+use mpp_edge::channel::{CloseReason, Status};
 use mpp_edge::money::Amount;
 use std::time::Duration;
 
@@ -99,7 +99,7 @@ impl World {
             Status::Closed { .. } => {}
             Status::Open if unused => {}
             // The payer has asked for the end, and has nothing to pay.
-            Status::Closing(Reason::Requested) if self.chain.escrow.settled >= self.delivered() => {}
+            Status::Closing(CloseReason::Requested) if self.chain.escrow.settled >= self.delivered() => {}
             status => return Err(format!("abandoned, it stays {status:?}, with an alarm at {:?}", self.alarm)),
         }
         Ok(())

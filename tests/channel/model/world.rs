@@ -4,7 +4,7 @@ use super::chain::{Call, Chain, Entry, GRACE, Source};
 use crate::fixture::*;
 use crate::invariants::{self, Counters};
 use mpp_edge::channel::{
-    Answer, Channel, CollectBy, Collection, Drawn, Effect, Event, Kind, Order, Policy, Presented, Refusal, Reuse, SILENCE, Status,
+    Answer, Channel, CollectBy, Collection, Drawn, Effect, Event, Kind, Order, Policy, PresentedVoucher, Refusal, Reuse, SILENCE, Status,
 };
 use mpp_edge::evm::escrow::OnChain;
 use mpp_edge::money::Amount;
@@ -279,8 +279,8 @@ impl World {
     }
 
     /// What the payer presents: with a fresh signature where its voucher alone proves nothing.
-    pub(super) fn presents(&self, total: u8) -> Presented {
-        Presented { fresh: total <= self.shown, ..presented(total.into()) }
+    pub(super) fn presents(&self, total: u8) -> PresentedVoucher {
+        PresentedVoucher { fresh: total <= self.shown, ..presented(total.into()) }
     }
 
     /// A stranger presents what the chain shows: nothing is sold, nothing ends, no counter moves.

@@ -1,7 +1,7 @@
 //! The payload of a session credential: what is read, and what its signatures prove.
 
 use super::SessionTerms;
-use crate::channel::{Action, Presented, Proof, SponsoredDeposit};
+use crate::channel::{Action, PresentedVoucher, Proof, SponsoredDeposit};
 use crate::evm::eip712::Domain;
 use crate::evm::erc3009::{Authorization, SignedAuthorization};
 use crate::evm::escrow::{Opening, SignedVoucher, ToppingUp, channel_id};
@@ -165,7 +165,7 @@ impl Unverified {
                         return Err(Problem::new(ProblemKind::SignerMismatch, detail));
                     }
                 }
-                Some(Presented { voucher, signer, source, fresh: fresh.is_some() })
+                Some(PresentedVoucher { voucher, signer, source, fresh: fresh.is_some() })
             }
             None => None,
         };

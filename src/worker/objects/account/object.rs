@@ -5,7 +5,9 @@
 use super::rounds::Rounds;
 use super::{AccountMessage, AccountReply, Errand, SettleMessage, SettleReply, is_own};
 use crate::evm::B256;
-use crate::evm::jsonrpc::{Answer, Block, Count, LoggedAt, NodeError, Receipt, Request as RpcRequest, decode, decode_u64, decode_u128};
+use crate::evm::jsonrpc::{
+    Block, Count, LoggedAt, NodeAnswer, NodeError, Request as RpcRequest, TransactionReceipt, decode, decode_u64, decode_u128,
+};
 use crate::settlement::{AccountView, Effect, Ending, Operation, Outbox, Purpose, Receipts, Search, Verdict, Watched, poll_delay};
 use crate::time::Timestamp;
 use crate::worker::clock::{now, within};
@@ -321,7 +323,7 @@ impl Account {
         connection.rpc.note_price(view.price);
         let mut receipts = Receipts::default();
         for (hash, answer) in hashes.into_iter().zip(answers) {
-            match answer.as_ref().ok().and_then(|answer| decode::<Option<Receipt>>(answer).ok()) {
+            match answer.as_ref().ok().and_then(|answer| decode::<Option<TransactionReceipt>>(answer).ok()) {
                 Some(mined) => receipts.mined.extend(mined),
                 None => {
                     receipts.unknown.insert(hash);
@@ -407,11 +409,11 @@ fn save(operations: &Table, id: &B256, operation: &Operation) -> Result<()> {
 }
 
 /// The account's state, and the answers about receipts.
-fn read(answers: &[Answer]) -> Option<(AccountView, &[Answer])> {
+fn read(answers: &[NodeAnswer]) -> Option<(AccountView, &[NodeAnswer])> {
     let [block, latest, pending, gas_price, receipts @ ..] = answers else { return None };
     let block: Block = decode(block.as_ref().ok()?).ok()?;
     let gas_price = decode_u128(gas_price.as_ref().ok()?).ok()?;
-    let count = |answer: &Answer| decode_u64(answer.as_ref().ok()?).ok();
+    let count = |answer: &NodeAnswer| decode_u64(answer.as_ref().ok()?).ok();
     let latest_count = count(latest)?;
     let view =
         AccountView { block, latest_count, pending_count: count(pending).unwrap_or(latest_count), price: block.suggest_price(gas_price) };
@@ -441,6 +443,6 @@ async fn ending(rpc: &Rpc, log: &LoggedAt) -> std::result::Result<Ending, Unreac
     Ok(Ending { receipt: decoded(receipt)?, mined_at: block.timestamp() })
 }
 
-fn decoded<T: serde::de::DeserializeOwned>(answer: Answer) -> std::result::Result<T, Unreachable> {
+fn decoded<T: serde::de::DeserializeOwned>(answer: NodeAnswer) -> std::result::Result<T, Unreachable> {
     decode(&answer.map_err(|_| Unreachable)?).map_err(|_| Unreachable)
 }

@@ -2,7 +2,7 @@
 
 use super::ChannelReply;
 use super::object::{ChannelObject, Unserved};
-use crate::channel::{Answer, Channel, Claim, Collection, Event, Outcome, Presented, Refusal};
+use crate::channel::{Answer, Channel, Claim, Collection, Event, Outcome, PresentedVoucher, Refusal};
 use crate::settlement::{Failure, Verdict};
 use crate::time::Timestamp;
 use crate::wire::problem::Problem;
@@ -45,7 +45,7 @@ pub(super) async fn close(
     object: &ChannelObject,
     connection: &Connection,
     claim: &Claim,
-    presented: Presented,
+    presented: PresentedVoucher,
 ) -> Result<ChannelReply, Unserved> {
     let deadline = now().saturating_add(connection.limits.settlement_timeout);
     let mut outcome = object.step(connection, Event::Close(presented)).await?;
