@@ -58,23 +58,23 @@ struct Health<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     origin: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    rails: Vec<OnRail<'a>>,
+    rails: Vec<RailHealth<'a>>,
 }
 
 /// How a rail is.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct OnRail<'a> {
+struct RailHealth<'a> {
     name: &'a str,
     ok: bool,
     #[serde(flatten)]
-    chain: OnChain,
+    chain: ChainHealth,
 }
 
 /// What the chain has to do with it.
 #[derive(Default, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct OnChain {
+struct ChainHealth {
     #[serde(skip_serializing_if = "Option::is_none")]
     rpc: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -132,16 +132,16 @@ async fn examine(env: Env, base: String) -> ((u16, String), Duration) {
     ((if ok { 200 } else { 503 }, serde_json::to_string(&health).unwrap_or_default()), LIFETIME)
 }
 
-async fn examine_rail<'a>(connection: &'a Connection, router: &Router) -> OnRail<'a> {
+async fn examine_rail<'a>(connection: &'a Connection, router: &Router) -> RailHealth<'a> {
     let (chain, ok) = examine_chain(connection, router).await;
-    OnRail { name: &connection.rail.name, ok, chain }
+    RailHealth { name: &connection.rail.name, ok, chain }
 }
 
 /// Says how the chain is, and whether that is good.
-async fn examine_chain(connection: &Connection, router: &Router) -> (OnChain, bool) {
+async fn examine_chain(connection: &Connection, router: &Router) -> (ChainHealth, bool) {
     let rail = &connection.rail;
     let account = rail.settlement_key.address();
-    let mut health = OnChain { settlement_account: Some(account.to_checksum(None)), ..OnChain::default() };
+    let mut health = ChainHealth { settlement_account: Some(account.to_checksum(None)), ..ChainHealth::default() };
     let blacklisted = |address: Address| rail.token.is_blacklisted(address);
     let questions = [
         Request::chain_id(),
