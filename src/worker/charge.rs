@@ -38,7 +38,7 @@ pub(super) struct ProvenCharge<'a> {
     pub(super) spoken: Spoken<'a>,
 }
 
-/// The wire by which a sale was asked for, and what its answers need.
+/// The wire by which a charge was asked for, and what its answers need.
 #[derive(Clone, Copy)]
 pub(super) enum Spoken<'a> {
     /// The `Payment` scheme, with this method.

@@ -1,6 +1,7 @@
 //! The payer's object, one per payer and token. Here is how it is spoken to.
 
 pub(super) mod object;
+mod store;
 
 use super::message::{CALL_MARGIN, Refused, call};
 use crate::evm::{Address, B256};

@@ -1,9 +1,10 @@
 //! The payer's object, one per payer and token: which of its charges are claimed, settled, delivered.
 
+use super::store::Store;
 use super::{PayerMessage, PayerReply};
 use crate::evm::B256;
 use crate::money::Amount;
-use crate::purchase::{LeaseId, Lost, Next, Purchase, Record, Reopened, Stage};
+use crate::purchase::{LeaseId, Lost, Next, Purchase, Reopened, Stage};
 use crate::rail::{Payment, Progress, Reference, Send, Step};
 use crate::settlement::Verdict;
 use crate::time::Timestamp;
@@ -14,9 +15,9 @@ use crate::worker::config::load;
 use crate::worker::connection::Connection;
 use crate::worker::objects::account::{Errand, SettleMessage, SettleReply, ask_account};
 use crate::worker::objects::object::{Object, unconfigured};
-use crate::worker::objects::table::{Table, set_alarm};
+use crate::worker::objects::table::set_alarm;
 use futures_channel::oneshot;
-use std::cell::{OnceCell, RefCell};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use worker::{Env, Result, State, console_error};
@@ -32,11 +33,8 @@ const ROUND: Duration = Duration::from_secs(30);
 
 /// See the module.
 pub(in crate::worker::objects) struct Payer {
-    state: State,
+    store: Store,
     env: Env,
-    purchases: OnceCell<Table>,
-    /// The purchase that was read or written last, as it is stored: a charge is looked at time and again.
-    latest: RefCell<Option<Purchase>>,
     /// Ids of payments that a call of this object is preparing or settling right now, with what is reserved for each. One that waits for a
     /// place among the payer's charges has none.
     at_work: RefCell<BTreeMap<B256, Option<Amount>>>,
@@ -69,14 +67,7 @@ impl Object for Payer {
     type Reply = PayerReply;
 
     fn new(state: State, env: Env) -> Self {
-        Self {
-            state,
-            env,
-            purchases: OnceCell::new(),
-            latest: RefCell::default(),
-            at_work: RefCell::default(),
-            waiting: RefCell::default(),
-        }
+        Self { store: Store::new(state), env, at_work: RefCell::default(), waiting: RefCell::default() }
     }
 
     async fn answer(&self, message: PayerMessage) -> Result<PayerReply> {
@@ -88,18 +79,14 @@ impl Object for Payer {
             console_error!("payer: {error}");
             true
         });
-        self.latest.replace(None);
-        let (purchases, records, reopened, names) = (self.purchases()?, self.records()?, self.reopened()?, self.names()?);
-        let pruned = [purchases.prune(now())?, records.prune(now())?, reopened.prune(now())?, names.prune(now())?];
-        let next = pruned.into_iter().flatten().min();
+        let next = self.store.prune()?;
         if open {
             self.wake_within(ROUND).await?;
         } else if let Some(next) = next {
             self.wake_within(next.since(now()).max(ROUND)).await?;
-        } else if self.at_work.borrow().is_empty() && self.last_channel()?.is_empty()? {
+        } else if self.at_work.borrow().is_empty() && self.store.last_channel()?.is_empty()? {
             // Nothing is left, and nobody is about to write: the storage goes before anything else happens.
-            purchases.vanish();
-            self.state.storage().delete_all().await?;
+            self.store.vanish().await?;
         }
         Ok(())
     }
@@ -118,14 +105,6 @@ enum Prepared {
 }
 
 impl Payer {
-    fn purchases(&self) -> Result<&Table> {
-        if let Some(table) = self.purchases.get() {
-            return Ok(table);
-        }
-        let table = Table::open(&self.state, "payments")?;
-        Ok(self.purchases.get_or_init(|| table))
-    }
-
     async fn handle(&self, message: PayerMessage) -> Result<PayerReply> {
         let loaded = load(&self.env);
         let isolate = loaded.as_ref().as_ref().map_err(|_| unconfigured())?;
@@ -135,7 +114,7 @@ impl Payer {
                 self.claim(connection, *payment, key, identifier, reserve).await
             }
             PayerMessage::Settle { id, lease } => {
-                let purchase = self.read(&id)?.ok_or("a purchase in progress is gone")?;
+                let purchase = self.store.read(&id)?.ok_or("a purchase in progress is gone")?;
                 let connection = isolate.connection_for(purchase.payment()).ok_or_else(unconfigured)?;
                 self.settle_reserved(connection, id, lease).await
             }
@@ -148,21 +127,16 @@ impl Payer {
                 Ok(PayerReply::Noted)
             }
             PayerMessage::Opened { method, channel_id } => {
-                self.last_channel()?.put(&B256::ZERO, &(method, channel_id), false, None)?;
+                self.store.last_channel()?.put(&B256::ZERO, &(method, channel_id), false, None)?;
                 Ok(PayerReply::Noted)
             }
-            PayerMessage::LastChannel => Ok(PayerReply::Channel(self.last_channel()?.get(&B256::ZERO)?)),
+            PayerMessage::LastChannel => Ok(PayerReply::Channel(self.store.last_channel()?.get(&B256::ZERO)?)),
         }
-    }
-
-    /// One row: the channel that the payer opened last.
-    fn last_channel(&self) -> Result<Table> {
-        Table::open(&self.state, "last_channel")
     }
 
     /// A delivery broke off by the origin's fault.
     fn reopen(&self, id: &B256, lease: LeaseId) -> Result<PayerReply> {
-        let (table, now) = (self.reopened()?, now());
+        let (table, now) = (self.store.reopened()?, now());
         let mut reopened: Reopened = table.get(&B256::ZERO)?.unwrap_or_default();
         if !reopened.allows(now) {
             return Ok(lost(Lost));
@@ -175,76 +149,29 @@ impl Payer {
         Ok(PayerReply::Noted)
     }
 
-    /// One row: when deliveries were reopened.
-    fn reopened(&self) -> Result<Table> {
-        Table::open(&self.state, "reopened")
-    }
-
-    /// Whether a charge is the first that the client calls so, or the same again; remembered as long as the charge is.
-    fn identify(&self, identifier: &B256, payment: &Payment) -> Result<bool> {
-        let (names, id) = (self.names()?, payment.id());
-        if let Some(named) = names.get::<B256>(identifier)? {
-            return Ok(named == id);
-        }
-        names.put(identifier, &id, false, Some(payment.resumable_until()))?;
-        Ok(true)
-    }
-
-    /// The nonces of charges that clients have named, by the hash of the name.
-    fn names(&self) -> Result<Table> {
-        Table::open(&self.state, "names")
-    }
-
-    /// One row: the payer's charges that cost gas for nothing.
-    fn records(&self) -> Result<Table> {
-        Table::open(&self.state, "records")
-    }
-
-    fn record(&self) -> Result<Record> {
-        Ok(self.records()?.get(&B256::ZERO)?.unwrap_or_default())
-    }
-
     /// Reads, changes and writes one purchase, without an await between.
     fn change<T>(&self, id: &B256, change: impl FnOnce(&mut Purchase) -> T) -> Result<T> {
-        let mut purchase = self.read(id)?.ok_or("a purchase in progress is gone")?;
+        let mut purchase = self.store.read(id)?.ok_or("a purchase in progress is gone")?;
         let result = change(&mut purchase);
         self.save(purchase)?;
         Ok(result)
     }
 
-    fn read(&self, id: &B256) -> Result<Option<Purchase>> {
-        let is_it = |purchase: &&Purchase| purchase.payment().id() == *id;
-        if let Some(purchase) = self.latest.borrow().as_ref().filter(is_it) {
-            return Ok(Some(purchase.clone()));
-        }
-        let purchase = self.purchases()?.get::<Purchase>(id)?;
-        self.latest.replace(purchase.clone());
-        Ok(purchase)
-    }
-
     fn save(&self, purchase: Purchase) -> Result<()> {
-        // Should writing fail, nothing is known.
-        self.latest.replace(None);
-        let id = purchase.payment().id();
-        self.purchases()?.put(&id, &purchase, purchase.is_open(), Some(purchase.forget_at()))?;
-        if !purchase.is_open() {
+        let is_open = purchase.is_open();
+        self.store.save(purchase)?;
+        if !is_open {
             self.make_room();
         }
-        self.latest.replace(Some(purchase));
         Ok(())
-    }
-
-    fn remove(&self, id: &B256) -> Result<()> {
-        self.latest.replace(None);
-        self.purchases()?.remove(id)
     }
 
     /// Changes one purchase into what is to be remembered of it.
     fn keep_or_forget(&self, id: &B256, change: impl FnOnce(Purchase) -> Option<Purchase>) -> Result<()> {
-        let Some(purchase) = self.read(id)? else { return Ok(()) };
+        let Some(purchase) = self.store.read(id)? else { return Ok(()) };
         match change(purchase) {
             Some(purchase) => self.save(purchase),
-            None => self.remove(id),
+            None => self.store.remove(id),
         }
     }
 
@@ -258,7 +185,7 @@ impl Payer {
     ) -> Result<PayerReply> {
         let id = payment.id();
         let at_work = self.at_work.borrow().contains_key(&id);
-        let known = self.read(&id)?;
+        let known = self.store.read(&id)?;
         // What is stored was presented and found to be good.
         let was_good = known.is_some();
         let (purchase, next) = match Purchase::present(known, payment, key, now(), at_work) {
@@ -322,7 +249,7 @@ impl Payer {
         }
         self.wake_within(ROUND).await?;
         if let Some(identifier) = identifier
-            && !self.identify(&identifier, purchase.payment())?
+            && !self.store.identify(&identifier, purchase.payment())?
         {
             let detail = "extensions.payment-identifier.info.id: is that of another payment of this payer; take another one";
             return Ok(PayerReply::Refused(Problem::new(ProblemKind::Conflict, detail).into()));
@@ -372,7 +299,7 @@ impl Payer {
     async fn take_place(&self, connection: &Connection, payment: &Payment) -> Result<Outcome<()>> {
         let deadline = now().saturating_add(connection.limits.settlement_timeout);
         loop {
-            let places = self.record()?.places(now());
+            let places = self.store.record()?.places(now());
             if places == 0 {
                 let detail = "payload.from: transfers of this payer have reverted several times, so none is sent for it for a day";
                 return Ok(Err(Problem::new(ProblemKind::VerificationFailed, detail)));
@@ -486,9 +413,9 @@ impl Payer {
     /// Remembers what the payer has cost us for nothing.
     fn note(&self, before: &Stage, verdict: Verdict) -> Result<()> {
         let (Stage::Submitted { gas_limit: Some(_) }, Verdict::Failed(failure)) = (before, verdict) else { return Ok(()) };
-        let mut record = self.record()?;
+        let mut record = self.store.record()?;
         if record.note(failure, now()) {
-            self.records()?.put(&B256::ZERO, &record, false, record.forget_at())?;
+            self.store.records()?.put(&B256::ZERO, &record, false, record.forget_at())?;
         }
         Ok(())
     }
@@ -499,7 +426,7 @@ impl Payer {
         let at_work = self.at_work.borrow();
         let reserved = |id: &B256| at_work.get(id).copied().flatten();
         let mut others: BTreeMap<B256, Amount> = at_work.keys().filter_map(|id| Some((*id, reserved(id)?))).collect();
-        for purchase in self.purchases()?.open_values::<Purchase>()? {
+        for purchase in self.store.open()? {
             let id = purchase.payment().id();
             let amount = purchase.reserves(now, reserved(&id).is_some());
             if amount > Amount::ZERO {
@@ -514,11 +441,11 @@ impl Payer {
     /// client waits for.
     async fn wake_within(&self, delay: Duration) -> Result<()> {
         let at = now().saturating_add(delay);
-        let earlier = self.state.storage().get_alarm().await?.and_then(|alarm| u64::try_from(alarm).ok());
+        let earlier = self.store.state.storage().get_alarm().await?.and_then(|alarm| u64::try_from(alarm).ok());
         if earlier.is_some_and(|earlier| Timestamp::from_millis(earlier) <= at) {
             return Ok(());
         }
-        set_alarm(&self.state, at).await
+        set_alarm(&self.store.state, at).await
     }
 
     /// Asks for the verdicts on purchases whose client did not wait for it: until then they would count against
@@ -527,7 +454,7 @@ impl Payer {
         let loaded = load(&self.env);
         let isolate = loaded.as_ref().as_ref().map_err(|_| unconfigured())?;
         let mut open = false;
-        for purchase in self.purchases()?.open_values::<Purchase>()? {
+        for purchase in self.store.open()? {
             let Stage::Submitted { .. } = purchase.stage() else { continue };
             let Some(purpose) = purchase.payment().search(purchase.presented()) else { continue };
             let message = SettleMessage { purpose, errand: Errand::Inquire };
@@ -541,7 +468,7 @@ impl Payer {
     /// Takes note of what the account said about an abandoned purchase, unless somebody works on it or it is
     /// concluded already. Returns whether it is settled one way or the other.
     fn take_note(&self, id: &B256, answer: Outcome<SettleReply>) -> Result<bool> {
-        let Some(mut purchase) = self.read(id)? else { return Ok(true) };
+        let Some(mut purchase) = self.store.read(id)? else { return Ok(true) };
         if self.at_work.borrow().contains_key(id) || !matches!(purchase.stage(), Stage::Submitted { .. }) {
             return Ok(true);
         }
