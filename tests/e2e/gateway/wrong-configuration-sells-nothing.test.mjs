@@ -150,10 +150,11 @@ const misplaced = [
 ];
 for (const [index, [field, gateway]] of misplaced.entries()) {
   test(`a misplaced value (${index}) is not shown by the error that names ${field}`, async () => {
+    // The configuration is read when the first request comes, be it that of who waits for the gateway.
+    const logged = stack.gateway.logs.length;
     // Without the secret, the configured list is the one that counts.
     await stack.reconfigure({ gateway, secrets: { RPC_URL: undefined } });
     const mark = await stack.mark();
-    const logged = stack.gateway.logs.length;
     const [priced, health, config] = await Promise.all(
       [PRICED, "/__mpp/health", "/__mpp/config"].map((path) => stack.send(path)),
     );
