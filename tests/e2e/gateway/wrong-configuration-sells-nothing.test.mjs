@@ -150,7 +150,7 @@ const misplaced = [
 ];
 for (const [index, [field, gateway]] of misplaced.entries()) {
   test(`a misplaced value (${index}) is not shown by the error that names ${field}`, async () => {
-    // The configuration is read when the first request comes, be it that of who waits for the gateway.
+    // The configuration is read by whatever comes first: a request, or the alarm of an object that has waited for the gateway.
     const logged = stack.gateway.logs.length;
     // Without the secret, the configured list is the one that counts.
     await stack.reconfigure({ gateway, secrets: { RPC_URL: undefined } });
