@@ -12,6 +12,7 @@ mod challenges;
 mod credentials;
 mod ledger;
 mod proofs;
+mod routes;
 mod setting;
 mod unpaid;
 mod x402;
@@ -24,6 +25,7 @@ fn main() {
     challenges::all(&mut bench);
     credentials::all(&mut bench);
     ledger::all(&mut bench);
+    routes::all(&mut bench);
     unpaid::all(&mut bench);
     x402::all(&mut bench);
     bench.end();

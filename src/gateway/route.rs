@@ -1,5 +1,7 @@
 //! Which requests are priced.
 
+mod trie;
+
 use super::config::{Meter, Settle};
 use super::exact::ExactOffers;
 use super::offer::{Offer, SessionOffer};
@@ -10,6 +12,7 @@ use crate::wire::mpp::credential::CredentialField;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
+use trie::Trie;
 
 /// Paths under this are the gateway's own.
 pub const OWN_PREFIX: &str = "/__mpp/";
@@ -84,6 +87,8 @@ pub struct Route {
 #[derive(Clone, Debug, Default)]
 pub struct Router {
     routes: Vec<Route>,
+    /// Where a route stands among them, by its pattern.
+    positions: Trie,
 }
 
 impl Pattern {
@@ -114,12 +119,6 @@ impl Pattern {
             Segment::Literal(literal) => literal.as_bytes() == *part,
         };
         long_enough && self.segments.iter().zip(path).all(covers)
-    }
-
-    /// Orders patterns that match the same path: literals over parameters from the left on, then exact
-    /// over tail.
-    fn specificity(&self) -> (&[Segment], bool) {
-        (&self.segments, !self.tail)
     }
 
     /// Whether both stand for the same paths, so that neither is more specific.
@@ -184,8 +183,12 @@ impl Route {
 
 impl Router {
     /// Takes routes of which no two stand for the same paths and methods.
-    pub const fn new(routes: Vec<Route>) -> Self {
-        Self { routes }
+    pub fn new(routes: Vec<Route>) -> Self {
+        let mut positions = Trie::default();
+        for (position, route) in routes.iter().enumerate() {
+            positions.insert(&route.pattern, position);
+        }
+        Self { routes, positions }
     }
 
     /// All routes, in the configuration's order.
@@ -207,8 +210,8 @@ impl Router {
     fn find_where(&self, path: &Readings, applies: impl Fn(&Route) -> bool) -> Option<&Route> {
         let mut dearest: Option<&Route> = None;
         path.each(|reading| {
-            let matching = self.routes.iter().filter(|route| applies(route) && route.pattern.matches(reading));
-            let Some(route) = matching.max_by_key(|route| route.pattern.specificity()) else { return };
+            let applies = |position| self.routes.get(position).filter(|route| applies(route));
+            let Some(route) = self.positions.most_specific(reading, &applies) else { return };
             // The first of equally expensive readings: the path as it stands.
             if dearest.is_none_or(|dearest| dearest.price < route.price) {
                 dearest = Some(route);
@@ -253,7 +256,7 @@ mod tests {
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
-    fn route(pattern: &str, methods: Methods, price: u128) -> Route {
+    pub(super) fn route(pattern: &str, methods: Methods, price: u128) -> Route {
         Route {
             pattern: Pattern::parse(pattern).unwrap(),
             methods,
