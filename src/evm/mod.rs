@@ -4,6 +4,7 @@
 pub mod eip712;
 pub mod erc3009;
 pub mod escrow;
+pub mod gather;
 pub mod jsonrpc;
 pub mod key;
 pub mod parse;

@@ -2,7 +2,7 @@
 
 use super::clock::now;
 use super::http;
-use super::rpc::Rpc;
+use super::rpc::{Network, Rpc};
 use super::sponsoring::Sponsoring;
 use super::token::{TokenDomain, TokenFacts};
 use crate::evm::eip712::Domain;

@@ -3,7 +3,7 @@
 use super::connection::Connection;
 use super::failure::misconfigured;
 use super::objects::account::{Errand, SettleMessage, SettleReply, ask_account};
-use super::rpc::Unreachable;
+use super::rpc::{Network, Unreachable};
 use crate::channel::{Addition, Claim, Expected, Found, Refusal, Said, Unfit, check_transaction};
 use crate::evm::erc3009::balance_call;
 use crate::evm::escrow::{EscrowFacts, facts_calls, opened, topped_up};
@@ -121,10 +121,10 @@ pub(super) async fn ask(
     heights: Option<Heights>,
 ) -> Result<(u64, Vec<NodeAnswer>), Unreachable> {
     if let Some(Heights { head, .. }) = heights {
-        return Ok((head, connection.rpc.batch(&questions).await?));
+        return Ok((head, connection.rpc.batch(questions).await?));
     }
     let requests: Vec<Request> = std::iter::once(Request::latest_block()).chain(questions).collect();
-    let mut answers = connection.rpc.batch(&requests).await?.into_iter();
+    let mut answers = connection.rpc.batch(requests).await?.into_iter();
     let block = answers.next().and_then(read_head).ok_or(Unreachable)?;
     Ok((block, answers.collect()))
 }
@@ -138,7 +138,7 @@ pub(super) async fn verify_additions(
 ) -> Result<(u64, Vec<Result<U256, Problem>>), Problem> {
     let receipts = additions.iter().map(|addition| Request::receipt(addition.transaction));
     let requests: Vec<Request> = std::iter::once(Request::latest_block()).chain(receipts).collect();
-    let mut answers = connection.rpc.batch(&requests).await.map_err(|_| unknown())?.into_iter();
+    let mut answers = connection.rpc.batch(requests).await.map_err(|_| unknown())?.into_iter();
     let head = answers.next().and_then(read_head).ok_or_else(unknown)?;
     let judge = |addition: &Addition, answer: NodeAnswer| {
         let receipt = read_receipt(answer)?;
@@ -155,7 +155,7 @@ fn read_receipt(answer: NodeAnswer) -> Result<Option<TransactionReceipt>, Proble
 async fn head_and_receipt(connection: &Connection, transaction: Option<B256>) -> Result<(u64, Option<TransactionReceipt>), Problem> {
     let mut requests = Vec::from([Request::latest_block()]);
     requests.extend(transaction.map(Request::receipt));
-    let mut answers = connection.rpc.batch(&requests).await.map_err(|_| unknown())?.into_iter();
+    let mut answers = connection.rpc.batch(requests).await.map_err(|_| unknown())?.into_iter();
     let head = answers.next().and_then(read_head).ok_or_else(unknown)?;
     let receipt = answers.next().map_or(Ok(None), read_receipt)?;
     Ok((head, receipt))

@@ -7,6 +7,7 @@ use super::failure::entropy;
 use super::glue::fetched;
 use super::origin::Incoming;
 use super::respond::{json, problem};
+use super::rpc::Network;
 use super::shared::shared;
 use super::watch::discard;
 use crate::evm::jsonrpc::{Block, Request, decode, decode_u64};

@@ -12,6 +12,7 @@ mod entry;
 mod escrow;
 mod exact;
 mod failure;
+mod gathering;
 mod glue;
 mod health;
 mod holding;

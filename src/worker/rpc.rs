@@ -4,11 +4,13 @@ use super::clock::now;
 use super::http;
 use crate::evm::Address;
 use crate::evm::ChainId;
+use crate::evm::gather::posts;
 use crate::evm::jsonrpc::{self, Block, NodeAnswer, NodeError, Request, Trial, decode, decode_u64, decode_u128};
 use crate::evm::transaction::{Call, GasPrice};
 use crate::settlement::Tried;
 use crate::time::Timestamp;
 use alloy_primitives::Bytes;
+use futures_util::future::join_all;
 use std::cell::Cell;
 use std::fmt;
 use std::time::Duration;
@@ -18,11 +20,14 @@ use worker::console_warn;
 const COOL_DOWN: Duration = Duration::from_secs(10);
 
 /// Providers limit how many requests one batch may hold.
-const BATCH: usize = 50;
+pub(super) const BATCH: usize = 50;
 
 /// What nodes suggested to pay is what a transaction is tried out at for this long: they double the base fee for it, which takes six
 /// full blocks.
 const PRICE_LIFETIME: Duration = Duration::from_secs(60);
+
+/// What an endpoint that refused more in one post is sent at least.
+const LEAST_ROOM: usize = 10;
 
 /// No endpoint gave an answer. What reached the chain is unknown.
 #[derive(Clone, Copy, Debug)]
@@ -37,8 +42,129 @@ pub(super) struct Rpc {
     price: Cell<Option<(GasPrice, Timestamp)>>,
 }
 
+/// What came of what somebody wanted to be asked.
+pub(super) type Outcome = Result<Vec<NodeAnswer>, Unreachable>;
+
+/// What somebody wants to be asked.
+pub(super) struct Want {
+    pub(super) requests: Vec<Request>,
+    /// It is one transaction that is to be sent. An endpoint that refuses it for good may have rules of its own: that counts when all
+    /// of them do.
+    pub(super) is_sending: bool,
+}
+
+/// Somebody on the way from endpoint to endpoint.
+struct Seeker<'a> {
+    want: &'a Want,
+    found: Option<Vec<NodeAnswer>>,
+    /// What is answered if no endpoint does better.
+    otherwise: Outcome,
+}
+
+impl<'a> Seeker<'a> {
+    fn new(want: &'a Want) -> Self {
+        let otherwise = if want.is_sending { Ok(Vec::from([Err(NodeError::Unacceptable)])) } else { Err(Unreachable) };
+        Self { want, found: None, otherwise }
+    }
+
+    /// Takes note of what an endpoint answered; the error is what is wrong with that endpoint.
+    fn hear(&mut self, answers: Result<Vec<NodeAnswer>, Fault>) -> Result<(), Fault> {
+        let is_busy = |answers: &[NodeAnswer]| answers.iter().any(|answer| matches!(answer, Err(NodeError::Busy)));
+        let fault = match answers {
+            Ok(answers) if is_busy(&answers) => {
+                // Another endpoint may have time for what this one has not; if none has, a part is better than nothing.
+                if !self.want.is_sending && self.otherwise.is_err() {
+                    self.otherwise = Ok(answers);
+                }
+                Fault::Busy
+            }
+            Ok(answers) if self.want.is_sending && matches!(answers.as_slice(), [Err(NodeError::Unacceptable)]) => return Ok(()),
+            Ok(answers) => {
+                self.found = Some(answers);
+                return Ok(());
+            }
+            Err(fault) => fault,
+        };
+        if self.want.is_sending {
+            self.otherwise = Err(Unreachable);
+        }
+        Err(fault)
+    }
+}
+
+/// Who can be asked: the endpoints, by each caller for itself, or by several at once ([`Gathered`](super::gathering::Gathered)).
+pub(super) trait Network {
+    /// The endpoints.
+    fn rpc(&self) -> &Rpc;
+
+    /// Has it asked.
+    async fn want(&self, want: Want) -> Outcome;
+
+    /// Sends all requests in as few HTTP requests as providers allow, to the first endpoint that answers them all.
+    async fn batch(&self, requests: Vec<Request>) -> Outcome {
+        self.want(Want { requests, is_sending: false }).await
+    }
+
+    /// [`Network::batch`] for a known number of requests.
+    async fn ask<const N: usize>(&self, requests: [Request; N]) -> Result<[NodeAnswer; N], Unreachable> {
+        self.batch(requests.into()).await?.try_into().map_err(|_| Unreachable)
+    }
+
+    /// Sends a signed transaction.
+    async fn send(&self, raw: &Bytes) -> Result<Result<(), NodeError>, Unreachable> {
+        let mut answers = self.want(Want { requests: Vec::from([Request::send(raw)]), is_sending: true }).await?;
+        answers.pop().map(|answer| answer.map(drop)).ok_or(Unreachable)
+    }
+
+    /// What is to be paid for a unit of gas.
+    async fn price(&self) -> Result<GasPrice, Unreachable> {
+        let known = &self.rpc().price;
+        if let Some((price, _)) = known.get().filter(|(_, at)| now().since(*at) < PRICE_LIFETIME) {
+            return Ok(price);
+        }
+        let [block, gas_price] = self.ask([Request::latest_block(), Request::gas_price()]).await?;
+        let block: Block = block.ok().and_then(|block| decode(&block).ok()).ok_or(Unreachable)?;
+        let gas_price = gas_price.ok().and_then(|price| decode_u128(&price).ok()).ok_or(Unreachable)?;
+        let price = block.suggest_price(gas_price);
+        self.rpc().note_price(price);
+        Ok(price)
+    }
+
+    /// Tries a transaction out as it would be sent, and asks `more` along with it.
+    async fn try_out(&self, from: Address, call: &Call, gas: u64, more: Vec<Request>) -> Result<(Tried, Vec<NodeAnswer>), Unreachable> {
+        let trial = Trial { from, call, gas, price: self.price().await? };
+        let mut requests = Vec::from([Request::try_out(&trial), Request::estimate_gas(&trial)]);
+        requests.extend(more);
+        let mut answers = self.batch(requests).await?.into_iter();
+        let (outcome, gas) = (answers.next().ok_or(Unreachable)?, answers.next().ok_or(Unreachable)?);
+        if let Err(NodeError::Underpriced) = outcome {
+            self.rpc().price.set(None);
+        }
+        let gas = gas.and_then(|gas| decode_u64(&gas).map_err(|_| NodeError::Other(0)));
+        Ok((Tried { outcome: outcome.map(drop), gas }, answers.collect()))
+    }
+}
+
+impl Network for Rpc {
+    fn rpc(&self) -> &Rpc {
+        self
+    }
+
+    async fn want(&self, want: Want) -> Outcome {
+        self.ask_for(&[want]).await.pop().unwrap_or(Err(Unreachable))
+    }
+}
+
+/// Whether a node that has time has refused a whole post: then it says the same of each request in it.
+fn is_refused(answers: &[NodeAnswer]) -> bool {
+    let Some(Err(first)) = answers.first() else { return false };
+    *first != NodeError::Busy && answers.iter().all(|answer| answer.as_ref().is_err_and(|error| error == first))
+}
+
 struct Endpoint {
     url: String,
+    /// The most requests that it is sent in one post.
+    room: Cell<usize>,
     /// Its chain id was seen to be right.
     verified: Cell<bool>,
     /// It was seen to be wrong, when last asked.
@@ -57,6 +183,17 @@ enum Fault {
     Busy,
 }
 
+impl Fault {
+    /// Whether what one caller wants may be to blame for what all get.
+    const fn may_be_of_one(self) -> bool {
+        match self {
+            Self::NotJsonRpc => true,
+            Self::Status(status) => !matches!(status, 401 | 403 | 429),
+            Self::Transport | Self::WrongChain | Self::Busy => false,
+        }
+    }
+}
+
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -71,7 +208,13 @@ impl fmt::Display for Fault {
 
 impl Rpc {
     pub(super) fn new(urls: Vec<String>, chain_id: ChainId, timeout: Duration) -> Self {
-        let endpoint = |url| Endpoint { url, verified: Cell::new(false), is_elsewhere: Cell::new(false), cool_until: Cell::new(None) };
+        let endpoint = |url| Endpoint {
+            url,
+            room: Cell::new(BATCH),
+            verified: Cell::new(false),
+            is_elsewhere: Cell::new(false),
+            cool_until: Cell::new(None),
+        };
         Self { endpoints: urls.into_iter().map(endpoint).collect(), chain_id, timeout, price: Cell::new(None) }
     }
 
@@ -90,87 +233,34 @@ impl Rpc {
         self.endpoints.iter().any(|endpoint| endpoint.is_elsewhere.get())
     }
 
-    /// Sends all requests in as few HTTP requests as providers allow, to the first endpoint that answers
-    /// them all.
-    pub(super) async fn batch(&self, requests: &[Request]) -> Result<Vec<NodeAnswer>, Unreachable> {
-        let mut in_part = None;
+    /// Asks for several callers at once. Each is answered by the first endpoint that has an answer for it, whatever becomes of the
+    /// others.
+    pub(super) async fn ask_for(&self, wants: &[Want]) -> Vec<Outcome> {
+        let mut seekers: Vec<Seeker<'_>> = wants.iter().map(Seeker::new).collect();
         for (index, endpoint) in self.in_order() {
-            let fault = match self.ask_endpoint(endpoint, requests).await {
-                Ok(answers) if !answers.iter().any(|answer| matches!(answer, Err(NodeError::Busy))) => {
-                    endpoint.cool_until.set(None);
-                    return Ok(answers);
+            let mut open: Vec<&mut Seeker<'_>> = seekers.iter_mut().filter(|seeker| seeker.found.is_none()).collect();
+            if open.is_empty() {
+                break;
+            }
+            let parts: Vec<&[Request]> = open.iter().map(|seeker| seeker.want.requests.as_slice()).collect();
+            let answers = self.ask_endpoint(endpoint, &parts).await;
+            let faults = open.iter_mut().zip(answers).filter_map(|(seeker, answers)| seeker.hear(answers).err());
+            // All of them are told.
+            match faults.fold(None, |first: Option<Fault>, fault| first.or(Some(fault))) {
+                None => endpoint.cool_until.set(None),
+                Some(fault) => {
+                    // The URL may hold an API key: endpoints are named by their position.
+                    console_warn!("rpc: chain {}: endpoint {index}: {fault}", self.chain_id);
+                    endpoint.cool_until.set(Some(now().saturating_add(COOL_DOWN)));
                 }
-                // Another endpoint may have time for what this one has not; if none has, a part is better than nothing.
-                Ok(answers) => {
-                    in_part = in_part.or(Some(answers));
-                    Fault::Busy
-                }
-                Err(fault) => fault,
-            };
-            // The URL may hold an API key: endpoints are named by their position.
-            console_warn!("rpc: chain {}: endpoint {index}: {fault}", self.chain_id);
-            endpoint.cool_until.set(Some(now().saturating_add(COOL_DOWN)));
+            }
         }
-        in_part.ok_or(Unreachable)
-    }
-
-    /// [`Rpc::batch`] for a known number of requests.
-    pub(super) async fn ask<const N: usize>(&self, requests: [Request; N]) -> Result<[NodeAnswer; N], Unreachable> {
-        self.batch(&requests).await?.try_into().map_err(|_| Unreachable)
-    }
-
-    /// Sends a signed transaction. An endpoint that refuses it for good may have rules of its own: that counts when all of them do.
-    pub(super) async fn send(&self, raw: &Bytes) -> Result<Result<(), NodeError>, Unreachable> {
-        let mut verdict = Ok(Err(NodeError::Unacceptable));
-        for (index, endpoint) in self.in_order() {
-            let fault = match self.ask_endpoint(endpoint, &[Request::send(raw)]).await.map(|mut answers| answers.pop()) {
-                Ok(Some(Err(NodeError::Unacceptable))) => continue,
-                Ok(None | Some(Err(NodeError::Busy))) => Fault::Busy,
-                Ok(Some(answer)) => return Ok(answer.map(drop)),
-                Err(fault) => fault,
-            };
-            console_warn!("rpc: chain {}: endpoint {index}: {fault}", self.chain_id);
-            endpoint.cool_until.set(Some(now().saturating_add(COOL_DOWN)));
-            verdict = Err(Unreachable);
-        }
-        verdict
+        seekers.into_iter().map(|seeker| seeker.found.map_or(seeker.otherwise, Ok)).collect()
     }
 
     /// Takes note of what nodes suggest to pay.
     pub(super) fn note_price(&self, price: GasPrice) {
         self.price.set(Some((price, now())));
-    }
-
-    async fn price(&self) -> Result<GasPrice, Unreachable> {
-        if let Some((price, _)) = self.price.get().filter(|(_, at)| now().since(*at) < PRICE_LIFETIME) {
-            return Ok(price);
-        }
-        let [block, gas_price] = self.ask([Request::latest_block(), Request::gas_price()]).await?;
-        let block: Block = block.ok().and_then(|block| decode(&block).ok()).ok_or(Unreachable)?;
-        let gas_price = gas_price.ok().and_then(|price| decode_u128(&price).ok()).ok_or(Unreachable)?;
-        let price = block.suggest_price(gas_price);
-        self.note_price(price);
-        Ok(price)
-    }
-
-    /// Tries a transaction out as it would be sent, and asks `more` along with it.
-    pub(super) async fn try_out(
-        &self,
-        from: Address,
-        call: &Call,
-        gas: u64,
-        more: Vec<Request>,
-    ) -> Result<(Tried, Vec<NodeAnswer>), Unreachable> {
-        let trial = Trial { from, call, gas, price: self.price().await? };
-        let mut requests = Vec::from([Request::try_out(&trial), Request::estimate_gas(&trial)]);
-        requests.extend(more);
-        let mut answers = self.batch(&requests).await?.into_iter();
-        let (outcome, gas) = (answers.next().ok_or(Unreachable)?, answers.next().ok_or(Unreachable)?);
-        if let Err(NodeError::Underpriced) = outcome {
-            self.price.set(None);
-        }
-        let gas = gas.and_then(|gas| decode_u64(&gas).map_err(|_| NodeError::Other(0)));
-        Ok((Tried { outcome: outcome.map(drop), gas }, answers.collect()))
     }
 
     /// Preferred endpoints first, those that failed lately after them.
@@ -182,7 +272,40 @@ impl Rpc {
         order
     }
 
-    async fn ask_endpoint(&self, endpoint: &Endpoint, requests: &[Request]) -> Result<Vec<NodeAnswer>, Fault> {
+    /// Asks one endpoint for several callers, in as few posts as it allows.
+    async fn ask_endpoint(&self, endpoint: &Endpoint, parts: &[&[Request]]) -> Vec<Result<Vec<NodeAnswer>, Fault>> {
+        let mut rest = parts;
+        let mut asked = Vec::new();
+        for callers in posts(parts.iter().map(|part| part.len()), endpoint.room.get()) {
+            let (together, others) = rest.split_at_checked(callers).unwrap_or((rest, &[]));
+            asked.push(self.ask_together(endpoint, together));
+            rest = others;
+        }
+        join_all(asked).await.into_iter().flatten().collect()
+    }
+
+    /// Asks for several callers in one post. When it is refused as a whole, one of them may be to blame, or there are too many:
+    /// each is asked for by itself.
+    async fn ask_together(&self, endpoint: &Endpoint, parts: &[&[Request]]) -> Vec<Result<Vec<NodeAnswer>, Fault>> {
+        let requests = parts.concat();
+        let [_, _, ..] = parts else { return Vec::from([self.ask_in_pieces(endpoint, &requests).await]) };
+        let refused = match self.ask_in_pieces(endpoint, &requests).await {
+            Ok(answers) if is_refused(&answers) => Fault::NotJsonRpc,
+            Ok(answers) => {
+                let mut answers = answers.into_iter();
+                return parts.iter().map(|part| Ok(answers.by_ref().take(part.len()).collect())).collect();
+            }
+            Err(fault) => fault,
+        };
+        if !refused.may_be_of_one() {
+            return parts.iter().map(|_| Err(refused)).collect();
+        }
+        endpoint.room.set((requests.len() / 2).max(LEAST_ROOM));
+        join_all(parts.iter().map(|part| self.ask_in_pieces(endpoint, part))).await
+    }
+
+    /// Asks for one caller, in more than one post where it wants more than any may hold.
+    async fn ask_in_pieces(&self, endpoint: &Endpoint, requests: &[Request]) -> Result<Vec<NodeAnswer>, Fault> {
         let mut answers = Vec::with_capacity(requests.len());
         for requests in requests.chunks(BATCH) {
             let more =

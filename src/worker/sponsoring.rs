@@ -1,6 +1,6 @@
 //! Sponsored deposits: openings of channels and additions to them that the gateway submits and pays the gas for.
 
-use super::rpc::Rpc;
+use super::rpc::{Network, Rpc};
 use crate::evm::escrow::takes_authorizations;
 use crate::evm::jsonrpc::{Request, decode};
 use crate::rail::evm::{Method, Rail};

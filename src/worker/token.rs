@@ -3,7 +3,7 @@
 
 use super::clock::{now, sleep};
 use super::failure::misconfigured;
-use super::rpc::Rpc;
+use super::rpc::{Network, Rpc};
 use crate::evm::eip712::Domain;
 use crate::gateway::token::Unconfirmed;
 use crate::rail::evm::Rail;
@@ -87,7 +87,7 @@ impl TokenFacts {
 
 async fn ask(rail: &Rail, rpc: &Rpc) -> Result<Domain, Problem> {
     let token = &rail.token;
-    let answers = rpc.batch(&token.questions()).await.map_err(|_| unknown())?;
+    let answers = rpc.batch(token.questions().into()).await.map_err(|_| unknown())?;
     token.confirm(rail.chain_id, &answers).map_err(|unconfirmed| match unconfirmed {
         Unconfirmed::Unknown => unknown(),
         Unconfirmed::Wrong(error) => misconfigured(&[rail.locate(error)]),

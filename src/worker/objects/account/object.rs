@@ -13,13 +13,15 @@ use crate::time::Timestamp;
 use crate::worker::clock::{now, within};
 use crate::worker::config::{Isolate, load};
 use crate::worker::connection::Connection;
+use crate::worker::gathering::{Gathered, Gathering};
 use crate::worker::objects::object::{Object, unconfigured};
 use crate::worker::objects::table::{Table, or_later, set_alarm};
-use crate::worker::rpc::{Rpc, Unreachable};
+use crate::worker::rpc::{Network, Unreachable};
 use alloy_primitives::Bytes;
 use futures_channel::oneshot;
 use futures_util::future::{join, join_all};
 use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::BTreeMap;
 use std::time::Duration;
 use worker::{Env, Result, State, console_error, console_log};
 
@@ -45,6 +47,12 @@ pub(in crate::worker::objects) struct Account {
     rail: OnceCell<usize>,
     operations: OnceCell<Table>,
     outbox: OnceCell<RefCell<Outbox>>,
+    /// What is wanted from the chain by all calls.
+    gathering: Gathering,
+    /// What has ended since the chain was last looked at: those who wait for it need not read it.
+    ended: RefCell<BTreeMap<B256, Verdict>>,
+    /// When the alarm goes off, as far as is known here.
+    alarm: Cell<Option<Timestamp>>,
     /// Whether a call is polling the chain for all.
     polling: Cell<bool>,
     /// Those who wait for the next news.
@@ -68,6 +76,9 @@ impl Object for Account {
             rail: OnceCell::new(),
             operations: OnceCell::new(),
             outbox: OnceCell::new(),
+            gathering: Gathering::default(),
+            ended: RefCell::default(),
+            alarm: Cell::default(),
             polling: Cell::new(false),
             waiting: RefCell::default(),
             hurry: Cell::default(),
@@ -96,7 +107,14 @@ impl Object for Account {
     }
 
     async fn wake(&self) -> Result<()> {
-        or_later(&self.state, "account", self.work_on().await).await
+        self.alarm.set(None);
+        let work = self.work_on().await;
+        let failed = work.is_err();
+        let set = or_later(&self.state, "account", work).await;
+        if failed {
+            self.alarm.set(None);
+        }
+        set
     }
 }
 
@@ -130,9 +148,26 @@ impl Account {
         let watchdog = (!outbox.borrow().is_idle()).then(|| now().saturating_add(WATCHDOG));
         let prune = self.operations()?.prune(now())?;
         match [round, watchdog, prune].into_iter().flatten().min() {
-            Some(at) => set_alarm(&self.state, at).await,
-            None => self.state.storage().delete_alarm().await,
+            Some(at) => self.ring_at(at).await,
+            None => {
+                self.alarm.set(None);
+                self.state.storage().delete_alarm().await
+            }
         }
+    }
+
+    async fn ring_at(&self, at: Timestamp) -> Result<()> {
+        self.alarm.set(Some(at));
+        let set = set_alarm(&self.state, at).await;
+        if set.is_err() {
+            self.alarm.set(None);
+        }
+        set
+    }
+
+    /// The endpoints, for all calls of this object at once.
+    const fn chain<'a>(&'a self, connection: &'a Connection) -> Gathered<'a> {
+        Gathered { rpc: &connection.rpc, gathering: &self.gathering }
     }
 
     fn operations(&self) -> Result<&Table> {
@@ -173,12 +208,16 @@ impl Account {
         Ok(self.outbox.get_or_init(|| RefCell::new(outbox)))
     }
 
-    /// Makes sure that the object goes on by itself if this call does not.
+    /// Makes sure that the object goes on by itself if this call does not. To set an alarm is to write a row: one that is set for
+    /// sooner does as well.
     async fn stay_awake(&self) -> Result<()> {
         let watchdog = now().saturating_add(WATCHDOG);
-        // Requests that follow each other put the watchdog off, but not the round.
         let round = self.rounds.next(&self.state).await?;
-        set_alarm(&self.state, round.map_or(watchdog, |round| round.min(watchdog))).await
+        let at = round.map_or(watchdog, |round| round.min(watchdog));
+        if self.alarm.get().is_some_and(|set| now() < set && set <= at) {
+            return Ok(());
+        }
+        self.ring_at(at).await
     }
 
     /// Runs an errand, unless it was run before, and waits for the verdict until `deadline`.
@@ -220,9 +259,10 @@ impl Account {
         let id = purpose.id();
         let outbox = self.outbox(connection)?;
         let is_dry = gas_limit.is_some() && self.dry_until.get().is_some_and(|until| now() < until);
-        let blind = is_dry || (outbox.borrow().is_stale(now()) && self.look(connection).await.is_err());
+        let is_stale = !is_dry && outbox.borrow().is_stale(now());
+        let blind = is_dry || (is_stale && self.look(connection).await.is_err());
         // Somebody else may have begun or even finished it meanwhile. From here on there is no await until it is stored.
-        if !outbox.borrow().lacks(&id, gas_limit) || self.verdict(outbox, &id)?.is_some() {
+        if is_stale && (!outbox.borrow().lacks(&id, gas_limit) || self.verdict(outbox, &id)?.is_some()) {
             return Ok(true);
         }
         if blind || (gas_limit.is_some() && outbox.borrow().has_rival(&purpose)) {
@@ -246,6 +286,9 @@ impl Account {
     fn verdict(&self, outbox: &RefCell<Outbox>, id: &B256) -> Result<Option<Verdict>> {
         if let Some(operation) = outbox.borrow().get(id) {
             return Ok(operation.verdict());
+        }
+        if let Some(verdict) = self.ended.borrow().get(id) {
+            return Ok(Some(*verdict));
         }
         Ok(self.operations()?.get::<Operation>(id)?.and_then(|operation| operation.verdict()))
     }
@@ -281,6 +324,7 @@ impl Account {
     async fn poll(&self, connection: &Connection, outbox: &RefCell<Outbox>) -> Result<()> {
         self.stay_awake().await?;
         let Ok(receipts) = self.look(connection).await else { return Ok(()) };
+        self.ended.borrow_mut().clear();
         let effects = outbox.borrow_mut().review(&receipts, now());
         let mut broadcasts = Vec::new();
         let mut investigations = Vec::new();
@@ -295,7 +339,7 @@ impl Account {
         let from_block = outbox.borrow().search_from();
         let searches = investigations.iter().map(|id| {
             let purpose = outbox.borrow().get(id).map(|operation| operation.purpose);
-            async move { Some((id, search(&connection.rpc, &purpose?, from_block).await)) }
+            async move { Some((id, search(self.chain(connection), &purpose?, from_block).await)) }
         });
         for (id, search) in join_all(searches).await.into_iter().flatten() {
             match search {
@@ -318,7 +362,7 @@ impl Account {
         ]);
         let hashes = outbox.borrow().pending_hashes();
         requests.extend(hashes.iter().copied().map(RpcRequest::receipt));
-        let answers = connection.rpc.batch(&requests).await?;
+        let answers = self.chain(connection).batch(requests).await?;
         let (view, answers) = read(&answers).ok_or(Unreachable)?;
         connection.rpc.note_price(view.price);
         let mut receipts = Receipts::default();
@@ -340,7 +384,7 @@ impl Account {
         let outbox = self.outbox(connection)?;
         let mut transactions = transactions;
         while !transactions.is_empty() {
-            let sends = transactions.iter().map(|(id, raw)| async move { (*id, connection.rpc.send(raw).await) });
+            let sends = transactions.iter().map(|(id, raw)| async move { (*id, self.chain(connection).send(raw).await) });
             let answers = join_all(sends).await;
             let mut instead = Vec::new();
             for (id, answer) in answers {
@@ -370,9 +414,9 @@ impl Account {
         let mut outbox = outbox.borrow_mut();
         for (id, operation) in outbox.take_changed() {
             save(operations, &id, &operation)?;
-            if operation.verdict().is_some()
-                && let Some(channel_id) = operation.purpose.channel_id(outbox.chain_id())
-            {
+            let Some(verdict) = operation.verdict() else { continue };
+            self.ended.borrow_mut().insert(id, verdict);
+            if let Some(channel_id) = operation.purpose.channel_id(outbox.chain_id()) {
                 self.rounds.forget(&self.state, channel_id)?;
             }
         }
@@ -421,24 +465,24 @@ fn read(answers: &[NodeAnswer]) -> Option<(AccountView, &[NodeAnswer])> {
 }
 
 /// Searches for the end of a purpose.
-async fn search(rpc: &Rpc, purpose: &Purpose, from_block: u64) -> std::result::Result<Search, Unreachable> {
+async fn search(chain: Gathered<'_>, purpose: &Purpose, from_block: u64) -> std::result::Result<Search, Unreachable> {
     let plan = purpose.search();
-    let [state] = rpc.ask([RpcRequest::call(&plan.state)]).await?;
+    let [state] = chain.ask([RpcRequest::call(&plan.state)]).await?;
     let used = purpose.is_used(&decoded::<Bytes>(state)?).ok_or(Unreachable)?;
     if !used {
         return Ok(Search { used, ending: None });
     }
-    let [logs] = rpc.ask([RpcRequest::logs(plan.contract, &plan.filter, from_block)]).await?;
+    let [logs] = chain.ask([RpcRequest::logs(plan.contract, &plan.filter, from_block)]).await?;
     let logs: Vec<LoggedAt> = decoded(logs)?;
     let ending = match logs.last() {
-        Some(log) => Some(ending(rpc, log).await?),
+        Some(log) => Some(ending(chain, log).await?),
         None => None,
     };
     Ok(Search { used, ending })
 }
 
-async fn ending(rpc: &Rpc, log: &LoggedAt) -> std::result::Result<Ending, Unreachable> {
-    let [receipt, block] = rpc.ask([RpcRequest::receipt(log.transaction_hash), RpcRequest::block(log.block_number())]).await?;
+async fn ending(chain: Gathered<'_>, log: &LoggedAt) -> std::result::Result<Ending, Unreachable> {
+    let [receipt, block] = chain.ask([RpcRequest::receipt(log.transaction_hash), RpcRequest::block(log.block_number())]).await?;
     let block: Block = decoded(block)?;
     Ok(Ending { receipt: decoded(receipt)?, mined_at: block.timestamp() })
 }
