@@ -351,8 +351,7 @@ pub struct Outcome {
 impl Channel {
     /// The next state, and what comes of it.
     pub fn step(mut self, event: Event, policy: &Policy, now: Timestamp) -> (Self, Outcome) {
-        self.bookings.mature(now);
-        self.sales.mature(now);
+        self = self.matured(now);
         let asks = matches!(event, Event::Woken | Event::Close(_));
         // Who may be anybody is shown what is under way, and begins nothing.
         let begins = match &event {
@@ -381,6 +380,13 @@ impl Channel {
         }
         self.set_alarm(policy, now, &mut effects);
         (self, Outcome { answer, effects })
+    }
+
+    /// What time alone has made of it by `now`, which every step begins with.
+    pub fn matured(mut self, now: Timestamp) -> Self {
+        self.bookings.mature(now);
+        self.sales.mature(now);
+        self
     }
 
     fn deliver(&mut self, delivery: Delivery, now: Timestamp) -> Result<Answer, Refusal> {

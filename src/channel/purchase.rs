@@ -119,9 +119,13 @@ impl Channel {
             });
         }
         let voucher = presented.voucher;
+        let is_news = voucher.cumulative > self.accepted;
         self.accept(voucher.cumulative, policy.min_delta)?;
-        self.last_used = now;
         let answer = order.map_or(Ok(Answer::Noted), |order| self.buy(voucher.cumulative, order, policy, now).map(Answer::Bought));
+        // Who is refused for a voucher that is known has nothing changed, and so nothing is written for him.
+        if is_news || answer.is_ok() {
+            self.last_used = now;
+        }
         self.keep(voucher);
         answer
     }

@@ -3,7 +3,7 @@
 use super::fixture::*;
 use super::properties::MOST_BYTES;
 use mpp_edge::binary::{VERSION, encode};
-use mpp_edge::channel::{Event, Kind, Order};
+use mpp_edge::channel::{Event, Kind, Order, PresentedVoucher};
 use std::time::Duration;
 
 fn bytes(ledger: &Ledger) -> usize {
@@ -94,4 +94,27 @@ fn closed() {
     let closed = bytes(&ledger);
     println!("{closed} bytes when it is closed");
     assert!(closed <= 1200, "{closed}");
+}
+
+/// What is written costs; whoever is refused must not be able to have us pay for it.
+#[test]
+fn who_is_refused_changes_nothing_but_what_time_does() {
+    let by_stranger = PresentedVoucher { signer: STRANGER, ..presented(2_000) };
+    for (name, voucher, order) in [
+        ("spent once", presented(1_000), Some(once(100))),
+        ("drawn down", presented(1_000), Some(draw_down(100))),
+        ("over the deposit", presented(5_001), Some(once(100))),
+        ("raised too little", presented(1_001), None),
+        ("signed by somebody else", by_stranger, None),
+    ] {
+        let mut ledger = Ledger::new(5_000);
+        ledger.policy.min_delta = amount(10);
+        ledger.bought(1_000, once(1_000));
+        for passed in [Duration::ZERO, POLICY.delivery_window / 2, 2 * MATURITY] {
+            ledger.pass(passed);
+            let before = ledger.channel.clone();
+            assert!(ledger.step(Event::Voucher(voucher, order)).is_err(), "{name}");
+            assert_eq!(ledger.channel, before.matured(ledger.now), "{name}, after {passed:?}");
+        }
+    }
 }

@@ -1,122 +1,139 @@
-//! A table of values by key, in binary form: SQLite's integers would reach Rust as f64.
+//! What an object stores: values in binary form, a row for each. The statements are in `table.js`.
+//!
+//! Every method is synchronous: calls without an `await` between them are one transaction, and nothing that the object says gets out
+//! before it is stored.
+//!
+//! Other tables than these, written by gateways before the first release, are not read: they have other columns, and asking for
+//! these is an error.
 
 use super::message::{binary, read};
 use crate::evm::B256;
 use crate::time::Timestamp;
 use crate::worker::clock::now;
+use js_sys::Uint8Array;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use std::cell::Cell;
 use std::time::Duration;
-use worker::{Date, DateInit, Result, ScheduledTime, SqlStorage, SqlStorageValue, State, console_error};
+use wasm_bindgen::JsCast;
+use worker::{Date, DateInit, Result, ScheduledTime, State, console_error};
 
 /// Work that is hindered, by a wrong configuration for one, is taken up again after this.
 const HINDERED: Duration = Duration::from_secs(30);
 
-/// The largest integer that a JavaScript number holds exactly.
-const MAX_SAFE_INTEGER: i64 = 9_007_199_254_740_991;
+const MILLIS_PER_MINUTE: u64 = 60_000;
 
-/// One table of an object's storage. Every method is synchronous: calls without an `await` between
-/// them are one transaction.
-pub(super) struct Table {
-    sql: SqlStorage,
-    name: &'static str,
-    /// Whether it is there, as far as is known. An object that was only asked something stores nothing.
-    exists: Cell<bool>,
+mod js {
+    use js_sys::Array;
+    use wasm_bindgen::JsValue;
+    use wasm_bindgen::prelude::wasm_bindgen;
+    use worker::worker_sys::DurableObjectState;
+
+    #[wasm_bindgen(module = "/src/worker/objects/table.js")]
+    extern "C" {
+        pub(super) type Slots;
+        #[wasm_bindgen(constructor, catch)]
+        pub(super) fn new(state: &DurableObjectState, name: &str) -> Result<Slots, JsValue>;
+        #[wasm_bindgen(method, catch)]
+        pub(super) fn get(this: &Slots, slot: u32) -> Result<Option<Vec<u8>>, JsValue>;
+        #[wasm_bindgen(method, catch)]
+        pub(super) fn put(this: &Slots, slot: u32, value: &[u8]) -> Result<(), JsValue>;
+        #[wasm_bindgen(method, catch)]
+        pub(super) fn remove(this: &Slots, slot: u32) -> Result<(), JsValue>;
+        #[wasm_bindgen(method)]
+        pub(super) fn vanish(this: &Slots);
+
+        pub(super) type Table;
+        #[wasm_bindgen(constructor, catch)]
+        pub(super) fn new(state: &DurableObjectState, name: &str) -> Result<Table, JsValue>;
+        #[wasm_bindgen(method, catch)]
+        pub(super) fn get(this: &Table, key: &[u8]) -> Result<Option<Vec<u8>>, JsValue>;
+        #[wasm_bindgen(method, catch)]
+        pub(super) fn put(this: &Table, key: &[u8], until: Option<u32>, value: &[u8]) -> Result<(), JsValue>;
+        #[wasm_bindgen(method, catch)]
+        pub(super) fn remove(this: &Table, key: &[u8]) -> Result<(), JsValue>;
+        #[wasm_bindgen(method, catch)]
+        pub(super) fn open(this: &Table) -> Result<Array, JsValue>;
+        #[wasm_bindgen(method, catch)]
+        pub(super) fn page(this: &Table, after: Option<&[u8]>, most: u32) -> Result<Array, JsValue>;
+        #[wasm_bindgen(method, catch)]
+        pub(super) fn prune(this: &Table, now: u32) -> Result<Option<u32>, JsValue>;
+        #[wasm_bindgen(method)]
+        pub(super) fn vanish(this: &Table);
+    }
 }
+
+/// A few values of different types, each under a number.
+pub(super) struct Slots(js::Slots);
+
+impl Slots {
+    /// The slots of this name. They are created when something is first written to one.
+    pub(super) fn open(state: &State, name: &'static str) -> Result<Self> {
+        Ok(Self(js::Slots::new(state.as_raw(), name)?))
+    }
+
+    pub(super) fn get<T: DeserializeOwned>(&self, slot: u32) -> Result<Option<T>> {
+        self.0.get(slot)?.as_deref().map(read).transpose()
+    }
+
+    pub(super) fn put(&self, slot: u32, value: &impl Serialize) -> Result<()> {
+        Ok(self.0.put(slot, &binary(value)?)?)
+    }
+
+    pub(super) fn remove(&self, slot: u32) -> Result<()> {
+        Ok(self.0.remove(slot)?)
+    }
+
+    /// The object's storage is about to be deleted: they are created anew when something is written.
+    pub(super) fn vanish(&self) {
+        self.0.vanish();
+    }
+}
+
+/// Values of one type by key, any number of them. A value is open, or over and to be forgotten some time.
+pub(super) struct Table(js::Table);
 
 impl Table {
     /// The table of this name. It is created when something is first written to it.
     pub(super) fn open(state: &State, name: &'static str) -> Result<Self> {
-        let table = Self { sql: state.storage().sql(), name, exists: Cell::new(false) };
-        let named = SqlStorageValue::String(name.to_string());
-        let found = table.exec("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?", [named])?.raw().next().is_some();
-        table.exists.set(found);
-        Ok(table)
-    }
-
-    fn create(&self) -> Result<()> {
-        self.exec("CREATE TABLE {} (key TEXT PRIMARY KEY, value BLOB NOT NULL, open INTEGER NOT NULL, due INTEGER NOT NULL)", [])?;
-        self.exec("CREATE INDEX {}_open ON {} (open) WHERE open", [])?;
-        self.exec("CREATE INDEX {}_due ON {} (due)", [])?;
-        self.exists.set(true);
-        Ok(())
-    }
-
-    /// Runs a statement in which `{}` stands for the table's name.
-    fn exec<const N: usize>(&self, statement: &str, values: [SqlStorageValue; N]) -> Result<worker::SqlCursor> {
-        self.sql.exec(&statement.replace("{}", self.name), values.to_vec())
-    }
-
-    /// The first column of what a statement gives.
-    fn column<const N: usize>(&self, statement: &str, values: [SqlStorageValue; N]) -> Result<Vec<SqlStorageValue>> {
-        if !self.exists.get() {
-            return Ok(Vec::new());
-        }
-        let rows = self.exec(statement, values)?.raw();
-        rows.filter_map(|row| row.map(|row| row.into_iter().next()).transpose()).collect()
+        Ok(Self(js::Table::new(state.as_raw(), name)?))
     }
 
     /// Reads one value.
     pub(super) fn get<T: DeserializeOwned>(&self, key: &B256) -> Result<Option<T>> {
-        self.column("SELECT value FROM {} WHERE key = ?", [text(key)])?.pop().map(stored).transpose()
+        self.0.get(key.as_slice())?.as_deref().map(read).transpose()
     }
 
-    /// Writes one value. One that is `open` is found by [`Table::open_values`]; one that is `due` is pruned.
-    pub(super) fn put(&self, key: &B256, value: &impl Serialize, open: bool, due: Option<Timestamp>) -> Result<()> {
-        let value = SqlStorageValue::Blob(binary(value)?);
-        if !self.exists.get() {
-            self.create()?;
-        }
-        let due = due.map_or(SqlStorageValue::Integer(MAX_SAFE_INTEGER), millis);
-        let values = [text(key), value, SqlStorageValue::Integer(open.into()), due];
-        self.exec("INSERT OR REPLACE INTO {} (key, value, open, due) VALUES (?, ?, ?, ?)", values)?;
-        Ok(())
-    }
-
-    /// Whether it holds nothing.
-    pub(super) fn is_empty(&self) -> Result<bool> {
-        Ok(self.column("SELECT 1 FROM {} LIMIT 1", [])?.is_empty())
+    /// Writes one value. It is open, unless it is over: then it is kept `until` that time, and forgotten within half a day after it.
+    pub(super) fn put(&self, key: &B256, value: &impl Serialize, until: Option<Timestamp>) -> Result<()> {
+        // The minute that begins no sooner.
+        let until = until.map(|until| minutes(until).saturating_add(1));
+        Ok(self.0.put(key.as_slice(), until, &binary(value)?)?)
     }
 
     /// The object's storage is about to be deleted: the table is created anew when something is written.
     pub(super) fn vanish(&self) {
-        self.exists.set(false);
+        self.0.vanish();
     }
 
     /// Removes one value.
     pub(super) fn remove(&self, key: &B256) -> Result<()> {
-        if self.exists.get() {
-            self.exec("DELETE FROM {} WHERE key = ?", [text(key)])?;
-        }
-        Ok(())
+        Ok(self.0.remove(key.as_slice())?)
     }
 
     /// The values that are open.
     pub(super) fn open_values<T: DeserializeOwned>(&self) -> Result<Vec<T>> {
-        self.column("SELECT value FROM {} WHERE open", [])?.into_iter().map(stored).collect()
+        stored(&self.0.open()?)
     }
 
-    /// Up to `most` values in the order of their keys, after the key `after`.
+    /// Up to `most` of the values that are open, in the order of their keys, after the key `after`.
     pub(super) fn page<T: DeserializeOwned>(&self, after: Option<&B256>, most: u32) -> Result<Vec<T>> {
-        // No key comes before the empty text.
-        let after = after.map_or_else(|| SqlStorageValue::String(String::new()), text);
-        let values = [after, SqlStorageValue::Integer(most.into())];
-        self.column("SELECT value FROM {} WHERE key > ? ORDER BY key LIMIT ?", values)?.into_iter().map(stored).collect()
+        stored(&self.0.page(after.map(B256::as_slice), most)?)
     }
 
-    /// Removes what is due at `now`, and returns when the next is.
+    /// Forgets what may be forgotten at `now`, as much as is good at once. Returns when it is to be called again.
     pub(super) fn prune(&self, now: Timestamp) -> Result<Option<Timestamp>> {
-        if !self.exists.get() {
-            return Ok(None);
-        }
-        self.exec("DELETE FROM {} WHERE due <= ?", [millis(now)])?;
-        let never = SqlStorageValue::Integer(MAX_SAFE_INTEGER);
-        let next = self.column("SELECT MIN(due) FROM {} WHERE due < ?", [never])?.pop();
-        // A time reaches Rust as an integer as long as a JavaScript number holds it exactly.
-        Ok(next
-            .and_then(|due| if let SqlStorageValue::Integer(due) = due { u64::try_from(due).ok() } else { None })
-            .map(Timestamp::from_millis))
+        let next = self.0.prune(minutes(now))?;
+        Ok(next.map(|minute| Timestamp::from_millis(u64::from(minute).saturating_mul(MILLIS_PER_MINUTE))))
     }
 }
 
@@ -133,17 +150,11 @@ pub(super) async fn or_later(state: &State, who: &str, work: Result<()>) -> Resu
     set_alarm(state, now().saturating_add(HINDERED)).await
 }
 
-fn stored<T: DeserializeOwned>(value: SqlStorageValue) -> Result<T> {
-    match value {
-        SqlStorageValue::Blob(bytes) => read(&bytes),
-        _ => Err("a stored value is not in binary form".into()),
-    }
+fn stored<T: DeserializeOwned>(values: &js_sys::Array) -> Result<Vec<T>> {
+    values.iter().map(|bytes| read(&bytes.unchecked_into::<Uint8Array>().to_vec())).collect()
 }
 
-fn text(key: &B256) -> SqlStorageValue {
-    SqlStorageValue::String(key.to_string())
-}
-
-fn millis(time: Timestamp) -> SqlStorageValue {
-    SqlStorageValue::Integer(i64::try_from(time.millis()).unwrap_or(MAX_SAFE_INTEGER).min(MAX_SAFE_INTEGER))
+/// The minute since 1970 that a time is in.
+fn minutes(time: Timestamp) -> u32 {
+    u32::try_from(time.millis() / MILLIS_PER_MINUTE).unwrap_or(u32::MAX)
 }

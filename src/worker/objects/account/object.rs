@@ -449,7 +449,7 @@ impl Drop for Polling<'_> {
 fn save(operations: &Table, id: &B256, operation: &Operation) -> Result<()> {
     let finished = operation.is_finished();
     let forget_at = operation.purpose.matters_until().unwrap_or_else(now).saturating_add(REMEMBER);
-    operations.put(id, operation, !finished, finished.then_some(forget_at))
+    operations.put(id, operation, finished.then_some(forget_at))
 }
 
 /// The account's state, and the answers about receipts.

@@ -77,7 +77,7 @@ impl Rounds {
         let next = self.next(state).await?.map_or(soon, |next| next.min(soon));
         self.next.set(Some(next));
         if !self.forget(state, channel.channel_id())? {
-            self.table(state)?.put(&channel.channel_id(), &channel, true, None)?;
+            self.table(state)?.put(&channel.channel_id(), &channel, None)?;
         }
         Ok(())
     }
@@ -88,7 +88,7 @@ impl Rounds {
         let table = self.table(state)?;
         let Some(mut watched) = table.get::<Watched>(&channel_id)? else { return Ok(false) };
         watched.forget();
-        table.put(&channel_id, &watched, true, None)?;
+        table.put(&channel_id, &watched, None)?;
         Ok(true)
     }
 
@@ -189,7 +189,7 @@ impl Rounds {
         if is_stray {
             return table.remove(&id);
         }
-        table.put(&id, &current, true, None)?;
+        table.put(&id, &current, None)?;
         self.drop_if_over(state, &current)
     }
 

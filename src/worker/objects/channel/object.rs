@@ -9,18 +9,21 @@ use crate::money::Amount;
 use crate::wire::problem::Problem;
 use crate::worker::clock::{now, within};
 use crate::worker::connection::Connection;
-use crate::worker::objects::table::{Table, set_alarm};
+use crate::worker::objects::table::{Slots, set_alarm};
 use futures_channel::oneshot;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 use worker::{Env, Result, State, console_error, console_warn};
 
+/// The slot of the ledger.
+const LEDGER: u32 = 1;
+
 /// See the module.
 pub(in crate::worker::objects) struct ChannelObject {
     pub(super) state: State,
     pub(super) env: Env,
-    table: OnceCell<Table>,
+    slots: OnceCell<Slots>,
     /// As it is stored, once it was read or written.
     ledger: RefCell<Option<Channel>>,
     /// Those who wait for the balance to change.
@@ -73,7 +76,7 @@ impl ChannelObject {
         Self {
             state,
             env,
-            table: OnceCell::new(),
+            slots: OnceCell::new(),
             ledger: RefCell::default(),
             waiting: RefCell::default(),
             submitting: Cell::default(),
@@ -81,18 +84,18 @@ impl ChannelObject {
         }
     }
 
-    fn table(&self) -> Result<&Table> {
-        if let Some(table) = self.table.get() {
-            return Ok(table);
+    fn slots(&self) -> Result<&Slots> {
+        if let Some(slots) = self.slots.get() {
+            return Ok(slots);
         }
-        let table = Table::open(&self.state, "channel")?;
-        Ok(self.table.get_or_init(|| table))
+        let slots = Slots::open(&self.state, "channel")?;
+        Ok(self.slots.get_or_init(|| slots))
     }
 
     /// Looks at the ledger, if the channel was taken on.
     pub(super) fn look_for<T>(&self, of: impl FnOnce(Option<&Channel>) -> T) -> Result<T> {
         if self.ledger.borrow().is_none() {
-            let stored = self.table()?.open_values::<Channel>()?.pop();
+            let stored = self.slots()?.get(LEDGER)?;
             self.ledger.replace(stored);
         }
         Ok(of(self.ledger.borrow().as_ref()))
@@ -110,8 +113,12 @@ impl ChannelObject {
     /// One step of the ledger: decided and stored without an await in between.
     pub(super) async fn step(&self, connection: &Connection, event: Event) -> Result<Outcome> {
         let before = self.look(Channel::clone)?.ok_or_else(not_taken_on)?;
-        let failures = before.failures();
-        let (ledger, outcome) = before.step(event, &connection.rail.session.policy, now());
+        let (failures, now) = (before.failures(), now());
+        let (ledger, outcome) = before.step(event, &connection.rail.session.policy, now);
+        // Nothing is written for who is refused. What time alone has changed, it changes again.
+        if outcome.answer.is_err() && self.look(|before| before.clone().matured(now) == ledger)? == Some(true) {
+            return Ok(outcome);
+        }
         match (failures, ledger.failures()) {
             (0, 1..) => console_error!("channel {}: a settlement failed; nothing is sold on it until one succeeds", ledger.id()),
             (1.., 0) => console_warn!("channel {}: it can be settled again, or is closed", ledger.id()),
@@ -130,7 +137,7 @@ impl ChannelObject {
         if self.ledger.borrow().as_ref() == Some(&ledger) {
             return Ok(());
         }
-        self.table()?.put(&ledger.id(), &ledger, true, None)?;
+        self.slots()?.put(LEDGER, &ledger)?;
         // Reports of sales under way are no news: those who wait would wake each other with theirs.
         let is_news = self.ledger.borrow().as_ref().is_none_or(|before| before.is_other_for_waiters(&ledger));
         self.ledger.replace(Some(ledger));
@@ -156,7 +163,7 @@ impl ChannelObject {
             return Ok(reply);
         }
         // From here on there is no await until the storage is gone: who takes the channel on anew comes after that.
-        self.table()?.vanish();
+        self.slots()?.vanish();
         self.ledger.replace(None);
         self.state.storage().delete_all().await?;
         Ok(ChannelReply::Unknown)

@@ -4,7 +4,7 @@ use super::store::Store;
 use super::{PayerMessage, PayerReply};
 use crate::evm::B256;
 use crate::money::Amount;
-use crate::purchase::{LeaseId, Lost, Next, Purchase, Reopened, Stage};
+use crate::purchase::{LeaseId, Lost, Next, Purchase, Stage};
 use crate::rail::{Payment, Progress, Reference, Send, Step};
 use crate::settlement::Verdict;
 use crate::time::Timestamp;
@@ -84,7 +84,7 @@ impl Object for Payer {
             self.wake_within(ROUND).await?;
         } else if let Some(next) = next {
             self.wake_within(next.since(now()).max(ROUND)).await?;
-        } else if self.at_work.borrow().is_empty() && self.store.last_channel()?.is_empty()? {
+        } else if self.at_work.borrow().is_empty() && self.store.last_channel()?.is_none() {
             // Nothing is left, and nobody is about to write: the storage goes before anything else happens.
             self.store.vanish().await?;
         }
@@ -127,17 +127,16 @@ impl Payer {
                 Ok(PayerReply::Noted)
             }
             PayerMessage::Opened { method, channel_id } => {
-                self.store.last_channel()?.put(&B256::ZERO, &(method, channel_id), false, None)?;
+                self.store.save_last_channel((method, channel_id))?;
                 Ok(PayerReply::Noted)
             }
-            PayerMessage::LastChannel => Ok(PayerReply::Channel(self.store.last_channel()?.get(&B256::ZERO)?)),
+            PayerMessage::LastChannel => Ok(PayerReply::Channel(self.store.last_channel()?)),
         }
     }
 
     /// A delivery broke off by the origin's fault.
     fn reopen(&self, id: &B256, lease: LeaseId) -> Result<PayerReply> {
-        let (table, now) = (self.store.reopened()?, now());
-        let mut reopened: Reopened = table.get(&B256::ZERO)?.unwrap_or_default();
+        let (mut reopened, now) = (self.store.reopened()?, now());
         if !reopened.allows(now) {
             return Ok(lost(Lost));
         }
@@ -145,7 +144,7 @@ impl Payer {
             return Ok(lost(Lost));
         }
         reopened.note(now);
-        table.put(&B256::ZERO, &reopened, false, reopened.forget_at())?;
+        self.store.save_reopened(&reopened)?;
         Ok(PayerReply::Noted)
     }
 
@@ -415,7 +414,7 @@ impl Payer {
         let (Stage::Submitted { gas_limit: Some(_) }, Verdict::Failed(failure)) = (before, verdict) else { return Ok(()) };
         let mut record = self.store.record()?;
         if record.note(failure, now()) {
-            self.store.records()?.put(&B256::ZERO, &record, false, record.forget_at())?;
+            self.store.save_record(&record)?;
         }
         Ok(())
     }

@@ -1,36 +1,66 @@
 //! What the payer's object stores: its purchases, and what is remembered of the payer.
 
 use crate::evm::B256;
-use crate::purchase::{Purchase, Record};
+use crate::purchase::{Purchase, Record, Reopened};
 use crate::rail::Payment;
+use crate::rail::evm::Method;
 use crate::time::Timestamp;
 use crate::worker::clock::now;
-use crate::worker::objects::table::Table;
+use crate::worker::objects::table::{Slots, Table};
 use std::cell::{OnceCell, RefCell};
+use std::collections::BTreeMap;
 use worker::{Result, State};
+
+/// The slot of the channel that the payer opened last.
+const LAST_CHANNEL: u32 = 1;
+
+/// The slot of when deliveries were reopened.
+const REOPENED: u32 = 2;
+
+/// The slot of the payer's charges that cost gas for nothing.
+const RECORD: u32 = 3;
 
 /// See the module.
 pub(super) struct Store {
     pub(super) state: State,
     purchases: OnceCell<Table>,
-    /// The purchase that was read or written last, as it is stored: a charge is looked at time and again.
+    names: OnceCell<Table>,
+    slots: OnceCell<Slots>,
+    /// The purchases that are not over, as they are stored; `None` when that is not known.
+    open: RefCell<Option<BTreeMap<B256, Purchase>>>,
+    /// One that is over and was read or written last, as it is stored: a charge is looked at time and again.
     latest: RefCell<Option<Purchase>>,
 }
 
 impl Store {
     pub(super) fn new(state: State) -> Self {
-        Self { state, purchases: OnceCell::new(), latest: RefCell::default() }
+        Self {
+            state,
+            purchases: OnceCell::new(),
+            names: OnceCell::new(),
+            slots: OnceCell::new(),
+            open: RefCell::default(),
+            latest: RefCell::default(),
+        }
     }
 
     fn purchases(&self) -> Result<&Table> {
-        if let Some(table) = self.purchases.get() {
-            return Ok(table);
-        }
-        let table = Table::open(&self.state, "payments")?;
-        Ok(self.purchases.get_or_init(|| table))
+        once(&self.purchases, || Table::open(&self.state, "payments"))
+    }
+
+    /// The ids of charges that clients have named, by the hash of the name.
+    fn names(&self) -> Result<&Table> {
+        once(&self.names, || Table::open(&self.state, "names"))
+    }
+
+    fn slots(&self) -> Result<&Slots> {
+        once(&self.slots, || Slots::open(&self.state, "payer"))
     }
 
     pub(super) fn read(&self, id: &B256) -> Result<Option<Purchase>> {
+        if let Some(purchase) = self.look_at_open(|open| open.get(id).cloned())? {
+            return Ok(Some(purchase));
+        }
         let is_it = |purchase: &&Purchase| purchase.payment().id() == *id;
         if let Some(purchase) = self.latest.borrow().as_ref().filter(is_it) {
             return Ok(Some(purchase.clone()));
@@ -41,22 +71,47 @@ impl Store {
     }
 
     pub(super) fn save(&self, purchase: Purchase) -> Result<()> {
-        // Should writing fail, nothing is known.
-        self.latest.replace(None);
         let id = purchase.payment().id();
-        self.purchases()?.put(&id, &purchase, purchase.is_open(), Some(purchase.forget_at()))?;
-        self.latest.replace(Some(purchase));
+        let is_open = purchase.is_open();
+        let known = self.unsure();
+        self.purchases()?.put(&id, &purchase, (!is_open).then(|| purchase.forget_at()))?;
+        let Some(mut open) = known else {
+            self.latest.replace((!is_open).then_some(purchase));
+            return Ok(());
+        };
+        if is_open {
+            open.insert(id, purchase);
+        } else {
+            open.remove(&id);
+            self.latest.replace(Some(purchase));
+        }
+        self.open.replace(Some(open));
         Ok(())
     }
 
     pub(super) fn remove(&self, id: &B256) -> Result<()> {
-        self.latest.replace(None);
+        self.unsure();
         self.purchases()?.remove(id)
+    }
+
+    /// Should what comes next fail, nothing is known of what is stored. Returns the purchases that were known to be open.
+    fn unsure(&self) -> Option<BTreeMap<B256, Purchase>> {
+        self.latest.replace(None);
+        self.open.take()
     }
 
     /// Purchases that are not over.
     pub(super) fn open(&self) -> Result<Vec<Purchase>> {
-        self.purchases()?.open_values()
+        self.look_at_open(|open| open.values().cloned().collect())
+    }
+
+    fn look_at_open<T>(&self, of: impl FnOnce(&BTreeMap<B256, Purchase>) -> T) -> Result<T> {
+        if let Some(open) = self.open.borrow().as_ref() {
+            return Ok(of(open));
+        }
+        let stored = self.purchases()?.open_values::<Purchase>()?;
+        let mut known = self.open.borrow_mut();
+        Ok(of(known.insert(stored.into_iter().map(|purchase| (purchase.payment().id(), purchase)).collect())))
     }
 
     /// Whether a charge is the first that the client calls so, or the same again; remembered as long as the charge is.
@@ -65,45 +120,79 @@ impl Store {
         if let Some(named) = names.get::<B256>(identifier)? {
             return Ok(named == id);
         }
-        names.put(identifier, &id, false, Some(payment.resumable_until()))?;
+        names.put(identifier, &id, Some(payment.resumable_until()))?;
         Ok(true)
     }
 
-    /// The nonces of charges that clients have named, by the hash of the name.
-    fn names(&self) -> Result<Table> {
-        Table::open(&self.state, "names")
+    /// The channel that the payer opened last.
+    pub(super) fn last_channel(&self) -> Result<Option<(Method, B256)>> {
+        self.slots()?.get(LAST_CHANNEL)
     }
 
-    /// One row: the channel that the payer opened last.
-    pub(super) fn last_channel(&self) -> Result<Table> {
-        Table::open(&self.state, "last_channel")
+    pub(super) fn save_last_channel(&self, channel: (Method, B256)) -> Result<()> {
+        self.slots()?.put(LAST_CHANNEL, &channel)
     }
 
-    /// One row: when deliveries were reopened.
-    pub(super) fn reopened(&self) -> Result<Table> {
-        Table::open(&self.state, "reopened")
+    /// When deliveries were reopened.
+    pub(super) fn reopened(&self) -> Result<Reopened> {
+        Ok(self.slots()?.get(REOPENED)?.unwrap_or_default())
     }
 
-    /// One row: the payer's charges that cost gas for nothing.
-    pub(super) fn records(&self) -> Result<Table> {
-        Table::open(&self.state, "records")
+    pub(super) fn save_reopened(&self, reopened: &Reopened) -> Result<()> {
+        self.slots()?.put(REOPENED, reopened)
     }
 
+    /// The payer's charges that cost gas for nothing.
     pub(super) fn record(&self) -> Result<Record> {
-        Ok(self.records()?.get(&B256::ZERO)?.unwrap_or_default())
+        Ok(self.slots()?.get(RECORD)?.unwrap_or_default())
+    }
+
+    pub(super) fn save_record(&self, record: &Record) -> Result<()> {
+        self.slots()?.put(RECORD, record)
     }
 
     /// Forgets what may be forgotten now. Returns when something else may be.
     pub(super) fn prune(&self) -> Result<Option<Timestamp>> {
+        let now = now();
+        let (over, open): (Vec<_>, Vec<_>) = self.open()?.into_iter().partition(|purchase| purchase.forget_at() <= now);
+        for purchase in over {
+            self.remove(&purchase.payment().id())?;
+        }
+        let next = [
+            open.iter().map(Purchase::forget_at).min(),
+            self.purchases()?.prune(now)?,
+            self.names()?.prune(now)?,
+            self.forget(REOPENED, self.reopened()?.forget_at(), now)?,
+            self.forget(RECORD, self.record()?.forget_at(), now)?,
+        ];
         self.latest.replace(None);
-        let (records, reopened, names) = (self.records()?, self.reopened()?, self.names()?);
-        let pruned = [self.purchases()?.prune(now())?, records.prune(now())?, reopened.prune(now())?, names.prune(now())?];
-        Ok(pruned.into_iter().flatten().min())
+        Ok(next.into_iter().flatten().min())
+    }
+
+    /// Forgets what is in a slot, if it may be forgotten at `now`. Returns when it may be else.
+    fn forget(&self, slot: u32, at: Option<Timestamp>, now: Timestamp) -> Result<Option<Timestamp>> {
+        if at.is_some_and(|at| at <= now) {
+            self.slots()?.remove(slot)?;
+            return Ok(None);
+        }
+        Ok(at)
     }
 
     /// Nothing is left: the storage goes before anything else happens.
     pub(super) async fn vanish(&self) -> Result<()> {
+        self.unsure();
         self.purchases()?.vanish();
+        self.names()?.vanish();
+        self.slots()?.vanish();
         self.state.storage().delete_all().await
     }
+}
+
+/// What is in the cell, made when it is asked for first.
+fn once<T>(cell: &OnceCell<T>, make: impl FnOnce() -> Result<T>) -> Result<&T> {
+    if let Some(made) = cell.get() {
+        return Ok(made);
+    }
+    let made = make()?;
+    Ok(cell.get_or_init(|| made))
 }
