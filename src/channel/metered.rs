@@ -4,10 +4,9 @@
 //! Few units are drawn at first, so that little is bound for a short answer, and twice as many each time, so that a long one costs
 //! few calls.
 //!
-//! The order of calls for a [`Counted`] answer: for each block its [`Counted::cost`]; where [`Counted::is_short_of`] it, what was
-//! gathered goes out ([`Counted::went_out`]) and more is drawn, as a [`Waiting`] says; then [`Counted::gather`]. Of any other body,
-//! where nothing is [`left`](Counted::left), one unit is drawn; then a [`Counted::piece`] goes out. After the last one,
-//! [`Counted::end`].
+//! An event stream goes through an [`EventGate`](super::EventGate), and where that is short more is drawn, as a [`Waiting`] says. Of
+//! any other body, where nothing is [`left`](Counted::left), one unit is drawn; then a [`Counted::piece`] goes out
+//! ([`Counted::went_out`]). After the last one, [`Counted::end`].
 
 use super::meter::{FIRST_BYTES, FIRST_EVENTS, Meter};
 use super::{Balance, Bought, Delivery, Drawn, SILENCE};
@@ -20,8 +19,8 @@ use core::time::Duration;
 const MOST_EVENTS: u64 = 1024;
 const MOST_BYTES: u64 = 16 * 1024 * 1024;
 
-/// A body that is no event stream goes out in pieces of at most this many bytes.
-const PIECE: u32 = 16 * 1024;
+/// A body goes out in pieces of about this many bytes: what is on its way when a client hangs up is not charged.
+pub const PIECE: u32 = 16 * 1024;
 
 /// The channel's object holds a call for units this long, and is asked again after it.
 const LONG_POLL: Duration = Duration::from_secs(20);
@@ -189,6 +188,15 @@ impl Counted {
         self.gathered = 0;
     }
 
+    /// Whether all of these bytes may go out at once; if so they are gathered.
+    pub fn whole(&mut self, bytes: u32) -> bool {
+        let fits = bytes <= PIECE && !self.is_short_of(bytes.into());
+        if fits {
+            self.gather(bytes.into());
+        }
+        fits
+    }
+
     /// How many of these bytes may go out now, and gathers them.
     pub fn piece(&mut self, bytes: u32) -> u32 {
         let affordable = u32::try_from(self.left()).unwrap_or(u32::MAX);
@@ -202,9 +210,9 @@ impl Counted {
         self.reserved.saturating_sub(self.delivered)
     }
 
-    /// What draws units when `needed` must be had.
-    pub fn draw(&self, needed: u64) -> Delivery {
-        let wanted = self.batch.max(self.missing(needed));
+    /// What draws units when there is a use for `waiting` at once.
+    pub fn draw(&self, waiting: u64) -> Delivery {
+        let wanted = self.batch.max(self.missing(waiting));
         Delivery::Draw { sale: self.sale, delivered: self.delivered, reserved: self.reserved, wanted }
     }
 
@@ -222,11 +230,11 @@ impl Counted {
         needed.saturating_sub(self.left())
     }
 
-    /// Units that were drawn. After a full batch the next is twice as large.
+    /// Units that were drawn. After a full batch the next is twice as large as what was drawn.
     pub fn drawn(&mut self, units: u64) {
         self.reserved = self.reserved.saturating_add(units);
         if units >= self.batch {
-            self.batch = self.batch.saturating_mul(2).min(self.largest);
+            self.batch = units.saturating_mul(2).min(self.largest);
         }
     }
 

@@ -97,6 +97,11 @@ impl Splitter {
         Blocks { splitter: self, rest: chunk }
     }
 
+    /// Whether a block has begun that is not complete.
+    pub const fn is_amid(&self) -> bool {
+        !self.held.is_empty()
+    }
+
     /// What came after the last blank line. Clients that follow the standard ignore it at the end of a stream, others take it for an
     /// event, and whatever is written after it becomes part of it.
     pub fn finish(self) -> Vec<u8> {

@@ -6,20 +6,26 @@ use super::objects::channel::{ChannelMessage, ChannelReply, Done};
 use super::paid::PaidRequest;
 use super::remote::{AGAIN, RemoteChannel};
 use super::visit::{ReceiptHead, Visit};
-use super::watch::{Ending, Upload, WatchedPipe, broken, hung_up, length};
-use crate::channel::{Bought, Counted, Delivery, Drawn, Fixed, Head, Metering, Next, REPORT, Stop, Waiting};
+use super::watch::{Ending, Upload, WatchedPipe, broken, length};
+use crate::channel::{
+    Bought, Counted, Delivery, Drawn, EventGate, Fixed, Head, Metering, Missing, Next, PIECE, Passage, REPORT, Stop, Waiting,
+};
 use crate::money::Amount;
 use crate::rail::evm::session::NeedVoucher;
-use crate::wire::sse::{Splitter, event};
+use crate::wire::sse::{TooLong, event};
 use futures_channel::oneshot;
 use futures_util::future::{Either, select};
-use js_sys::{Reflect, Uint8Array};
+use js::MeteredFlow;
+use js_sys::{Promise, Uint8Array};
+use std::cell::RefCell;
 use std::future::Future;
 use std::pin::pin;
+use std::rc::Rc;
 use std::time::Duration;
-use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen::JsValue;
+use wasm_bindgen::closure::Closure;
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{AbortSignal, ReadableStream, ReadableStreamDefaultReader, Response, WritableStreamDefaultWriter};
+use web_sys::{AbortSignal, ReadableStream, Response};
 use worker::{Result, console_warn};
 
 /// The longest event that is passed on, in bytes.
@@ -54,21 +60,18 @@ fn deliver_counted(
         prepared.headers().delete("content-length")?;
     }
     let PaidRequest { context, incoming, .. } = *visit.request;
-    let flow = MeteredBody {
+    let body = MeteredBody {
         channel: visit.remote(),
         price: visit.session.terms.price,
-        count,
-        sent: 0,
-        unread: Duration::ZERO,
+        gate: Rc::new(RefCell::new(Gate { events: EventGate::new(count, LONGEST_EVENT), is_broken: false, held: None })),
+        is_event_stream: count.is_event_stream(),
         announced: length(response)?,
         upload: incoming.upload(),
-        reader: source.get_reader().unchecked_into(),
-        writer: sink.get_writer()?,
-        client: incoming.request.signal(),
+        flow: MeteredFlow::new(source, &sink, &incoming.request.signal(), PIECE),
         patience: visit.voucher_wait,
         receipt: visit.receipt_head(),
     };
-    context.wait_until(flow.run());
+    context.wait_until(body.run());
     Ok(prepared)
 }
 
@@ -111,20 +114,102 @@ async fn ask(channel: &RemoteChannel, message: &ChannelMessage) -> Option<Done> 
     }
 }
 
+mod js {
+    use super::{AbortSignal, Closure, JsValue, Promise, ReadableStream, Uint8Array};
+    use wasm_bindgen::prelude::wasm_bindgen;
+    use web_sys::WritableStream;
+
+    #[wasm_bindgen(module = "/src/worker/stream.js")]
+    extern "C" {
+        /// A metered body on its way.
+        pub(super) type MeteredFlow;
+        #[wasm_bindgen(constructor)]
+        pub(super) fn new(source: &ReadableStream, sink: &WritableStream, client: &AbortSignal, size: u32) -> MeteredFlow;
+        /// Resolves when the client hangs up.
+        #[wasm_bindgen(method, getter)]
+        pub(super) fn left(this: &MeteredFlow) -> Promise;
+        /// Lets chunks through until one is held back, or there are no more, and says why it stopped.
+        #[wasm_bindgen(method)]
+        pub(super) fn run(this: &MeteredFlow, gate: &Closure<dyn FnMut(Uint8Array) -> JsValue>) -> Promise;
+        /// Writes something, and says whether it was taken.
+        #[wasm_bindgen(method)]
+        pub(super) fn write(this: &MeteredFlow, bytes: &Uint8Array) -> Promise;
+        /// The client's end. One that is not whole shows it.
+        #[wasm_bindgen(method)]
+        pub(super) async fn finish(this: &MeteredFlow, whole: bool);
+        /// The origin learns that nobody reads on.
+        #[wasm_bindgen(method, js_name = letGo)]
+        pub(super) async fn let_go(this: &MeteredFlow);
+        /// Whether what the gate let out last was not taken yet.
+        #[wasm_bindgen(method, getter = isWriting)]
+        pub(super) fn is_writing(this: &MeteredFlow) -> bool;
+        /// Bytes that went out.
+        #[wasm_bindgen(method, getter)]
+        pub(super) fn sent(this: &MeteredFlow) -> u64;
+        /// How long the client did not read them, in milliseconds.
+        #[wasm_bindgen(method, getter)]
+        pub(super) fn unread(this: &MeteredFlow) -> u32;
+    }
+}
+
+/// What decides how much of a body goes out.
+struct Gate {
+    events: EventGate,
+    /// An event was too long: nothing more goes out.
+    is_broken: bool,
+    /// What was held back of a body that is no event stream.
+    held: Option<Uint8Array>,
+}
+
+impl Gate {
+    /// What of a chunk goes out, as [`MeteredFlow::run`] is told it.
+    fn judge(&mut self, chunk: Uint8Array) -> JsValue {
+        if !self.events.count.is_event_stream() {
+            self.events.count.went_out();
+            let whole = self.events.count.whole(chunk.length());
+            self.held = (!whole).then_some(chunk);
+            return whole.into();
+        }
+        match self.events.take(&chunk.to_vec()) {
+            Ok(Passage::Whole) => true.into(),
+            Ok(Passage::Part(bytes)) if bytes.is_empty() => JsValue::UNDEFINED,
+            Ok(Passage::Part(bytes)) => Uint8Array::from(bytes.as_slice()).into(),
+            Ok(Passage::Short) => false.into(),
+            Err(TooLong) => {
+                self.is_broken = true;
+                false.into()
+            }
+        }
+    }
+
+    /// As much of what was held back as is paid for.
+    fn affordable(&mut self) -> Uint8Array {
+        let Some(held) = self.held.take() else { return Uint8Array::from(self.events.affordable().as_slice()) };
+        let end = self.events.count.piece(held.length());
+        let part = held.subarray(0, end);
+        self.held = (end < held.length()).then(|| held.subarray(end, held.length()));
+        part
+    }
+
+    /// What must be drawn before more can go out.
+    fn missing(&self) -> Option<Missing> {
+        match &self.held {
+            Some(held) => Some(Missing { next: 1, all: held.length().into() }),
+            None => self.events.missing(),
+        }
+    }
+}
+
 /// A metered body between origin and client.
 struct MeteredBody {
     channel: RemoteChannel,
     price: Amount,
-    count: Counted,
-    /// Bytes that went out, and how long the client did not read them.
-    sent: u64,
-    unread: Duration,
+    gate: Rc<RefCell<Gate>>,
+    is_event_stream: bool,
     /// Bytes of the body by the origin's word.
     announced: Option<u64>,
     upload: Option<Upload>,
-    reader: ReadableStreamDefaultReader,
-    writer: WritableStreamDefaultWriter,
-    client: AbortSignal,
+    flow: MeteredFlow,
     /// How long it waits for a voucher.
     patience: Duration,
     receipt: ReceiptHead,
@@ -133,9 +218,9 @@ struct MeteredBody {
 type Flowing<T> = std::result::Result<T, Stop>;
 
 impl MeteredBody {
-    async fn run(mut self) {
-        let ended = if self.count.is_event_stream() { self.events().await } else { self.bytes().await };
-        let end = self.count.end(ended, || self.is_undelivered());
+    async fn run(self) {
+        let ended = self.flow().await;
+        let end = self.count().end(ended, || self.is_undelivered());
         let message = ChannelMessage::told(end, self.price);
         let done = match ask(&self.channel, &message).await {
             None => ask(&self.channel, &message).await,
@@ -144,100 +229,71 @@ impl MeteredBody {
         if ended != Err(Stop::ClientLeft) {
             self.take_leave(ended, done, end).await;
         }
-        // The origin learns that nobody reads on; if it has ended, that changes nothing.
-        let _ = JsFuture::from(self.reader.cancel()).await;
+        self.flow.let_go().await;
+    }
+
+    /// As it stands now.
+    fn count(&self) -> Counted {
+        self.gate.borrow().events.count
     }
 
     /// Of a body that broke off.
     fn is_undelivered(&self) -> bool {
-        broken(self.upload.as_ref(), self.sent, self.announced, self.unread).is_undelivered()
+        let unread = Duration::from_millis(self.flow.unread().into());
+        broken(self.upload.as_ref(), self.flow.sent(), self.announced, unread).is_undelivered()
     }
 
     async fn take_leave(&self, ended: Flowing<()>, done: Option<Done>, end: Delivery) {
-        if self.count.is_event_stream()
+        if self.is_event_stream
             && let (Some(done), Delivery::End { delivered, .. }) = (done, end)
         {
             let receipt = self.receipt.receipt(&done, Some(delivered), |receipt| receipt.to_json());
             let event = event("payment-receipt", &receipt);
-            let _ = JsFuture::from(self.writer.write_with_chunk(&Uint8Array::from(event.as_bytes()))).await;
+            let _ = JsFuture::from(self.flow.write(&Uint8Array::from(event.as_bytes()))).await;
         }
-        let _ = if self.count.ends_whole(ended) {
-            JsFuture::from(self.writer.close()).await
-        } else {
-            JsFuture::from(self.writer.abort_with_reason(&JsValue::from_str("the body is not whole"))).await
-        };
+        self.flow.finish(self.count().ends_whole(ended)).await;
     }
 
-    /// Passes an event stream on, block by block.
-    async fn events(&mut self) -> Flowing<()> {
-        let mut splitter = Splitter::new(LONGEST_EVENT);
-        while let Some(chunk) = self.read().await? {
-            let chunk = chunk.to_vec();
-            let mut out = Vec::with_capacity(chunk.len());
-            for block in splitter.push(&chunk) {
-                let block = block.map_err(|_| Stop::OriginBroke)?;
-                let Some(costs) = self.count.cost(&block) else { continue };
-                if self.count.is_short_of(costs) {
-                    self.write(&mut out).await?;
-                    self.reserve(costs).await?;
-                }
-                self.count.gather(costs);
-                out.extend_from_slice(&block.bytes);
+    /// Passes the body on to its end. What is left of an event stream is no whole event: clients drop it, and so do we.
+    async fn flow(&self) -> Flowing<()> {
+        let gate = self.gate.clone();
+        let judge = Closure::new(move |chunk| gate.borrow_mut().judge(chunk));
+        loop {
+            let stopped = self.patiently(JsFuture::from(self.flow.run(&judge))).await;
+            if !self.flow.is_writing() {
+                self.gate.borrow_mut().events.count.went_out();
             }
-            self.write(&mut out).await?;
-        }
-        // What is left is no whole event: clients drop it, and so do we.
-        Ok(())
-    }
-
-    /// Passes any other body on, in pieces as large as the balance allows.
-    async fn bytes(&mut self) -> Flowing<()> {
-        while let Some(chunk) = self.read().await? {
-            let mut begin = 0;
-            while begin < chunk.length() {
-                self.reserve(1).await?;
-                let end = begin.saturating_add(self.count.piece(chunk.length().saturating_sub(begin)));
-                self.send(&chunk.subarray(begin, end)).await?;
-                self.count.went_out();
-                begin = end;
+            match stopped?.ok().and_then(|why| why.as_string()).as_deref() {
+                Some("ended") => return Ok(()),
+                Some("held") if !self.gate.borrow().is_broken => self.let_out().await?,
+                Some("left") => return Err(Stop::ClientLeft),
+                _ => return Err(Stop::OriginBroke),
             }
         }
-        Ok(())
     }
 
-    async fn read(&mut self) -> Flowing<Option<Uint8Array>> {
-        let read = JsFuture::from(self.reader.read());
-        let result = self.patiently(read).await?.map_err(|_| Stop::OriginBroke)?;
-        let member = |name: &str| Reflect::get(&result, &JsValue::from_str(name)).map_err(|_| Stop::OriginBroke);
-        if member("done")?.is_truthy() {
-            return Ok(None);
+    /// Lets out what was held back, as units for it are had.
+    async fn let_out(&self) -> Flowing<()> {
+        loop {
+            let part = self.gate.borrow_mut().affordable();
+            if part.length() > 0 {
+                self.send(&part).await?;
+            }
+            self.gate.borrow_mut().events.count.went_out();
+            let Some(missing) = self.gate.borrow().missing() else { return Ok(()) };
+            self.reserve(missing).await?;
         }
-        member("value")?.dyn_into().map(Some).map_err(|_| Stop::OriginBroke)
     }
 
-    /// Writes what was gathered, and counts it once it was taken.
-    async fn write(&mut self, out: &mut Vec<u8>) -> Flowing<()> {
-        if !out.is_empty() {
-            self.send(&Uint8Array::from(out.as_slice())).await?;
-            out.clear();
-        }
-        self.count.went_out();
-        Ok(())
-    }
-
-    async fn send(&mut self, bytes: &Uint8Array) -> Flowing<()> {
-        let written = JsFuture::from(self.writer.write_with_chunk(bytes));
-        let since = now();
-        self.patiently(written).await?.map_err(|_| Stop::ClientLeft)?;
-        self.unread += now().since(since);
-        self.sent = self.sent.saturating_add(bytes.length().into());
-        Ok(())
+    async fn send(&self, bytes: &Uint8Array) -> Flowing<()> {
+        let taken = self.patiently(JsFuture::from(self.flow.write(bytes))).await?;
+        if taken.is_ok_and(|taken| taken.is_truthy()) { Ok(()) } else { Err(Stop::ClientLeft) }
     }
 
     /// Waits, reports now and then that the sale goes on, and ends when the client has left.
     async fn patiently<F: Future>(&self, future: F) -> Flowing<F::Output> {
         let mut future = pin!(future);
-        let mut left = pin!(JsFuture::from(hung_up(&self.client)));
+        let mut left = pin!(JsFuture::from(self.flow.left()));
         loop {
             let either = pin!(select(future.as_mut(), left.as_mut()));
             match select(either, pin!(sleep(REPORT))).await {
@@ -245,32 +301,32 @@ impl MeteredBody {
                 Either::Left((Either::Right(_), _)) => return Err(Stop::ClientLeft),
                 // Should this fail, the next one comes in time.
                 Either::Right(_) => {
-                    let _ = ask(&self.channel, &ChannelMessage::told(self.count.report(), self.price)).await;
+                    let _ = ask(&self.channel, &ChannelMessage::told(self.count().report(), self.price)).await;
                 }
             }
         }
     }
 
-    async fn draw(&self, needed: u64, hold: Duration) -> Option<Done> {
+    async fn draw(&self, missing: Missing, hold: Duration) -> Option<Done> {
+        let count = self.count();
         let message = ChannelMessage::Delivery {
-            delivery: self.count.draw(needed),
-            price: self.count.cost_of_missing(needed),
+            delivery: count.draw(missing.all),
+            price: count.cost_of_missing(missing.next),
             wait: u64::try_from(hold.as_millis()).unwrap_or(u64::MAX),
         };
         ask(&self.channel, &message).await
     }
 
-    /// Draws what is missing of `needed` units. When the balance does not pay for them the client is told, and
-    /// waited for.
-    async fn reserve(&mut self, needed: u64) -> Flowing<()> {
+    /// Draws what is missing. When the balance does not pay for what comes next the client is told, and waited for.
+    async fn reserve(&self, missing: Missing) -> Flowing<()> {
         let mut waiting = Waiting::new(self.patience);
-        while self.count.left() < needed {
-            let done = self.patiently(self.draw(needed, waiting.hold(now()))).await?;
+        while self.count().left() < missing.next {
+            let done = self.patiently(self.draw(missing, waiting.hold(now()))).await?;
             // An answer that says nothing of units is no better than none that does: the sale is over.
             let drawn = done.as_ref().map(|done| done.drawn.unwrap_or(Drawn::Over));
             match (waiting.judge(drawn), done) {
                 (Next::Drawn(units), _) => {
-                    self.count.drawn(units);
+                    self.gate.borrow_mut().events.count.drawn(units);
                     continue;
                 }
                 (Next::AskForVoucher, Some(done)) => self.ask_for_voucher(&done).await?,
@@ -285,8 +341,8 @@ impl MeteredBody {
         Ok(())
     }
 
-    async fn ask_for_voucher(&mut self, done: &Done) -> Flowing<()> {
-        if !self.count.is_event_stream() {
+    async fn ask_for_voucher(&self, done: &Done) -> Flowing<()> {
+        if !self.is_event_stream {
             return Ok(());
         }
         let need = NeedVoucher::of(self.channel.id, &done.balance);

@@ -1,7 +1,7 @@
 //! Properties of metered answers: whatever the origin sends and the balance allows, what goes out is what is paid for.
 
 use super::fixture::amount;
-use mpp_edge::channel::{Bought, Counted, Delivery, Drawn, Head, Meter, Metering, Next, Waiting};
+use mpp_edge::channel::{Bought, Counted, Delivery, Drawn, EventGate, Head, Meter, Metering, Missing, Next, Passage, Waiting};
 use mpp_edge::time::Timestamp;
 use proptest::prelude::*;
 use std::time::Duration;
@@ -47,10 +47,10 @@ impl Channel {
 }
 
 /// Draws until there is enough; `false` when the balance has ended.
-fn reserve(meter: &mut Counted, channel: &mut Channel, needed: u64) -> bool {
+fn reserve(meter: &mut Counted, channel: &mut Channel, missing: Missing) -> bool {
     let mut waiting = Waiting::new(Duration::ZERO);
-    while meter.left() < needed {
-        match waiting.judge(Some(channel.draw(meter.draw(needed)))) {
+    while meter.left() < missing.next {
+        match waiting.judge(Some(channel.draw(meter.draw(missing.all)))) {
             Next::Drawn(units) => meter.drawn(units),
             _ if waiting.is_over(NOW) => return false,
             _ => {}
@@ -59,42 +59,54 @@ fn reserve(meter: &mut Counted, channel: &mut Channel, needed: u64) -> bool {
     true
 }
 
+/// An event that costs a unit, or a comment that costs none.
+fn block(costs: bool) -> &'static str {
+    if costs { "data: x\n\n" } else { ": x\n\n" }
+}
+
 proptest! {
     #[test]
     fn never_more_goes_out_than_was_paid_for_and_all_of_it_when_it_is(
         first in 1_u64..9,
-        balance in 0_u64..5_000,
-        chunks in prop::collection::vec(prop::collection::vec(0_u64..40, 0..20), 0..20),
+        balance in 0_u64..1_000,
+        blocks in prop::collection::vec(any::<bool>(), 0..1_500),
+        cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..30),
     ) {
-        let mut meter = counted(Meter::Event, first, true);
+        let stream: String = blocks.iter().map(|costs| block(*costs)).collect();
+        let mut ends: Vec<usize> = cuts.iter().map(|cut| cut.index(stream.len() + 1)).chain([stream.len()]).collect();
+        ends.sort_unstable();
+        let mut gate = EventGate::new(counted(Meter::Event, first, true), 1_000);
         let mut channel = Channel { balance, reserved: first, calls: 0 };
-        let (mut sent, mut whole) = (0, true);
-        'all: for chunk in &chunks {
-            for units in chunk {
-                if meter.is_short_of(*units) {
-                    meter.went_out();
-                    if !reserve(&mut meter, &mut channel, *units) {
-                        whole = false;
+        let (mut out, mut begin) = (String::new(), 0);
+        let units = |out: &str| u64::try_from(out.matches("data").count()).unwrap();
+        'all: for end in ends {
+            let chunk = stream.get(begin..end).unwrap();
+            begin = end;
+            match gate.take(chunk.as_bytes()).unwrap() {
+                Passage::Whole => out += chunk,
+                Passage::Part(part) => out += str::from_utf8(&part).unwrap(),
+                Passage::Short => loop {
+                    out += str::from_utf8(&gate.affordable()).unwrap();
+                    prop_assert!(units(&out) <= channel.reserved, "what goes out is paid for");
+                    gate.count.went_out();
+                    let Some(missing) = gate.missing() else { break };
+                    if !reserve(&mut gate.count, &mut channel, missing) {
                         break 'all;
                     }
-                }
-                meter.gather(*units);
-                sent += units;
-                prop_assert!(sent <= channel.reserved, "what is gathered is paid for");
+                },
             }
-            meter.went_out();
+            prop_assert!(units(&out) <= channel.reserved, "what goes out is paid for");
         }
-        meter.went_out();
-        prop_assert_eq!(delivered(&meter), sent);
-        prop_assert!(sent <= channel.reserved);
-        let all: u64 = chunks.iter().flatten().sum();
-        prop_assert_eq!(whole, sent == all);
+        gate.count.went_out();
+        prop_assert_eq!(delivered(&gate.count), units(&out));
         prop_assert_eq!(channel.reserved + channel.balance, first + balance);
-        if !whole {
-            let next = chunks.iter().flatten().scan(0, |sum, units| { *sum += units; Some((*sum, *units)) }).find(|(sum, _)| *sum > sent);
-            prop_assert!(next.is_some_and(|(sum, _)| sum > first + balance), "it stops only where the balance ends");
+        prop_assert!(stream.starts_with(&out));
+        if out.len() < stream.len() {
+            prop_assert_eq!(units(&out), first + balance, "it stops only where the balance ends");
+            prop_assert!(stream.get(out.len()..).unwrap().starts_with("data"), "what is free goes out");
         }
         // Each batch is twice the one before, or the balance has ended.
+        let all = units(&stream);
         prop_assert!(channel.calls <= u64::from(u64::BITS - all.leading_zeros()) + all / 1024 + 2);
     }
 
@@ -106,7 +118,7 @@ proptest! {
         'all: for chunk in &chunks {
             let mut rest = *chunk;
             while rest > 0 {
-                if !reserve(&mut meter, &mut channel, 1) {
+                if !reserve(&mut meter, &mut channel, Missing { next: 1, all: rest.into() }) {
                     break 'all;
                 }
                 let piece = meter.piece(rest);

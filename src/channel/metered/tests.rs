@@ -126,6 +126,22 @@ fn a_batch_cut_short_by_the_balance_does_not_grow_the_next() {
 }
 
 #[test]
+fn a_batch_grows_with_what_is_drawn_and_not_beyond_its_bound() {
+    let mut meter = counted(Meter::Event, 8, STREAM);
+    let wanted = |meter: &Counted, waiting| match meter.draw(waiting) {
+        Delivery::Draw { wanted, .. } => wanted,
+        other => panic!("{other:?}"),
+    };
+    meter.gather(8);
+    meter.went_out();
+    assert_eq!(wanted(&meter, 200), 200, "all that has arrived");
+    meter.drawn(200);
+    assert_eq!(wanted(&meter, 1), 400);
+    meter.drawn(3_000);
+    assert_eq!(wanted(&meter, 1), 1_024);
+}
+
+#[test]
 fn a_draw_tells_what_is_delivered_and_a_report_asks_for_nothing() {
     let mut meter = counted(Meter::Event, 8, STREAM);
     meter.gather(5);
@@ -219,6 +235,20 @@ fn a_piece_is_no_larger_than_the_balance_the_rest_and_a_bound() {
     assert_eq!((meter.left(), meter.piece(1)), (0, 0));
     let mut huge = counted(Meter::Byte, u64::MAX, FILE);
     assert_eq!(huge.piece(u32::MAX), 16_384);
+}
+
+#[test]
+fn a_chunk_goes_out_whole_when_it_is_no_longer_than_a_piece_and_paid_for() {
+    let mut meter = counted(Meter::Byte, 20_000, FILE);
+    assert!(!meter.whole(16_385));
+    assert!(meter.whole(16_384));
+    assert_eq!(meter.left(), 20_000, "it has not gone out");
+    assert!(!meter.whole(3_617), "what is gathered counts");
+    meter.went_out();
+    assert!(!meter.whole(3_617));
+    assert!(meter.whole(3_616));
+    meter.went_out();
+    assert_eq!(meter.end(Ok(()), unasked), end(20_000, false));
 }
 
 const fn at(seconds: u64) -> Timestamp {
