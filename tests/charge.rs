@@ -10,8 +10,8 @@ use mpp_edge::gateway::offer::{Asked, Circumstances, Offer};
 use mpp_edge::money::Amount;
 use mpp_edge::rail::RailId;
 use mpp_edge::rail::evm::Asset;
-use mpp_edge::rail::evm::Method;
 use mpp_edge::rail::evm::charge::{Binding, Charge, ChargeTerms, Unverified, challenge_hashes};
+use mpp_edge::rail::evm::{Method, Offered};
 use mpp_edge::time::{Timestamp, UnixSeconds};
 use mpp_edge::wire::encoding::to_base64url;
 use mpp_edge::wire::mpp::challenge::BindingKeys;
@@ -45,12 +45,12 @@ fn domain() -> Domain {
 }
 
 fn offers() -> Vec<Offer> {
-    Method::ALL.map(|method| Offer::of_charge(RailId(0), method, TERMS, None)).to_vec()
+    Method::ALL.map(|method| Offer::of_charge(RailId(0), Offered::new(method, TERMS, None), None)).to_vec()
 }
 
 /// A fresh challenge as a client returns it.
 fn challenge(method: Method) -> Value {
-    let offer = offers().into_iter().find(|offer| offer.method == method).unwrap();
+    let offer = offers().into_iter().find(|offer| offer.method() == method.name()).unwrap();
     let issued = offer.issue(&ASKED, &keys(), None, &Circumstances::default(), NOW.saturating_add(LIFETIME), [1; 12]);
     echoed(&issued.header)
 }
@@ -94,7 +94,7 @@ fn judge(method: Method, credential: &Value) -> Result<SignedAuthorization, Prob
     let credential = Credential::parse(&to_base64url(credential.to_string())).unwrap();
     let offers = offers();
     let accepted = ASKED.accept(&credential, &offers, &keys(), NOW)?;
-    assert_eq!((accepted.offer.method, accepted.expires), (method, NOW.saturating_add(LIFETIME)));
+    assert_eq!((accepted.offer.method(), accepted.expires), (method.name(), NOW.saturating_add(LIFETIME)));
     Unverified::read(&credential, method, &TERMS)?.verify(&domain())
 }
 
@@ -252,7 +252,7 @@ fn an_edited_or_outdated_challenge_is_invalid() {
         // The price has changed since.
         let dearer = ChargeTerms { amount: Amount::from_base_units(10_001), ..TERMS };
         let credential = Credential::parse(&to_base64url(honest(method).to_string())).unwrap();
-        let offers = [Offer::of_charge(RailId(0), method, dearer, None)];
+        let offers = [Offer::of_charge(RailId(0), Offered::new(method, dearer, None), None)];
         assert_eq!(ASKED.accept(&credential, &offers, &keys(), NOW).unwrap_err().kind, ProblemKind::InvalidChallenge);
         let late = NOW.saturating_add(LIFETIME + Duration::from_secs(86_400));
         assert_eq!(ASKED.accept(&credential, &self::offers(), &keys(), late).unwrap_err().kind, ProblemKind::PaymentExpired);

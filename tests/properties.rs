@@ -21,7 +21,7 @@ use mpp_edge::gateway::{admin, headers, validate};
 use mpp_edge::money::{Amount, InvalidAmount, Price, decimal_u64};
 use mpp_edge::rail::RailId;
 use mpp_edge::rail::evm::charge::{ChargeTerms, Unverified};
-use mpp_edge::rail::evm::{Method, session};
+use mpp_edge::rail::evm::{Method, Offered, session};
 use mpp_edge::time::Timestamp;
 use mpp_edge::wire::encoding::{from_base64, to_base64, to_base64url};
 use mpp_edge::wire::mpp::accept::preferred;
@@ -475,12 +475,12 @@ proptest! {
         new in "[ -~]", evm in any::<bool>(),
     ) {
         let keys = BindingKeys::new(&secret, None).unwrap();
-        let offers = Method::ALL.map(|method| Offer::of_charge(RailId(0), method, TERMS, None));
+        let offers = Method::ALL.map(|method| Offer::of_charge(RailId(0), Offered::new(method, TERMS, None), None));
         let expires = NOW.saturating_add(Duration::from_secs(300));
         let issued = offers[usize::from(evm)].issue(&asked(digest), &keys, None, &Circumstances::default(), expires, entropy);
         let mut challenge = echoed(&issued.header);
-        let accepted = asked(digest).accept(&credential(&challenge).unwrap(), &offers, &keys, NOW).map(|accepted| accepted.offer.method);
-        prop_assert_eq!(accepted.ok(), Some(Method::ALL[usize::from(evm)]));
+        let accepted = asked(digest).accept(&credential(&challenge).unwrap(), &offers, &keys, NOW).map(|accepted| accepted.offer.method().to_owned());
+        prop_assert_eq!(accepted.ok(), Some(Method::ALL[usize::from(evm)].name().to_owned()));
         // Not for another request, nor in another time.
         for other in [
             Asked { realm: "api.example.org", ..asked(digest) },
@@ -509,7 +509,7 @@ proptest! {
     #[test]
     fn a_challenge_with_a_field_more_or_less_is_refused(entropy in any::<[u8; 12]>(), field in any::<usize>(), digest in any::<bool>()) {
         let keys = BindingKeys::new(&[7; 32], None).unwrap();
-        let offers = [Offer::of_charge(RailId(0), Method::Evm, TERMS, None)];
+        let offers = [Offer::of_charge(RailId(0), Offered::new(Method::Evm, TERMS, None), None)];
         let issued = offers[0].issue(&asked(digest), &keys, None, &Circumstances::default(), NOW.saturating_add(Duration::from_secs(300)), entropy);
         let mut challenge = echoed(&issued.header);
         if digest || !field.is_multiple_of(challenge.len() + 1) {
@@ -527,7 +527,7 @@ proptest! {
 #[test]
 fn the_head_is_accepted_before_the_body_is_known() {
     let keys = BindingKeys::new(&[7; 32], None).unwrap();
-    let offers = [Offer::of_charge(RailId(0), Method::Evm, TERMS, None)];
+    let offers = [Offer::of_charge(RailId(0), Offered::new(Method::Evm, TERMS, None), None)];
     let issue = |digest| {
         offers[0].issue(&asked(digest), &keys, None, &Circumstances::default(), NOW.saturating_add(Duration::from_secs(300)), [1; 12])
     };
@@ -545,7 +545,7 @@ fn the_head_is_accepted_before_the_body_is_known() {
 #[test]
 fn an_id_in_the_other_alphabet_is_refused() {
     let keys = BindingKeys::new(&[7; 32], None).unwrap();
-    let offers = [Offer::of_charge(RailId(0), Method::Evm, TERMS, None)];
+    let offers = [Offer::of_charge(RailId(0), Offered::new(Method::Evm, TERMS, None), None)];
     let expires = NOW.saturating_add(Duration::from_secs(300));
     let issue = |n: u8| offers[0].issue(&asked(false), &keys, None, &Circumstances::default(), expires, [n; 12]);
     let issued = (0..=255).map(issue).find(|issued| issued.id.contains('-') && !issued.id.contains('_')).unwrap();

@@ -11,7 +11,7 @@ use mpp_edge::money::Amount;
 use mpp_edge::rail::RailId;
 use mpp_edge::rail::evm::Method;
 use mpp_edge::rail::evm::charge::challenge_hashes;
-use mpp_edge::rail::evm::{charge, session};
+use mpp_edge::rail::evm::{Offered, charge, session};
 use mpp_edge::time::{Timestamp, UnixSeconds};
 use mpp_edge::wire::encoding::{from_base64, to_base64, to_base64url};
 use mpp_edge::wire::mpp::challenge::BindingKeys;
@@ -64,7 +64,10 @@ pub(crate) fn keys() -> BindingKeys {
 }
 
 pub(crate) fn offers() -> [Offer; 2] {
-    [Offer::of_charge(RailId(0), METHOD, CHARGE, None), Offer::of_session(RailId(0), METHOD, "/v1/quote", session(), None, Reuse::Once)]
+    [
+        Offer::of_charge(RailId(0), Offered::new(METHOD, CHARGE, None), None),
+        Offer::of_session(RailId(0), METHOD, "/v1/quote", session(), None, Reuse::Once),
+    ]
 }
 
 fn expiry() -> Timestamp {

@@ -10,7 +10,7 @@ use mpp_edge::gateway::route::{Methods, Pattern, Route, Router};
 use mpp_edge::gateway::target::Target;
 use mpp_edge::money::Price;
 use mpp_edge::rail::RailId;
-use mpp_edge::rail::evm::Method;
+use mpp_edge::rail::evm::{Method, Offered};
 use mpp_edge::wire::encoding::to_base64url;
 use mpp_edge::wire::mpp::accept::preferred;
 use mpp_edge::wire::mpp::challenge::BindingKeys;
@@ -56,7 +56,7 @@ struct Gateway {
 impl Gateway {
     fn new() -> Self {
         let offers = [Method::Abstract, Method::Evm].into_iter().flat_map(|method| {
-            let charge = Offer::of_charge(RailId(0), method, CHARGE, None);
+            let charge = Offer::of_charge(RailId(0), Offered::new(method, CHARGE, None), None);
             [charge, Offer::of_session(RailId(0), method, "/v1/*", session(), None, Reuse::Once)]
         });
         let route = Route {
@@ -110,7 +110,7 @@ impl Gateway {
                 Err(error) => Problem::new(ProblemKind::MalformedCredential, format!("Authorization: {error}")),
             };
         }
-        let named: Vec<_> = route.offers.iter().map(|offer| (offer.method.name(), offer.intent().name())).collect();
+        let named: Vec<_> = route.offers.iter().map(|offer| (offer.method(), offer.intent().name())).collect();
         let accept_payment = (!request.accept_payment.is_empty()).then_some(request.accept_payment.as_str());
         let expires = NOW.saturating_add(Duration::from_secs(300));
         let offers = preferred(&named, accept_payment).into_iter().filter_map(|index| route.offers.get(index));

@@ -5,9 +5,10 @@ use super::route::{Pattern, Router};
 pub use crate::channel::Meter;
 use crate::channel::Reuse;
 use crate::evm::ChainId;
-use crate::rail::RailId;
-use crate::rail::evm::Rail;
+use crate::rail::evm::configuration::{RawSession, RawToken};
+use crate::rail::{AnyRail, RailId};
 use crate::wire::mpp::challenge::BindingKeys;
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -15,6 +16,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 /// `[vars.gateway]` as written.
 #[derive(Debug, Deserialize)]
@@ -29,7 +31,8 @@ pub(in crate::gateway) struct RawGateway {
     pub(in crate::gateway) token: Option<RawToken>,
     pub(in crate::gateway) confirmations: Option<u64>,
     /// The long form.
-    pub(in crate::gateway) rails: Option<Vec<RawRail>>,
+    /// A table each, to be read by whoever its kind belongs to.
+    pub(in crate::gateway) rails: Option<Vec<Box<RawValue>>>,
     pub(in crate::gateway) recipient: Option<String>,
     pub(in crate::gateway) currency: Option<String>,
     pub(in crate::gateway) realm: Option<String>,
@@ -40,41 +43,6 @@ pub(in crate::gateway) struct RawGateway {
     #[serde(default)]
     pub(in crate::gateway) session: RawSession,
     pub(in crate::gateway) routes: Vec<RawRoute>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(in crate::gateway) struct RawRail {
-    pub(in crate::gateway) name: Option<String>,
-    #[serde(default)]
-    pub(in crate::gateway) kind: Kind,
-    pub(in crate::gateway) network: Option<String>,
-    pub(in crate::gateway) chain_id: Option<ChainId>,
-    pub(in crate::gateway) rpc_urls: Option<Vec<String>>,
-    pub(in crate::gateway) escrow: Option<String>,
-    pub(in crate::gateway) evm_escrow: Option<String>,
-    pub(in crate::gateway) token: Option<RawToken>,
-    pub(in crate::gateway) recipient: Option<String>,
-    pub(in crate::gateway) confirmations: Option<u64>,
-    pub(in crate::gateway) currency: Option<String>,
-}
-
-/// What a rail is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(in crate::gateway) enum Kind {
-    /// An EVM network.
-    #[default]
-    Evm,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(in crate::gateway) struct RawToken {
-    pub(in crate::gateway) address: Option<String>,
-    pub(in crate::gateway) decimals: Option<u8>,
-    pub(in crate::gateway) name: Option<String>,
-    pub(in crate::gateway) version: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -94,22 +62,6 @@ pub(in crate::gateway) struct RawLimits {
     pub(in crate::gateway) rpc_timeout_seconds: Option<u64>,
     pub(in crate::gateway) credential_bytes: Option<usize>,
     pub(in crate::gateway) digest_body_bytes: Option<usize>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(in crate::gateway) struct RawSession {
-    pub(in crate::gateway) settle_amount: Option<String>,
-    pub(in crate::gateway) settle_minimum: Option<String>,
-    pub(in crate::gateway) settle_after_seconds: Option<u64>,
-    pub(in crate::gateway) close_idle_seconds: Option<u64>,
-    pub(in crate::gateway) watch_seconds: Option<u64>,
-    pub(in crate::gateway) voucher_wait_seconds: Option<u64>,
-    pub(in crate::gateway) suggested_deposit: Option<String>,
-    pub(in crate::gateway) min_voucher_delta: Option<String>,
-    #[serde(default)]
-    pub(in crate::gateway) fee_payer: bool,
-    pub(in crate::gateway) min_deposit: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -204,8 +156,8 @@ pub struct Limits {
 
 /// A validated configuration.
 pub struct Gateway {
-    /// The networks and tokens that it is paid by; never empty.
-    pub rails: Vec<Arc<Rail>>,
+    /// What it is paid by; never empty.
+    pub rails: Vec<Arc<dyn AnyRail>>,
     /// Protection space; the request's host when not configured.
     pub realm: Option<String>,
     /// How long a challenge is honoured.
@@ -224,7 +176,7 @@ pub struct Gateway {
 
 impl Gateway {
     /// The rail of an offer.
-    pub fn rail(&self, id: RailId) -> Option<&Rail> {
+    pub fn rail(&self, id: RailId) -> Option<&dyn AnyRail> {
         self.rails.get(id.0).map(Arc::as_ref)
     }
 }

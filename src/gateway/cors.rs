@@ -86,7 +86,7 @@ mod tests {
     use crate::gateway::route::{Methods, Pattern, Route};
     use crate::money::{Amount, Price};
     use crate::rail::RailId;
-    use crate::rail::evm::{Method, charge, session};
+    use crate::rail::evm::{Method, Offered, charge, session};
     use crate::wire::mpp::credential::CredentialField;
     use alloc::vec;
     #[cfg(target_arch = "wasm32")]
@@ -121,7 +121,7 @@ mod tests {
         };
         let get = || Methods::Only(vec!["GET".into()]);
         let charge = charge::ChargeTerms { amount: price, chain_id: 1, token: asset, decimals: 6, recipient: asset };
-        let charge = Offer::of_charge(RailId(0), Method::Evm, charge, None);
+        let charge = Offer::of_charge(RailId(0), Offered::new(Method::Evm, charge, None), None);
         let session = Offer::of_session(RailId(0), Method::Evm, "/s", terms, None, crate::channel::Reuse::Once);
         Router::new(vec![route("/charge", get(), vec![charge]), route("/s", get(), vec![session])])
     }

@@ -13,7 +13,7 @@ pub mod route;
 pub mod shared;
 pub mod target;
 pub mod token;
-mod validate;
+pub(crate) mod validate;
 
 pub use escrow::escrow_misfit;
 pub use validate::{Misconfigured, Secrets, validate};

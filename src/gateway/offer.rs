@@ -4,9 +4,9 @@
 
 use crate::channel::Reuse;
 use crate::evm::eip712::Domain;
-use crate::rail::RailId;
 use crate::rail::evm::charge::RESUMABLE;
-use crate::rail::evm::{Intent, Method, charge, session};
+use crate::rail::evm::{Intent, Method, session};
+use crate::rail::{Ask, Fresh, RailId, Terms};
 use crate::time::Timestamp;
 use crate::wire::encoding::{from_base64, to_base64url};
 use crate::wire::mpp::challenge::{BindingKeys, Challenge, Parameters};
@@ -17,29 +17,28 @@ use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
+use alloc::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 /// Random bytes that make two challenges for the same request differ.
 pub type Entropy = [u8; 12];
 
 /// One way to pay for a route. Everything that does not depend on the request is computed once.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Offer {
     /// The rail that it is paid by.
     pub rail: RailId,
-    /// Payment method.
-    pub method: Method,
     /// What is asked for.
     pub terms: OfferTerms,
-    /// base64url of the JCS form of the request object.
+    /// base64url of the JCS form of the request object, but for what is asked of the network first.
     pub request: String,
 }
 
 /// What an offer asks for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum OfferTerms {
     /// One payment for one request.
-    Charge(charge::ChargeTerms),
+    Charge(Arc<dyn Terms>),
     /// A channel, and a voucher with every request.
     Session(Box<SessionOffer>),
 }
@@ -47,6 +46,8 @@ pub enum OfferTerms {
 /// What an offer of a session has besides.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionOffer {
+    /// Payment method.
+    pub method: Method,
     /// What is asked for.
     pub terms: session::SessionTerms,
     /// The domain in which vouchers are signed.
@@ -66,6 +67,8 @@ pub struct Circumstances<'a> {
     pub sponsored: &'a [RailId],
     /// The client's channel, its rail and method.
     pub snapshot: Option<(RailId, Method, &'a session::Snapshot)>,
+    /// What the network gave for this offer ([`Terms::first`]).
+    pub fresh: Option<&'a Fresh>,
 }
 
 /// No challenge of ours is this much longer than what its offer asks for: what is longer is not hashed.
@@ -115,8 +118,8 @@ pub struct Accepted<'a> {
 
 impl Offer {
     /// An offer of a charge.
-    pub fn of_charge(rail: RailId, method: Method, terms: charge::ChargeTerms, description: Option<&str>) -> Self {
-        Self { rail, method, request: to_base64url(terms.request(method, description)), terms: OfferTerms::Charge(terms) }
+    pub fn of_charge(rail: RailId, terms: Arc<dyn Terms>, description: Option<&str>) -> Self {
+        Self { rail, request: to_base64url(terms.request(description, None)), terms: OfferTerms::Charge(terms) }
     }
 
     /// An offer of a session on `route`, a pattern.
@@ -132,8 +135,29 @@ impl Offer {
         let sponsored_request = to_base64url(terms.request(method, description, true, None));
         let binding = sha256_base64url(format!("session {route} {request}").as_bytes());
         let domain = session::domain(method, terms.chain_id, terms.escrow);
-        let session = SessionOffer { terms, domain, reuse, sponsored_request, binding };
-        Self { rail, method, request: to_base64url(request), terms: OfferTerms::Session(Box::new(session)) }
+        let session = SessionOffer { method, terms, domain, reuse, sponsored_request, binding };
+        Self { rail, request: to_base64url(request), terms: OfferTerms::Session(Box::new(session)) }
+    }
+
+    /// Payment method.
+    pub fn method(&self) -> &str {
+        match &self.terms {
+            OfferTerms::Charge(terms) => terms.method(),
+            OfferTerms::Session(session) => session.method.name(),
+        }
+    }
+
+    /// What must be asked of the network before this can be offered ([`Terms::first`]).
+    pub fn first(&self) -> Option<Ask> {
+        self.charge().and_then(|terms| terms.first())
+    }
+
+    /// What a charge asks for, where it is one.
+    pub const fn charge(&self) -> Option<&Arc<dyn Terms>> {
+        match &self.terms {
+            OfferTerms::Charge(terms) => Some(terms),
+            OfferTerms::Session(_) => None,
+        }
     }
 
     /// Payment intent.
@@ -165,12 +189,13 @@ impl Offer {
         let opaque = Opaque { n: to_base64url(entropy), t: self.binding(asked) };
         // A struct of two strings always serialises.
         let opaque = to_base64url(serde_json::to_vec(&opaque).unwrap_or_default());
-        let expires = expires.to_rfc3339();
+        // What the network gave can be paid no longer than that.
+        let expires = circumstances.fresh.map_or(expires, |fresh| fresh.until.min(expires)).to_rfc3339();
         let request = self.request_in(circumstances, description);
         let digest = asked.digest.filter(|_| self.session().is_none()).map(|digest| digest.to_string());
         let terms = Parameters {
             realm: asked.realm,
-            method: self.method.name(),
+            method: self.method(),
             intent: self.intent().name(),
             request: &request,
             expires: Some(&expires),
@@ -184,10 +209,16 @@ impl Offer {
     }
 
     fn request_in(&self, circumstances: &Circumstances<'_>, description: Option<&str>) -> Cow<'_, str> {
-        let Some(session) = self.session() else { return Cow::Borrowed(&self.request) };
+        let session = match &self.terms {
+            OfferTerms::Session(session) => session,
+            OfferTerms::Charge(terms) => {
+                let fresh = circumstances.fresh.map(|fresh| to_base64url(terms.request(description, Some(fresh))));
+                return fresh.map_or(Cow::Borrowed(&self.request), Cow::Owned);
+            }
+        };
         let sponsored = circumstances.sponsored.contains(&self.rail);
         match circumstances.snapshot {
-            Some((rail, method, snapshot)) if (rail, method) == (self.rail, self.method) => {
+            Some((rail, method, snapshot)) if (rail, method) == (self.rail, session.method) => {
                 Cow::Owned(to_base64url(session.terms.request(method, description, sponsored, Some(snapshot))))
             }
             _ if sponsored => Cow::Borrowed(&session.sponsored_request),
@@ -197,24 +228,30 @@ impl Offer {
 
     /// What a challenge of this offer is good for, as a hash.
     fn binding(&self, asked: &Asked<'_>) -> String {
-        match self.session() {
-            Some(session) => session.binding.clone(),
-            None => asked.binding(),
+        match &self.terms {
+            OfferTerms::Session(session) => session.binding.clone(),
+            OfferTerms::Charge(terms) if terms.first().is_some() => asked.binding_with(&self.request),
+            OfferTerms::Charge(_) => asked.binding(),
         }
     }
 
     /// Whether a challenge of this method, intent and request may have been made of this offer. That of a session may
-    /// hold a snapshot; its binding tells.
+    /// hold a snapshot, another what the network gave; their bindings tell.
     fn may_have_made(&self, challenge: &EchoedChallenge) -> bool {
-        self.method.name() == challenge.method
+        self.method() == challenge.method
             && self.intent().name() == challenge.intent
-            && (self.session().is_some() || self.request == challenge.request)
+            && (self.request == challenge.request || self.session().is_some() || self.first().is_some())
     }
 }
 
 impl Asked<'_> {
     fn binding(&self) -> String {
         sha256_base64url(format!("{} {}", self.method, self.target).as_bytes())
+    }
+
+    /// The same, and what is asked for.
+    fn binding_with(&self, request: &str) -> String {
+        sha256_base64url(format!("{} {} {request}", self.method, self.target).as_bytes())
     }
 
     /// Finds the offer that the credential answers, and compares the body.

@@ -147,7 +147,7 @@ pub struct Purchase {
 /// What must be done next for a presented payment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Next {
-    /// Ask the rail what must be done ([`Payment::next`]).
+    /// Ask the rail what must be done ([`AnyRail::next`](crate::rail::AnyRail::next)).
     Prepare,
     /// Have it settled, or wait for it. Asking again is asking once.
     Settle {

@@ -1,28 +1,29 @@
 //! Rails: how money is proven and moved. A rail knows no HTTP of ours.
 //!
-//! A rail is a folder here and an arm of [`Payment`]. It reads and checks a proof offline, and from there on says step by step what is
-//! to be done until the money is there: [`Payment::next`] is asked with what is known so far, its [`Step`] is done by the one loop of the
-//! shell that serves all rails (`worker/objects/payer`), and it is asked again with the answer. A [`Purchase`](crate::purchase::Purchase)
-//! sees to it that one payment buys one delivery, whatever the rail.
+//! A rail is a folder here, an arm of [`Payment`], and a row in the table of kinds of `gateway/validate/rails.rs`. It reads its own part of
+//! the configuration ([`AnyDraft`], [`AnyRail`]), says what a price asks for ([`Terms`]), and reads and checks a proof offline. From there on
+//! it says step by step what is to be done until the money is there: [`AnyRail::next`] is asked with what is known so far, its [`Step`] is
+//! done by the one loop of the shell that serves all rails (`worker/objects/payer`), and it is asked again with the answer. A
+//! [`Purchase`](crate::purchase::Purchase) sees to it that one payment buys one delivery, whatever the rail.
 //!
 //! docs/architecture.md walks through the adding of one.
 
+mod configured;
 pub mod evm;
+mod step;
 #[cfg(test)]
-mod toy;
+pub(crate) mod toy;
 
-use crate::evm::B256;
-use crate::evm::jsonrpc;
-use crate::evm::transaction::Call;
+pub use configured::{AnyDraft, AnyRail, Fresh, Proof, SignatureCheck, Terms};
+pub use step::{Answer, Ask, Prepared, Progress, Send, Step};
+
+use crate::evm::{B256, ChainId};
 use crate::money::Amount;
-use crate::settlement::{Purpose, Tried};
+use crate::settlement::Purpose;
 use crate::time::Timestamp;
 use crate::wire::problem::Problem;
-use alloc::boxed::Box;
 use alloc::string::{String, ToString};
-use alloc::vec::Vec;
 use core::fmt;
-use evm::Asset;
 use evm::charge::Charge;
 use serde::{Deserialize, Serialize};
 
@@ -47,102 +48,11 @@ pub enum Payment {
 #[serde(transparent)]
 pub struct Reference(String);
 
-/// What must be done next to have a payment settled.
-#[derive(Clone, Debug)]
-pub enum Step {
-    /// Ask the network. No money moves by that. The answer comes to [`Progress::answers`].
-    Ask(Ask),
-    /// It can be settled: remember that, and hand it to the settlement account's outbox. Money may move from here on.
-    Send(Box<Send>),
-    /// The money is there already.
-    Settled(Reference),
-    /// It will not do, and is to be forgotten. The answer.
-    Refused(Problem),
-    /// It would do, but not at the moment: to be remembered, and asked for again. The answer.
-    Later(Problem),
-    /// Nothing is known: whether it would do, or that it would not. The answer.
-    Unknown(Problem),
-}
-
-/// A question to the network of a rail.
-#[derive(Clone, Debug)]
-pub enum Ask {
-    /// Try a transaction of the settlement account out, and ask a node more with it, in one batch.
-    TryOut {
-        /// The call.
-        call: Call,
-        /// The most gas that it may take.
-        gas_cap: u64,
-        /// What else is asked.
-        more: Vec<jsonrpc::Request>,
-    },
-    /// An HTTP request to a provider.
-    Http {
-        /// Such as `GET`.
-        method: &'static str,
-        /// Absolute, `https`.
-        url: String,
-        /// The body, JSON.
-        body: Option<String>,
-    },
-}
-
-/// What came of an [`Ask`].
-#[derive(Clone, Debug)]
-pub enum Answer {
-    /// Of [`Ask::TryOut`].
-    Tried(Tried, Vec<jsonrpc::NodeAnswer>),
-    /// Of [`Ask::Http`]: status and body.
-    Http(u16, String),
-    /// There was none.
-    Nothing,
-}
-
-/// A transaction for the settlement account's outbox.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Send {
-    /// What is to be brought about.
-    pub purpose: Purpose,
-    /// For the transaction; `None` when somebody else seems to have sent one, which is to be looked for.
-    pub gas_limit: Option<u64>,
-}
-
-/// What is known of a payment that is to be settled.
-#[derive(Clone, Debug)]
-pub struct Progress {
-    /// What was asked so far, in order.
-    pub answers: Vec<Answer>,
-    /// When it was presented first.
-    pub presented: Timestamp,
-    /// It was found to be good before: who has used its proof since then had it from the payer.
-    pub was_good: bool,
-    /// What the payer's other payments on their way will take.
-    pub reserved: Amount,
-}
-
 impl Payment {
-    /// What must be done next.
-    pub fn next(&self, progress: &Progress) -> Step {
-        match self {
-            Self::Evm(charge) => charge.next(progress),
-            #[cfg(test)]
-            Self::Toy(coupon) => coupon.next(progress),
-        }
-    }
-
-    /// What looks for the payment where something may have been sent for it, without sending anything.
+    /// What looks for the payment in the settlement account's outbox, without sending anything. `None` where nothing is sent through it.
     pub fn search(&self, presented: Timestamp) -> Option<Purpose> {
         match self {
             Self::Evm(charge) => Some(charge.purpose(presented)),
-            #[cfg(test)]
-            Self::Toy(_) => None,
-        }
-    }
-
-    /// What it is paid in, where that is on a chain: the rail's network is asked there.
-    pub const fn asset(&self) -> Option<Asset> {
-        match self {
-            Self::Evm(charge) => Some(charge.asset),
             #[cfg(test)]
             Self::Toy(_) => None,
         }
@@ -175,6 +85,43 @@ impl Payment {
         }
     }
 
+    /// Who pays, as receipts and the origin are told; `None` where nobody is named.
+    pub fn payer(&self) -> Option<String> {
+        match self {
+            Self::Evm(charge) => Some(charge.signed.authorization.from.to_checksum(None)),
+            #[cfg(test)]
+            Self::Toy(_) => None,
+        }
+    }
+
+    /// EIP-155 chain id, where it is paid on a chain that has one.
+    pub const fn chain_id(&self) -> Option<ChainId> {
+        match self {
+            Self::Evm(charge) => Some(charge.asset.chain_id),
+            #[cfg(test)]
+            Self::Toy(_) => None,
+        }
+    }
+
+    /// The id of the challenge that it answers, if there is one.
+    pub fn challenge_id(&self) -> Option<&str> {
+        match self {
+            Self::Evm(charge) => charge.challenge_id(),
+            #[cfg(test)]
+            Self::Toy(coupon) => Some(coupon.challenge_id()),
+        }
+    }
+
+    /// The same, made for the request that hashes to `request`, where it answers no challenge.
+    #[must_use]
+    pub fn for_request(self, request: B256) -> Self {
+        match self {
+            Self::Evm(charge) => Self::Evm(charge.for_request(request)),
+            #[cfg(test)]
+            Self::Toy(_) => self,
+        }
+    }
+
     /// Whether both are the same payment for the same thing, whatever valid signature each came with.
     pub fn is_same(&self, other: &Self) -> bool {
         match (self, other) {
@@ -200,7 +147,7 @@ impl Payment {
         match self {
             Self::Evm(charge) => charge.untimely(now),
             #[cfg(test)]
-            Self::Toy(_) => None,
+            Self::Toy(coupon) => coupon.untimely(now),
         }
     }
 

@@ -46,6 +46,8 @@ pub enum Failure {
     NotMined,
     /// It would revert, and was not sent: no gas was lost.
     Refused,
+    /// The provider of the rail declined it.
+    Declined,
 }
 
 impl fmt::Display for Failure {
@@ -76,13 +78,16 @@ impl Failure {
                 ProblemKind::VerificationFailed,
                 "the chain did not take the transfer, and nothing was paid; sign a new authorization",
             ),
+            Self::Declined => {
+                Problem::new(ProblemKind::VerificationFailed, "the payment was declined, and nothing was paid; pay by another one")
+            }
         }
     }
 
     /// The answer to the client of a channel.
     pub fn session_problem(self) -> Problem {
         let detail = match self {
-            Self::Reverted | Self::Refused => {
+            Self::Reverted | Self::Refused | Self::Declined => {
                 "the escrow or the token reverted the opening or the addition, and nothing was taken; check the payer's balance, then sign anew"
             }
             Self::Expired => {

@@ -127,7 +127,7 @@ async fn find_for_signer(env: &Env, context: &Context, channel_id: B256) -> std:
 }
 
 async fn find(isolate: &Isolate, env: &Env, channel_id: B256) -> std::result::Result<Option<Book>, Problem> {
-    for (connection, method) in isolate.connections.iter().flat_map(|connection| Method::ALL.map(|method| (connection, method))) {
+    for (connection, method) in isolate.connections().flat_map(|connection| Method::ALL.map(|method| (connection, method))) {
         let Some(escrow) = connection.rail.escrow_of(method) else { continue };
         let show = ChannelMessage::Show { price: Amount::from_base_units(1), reuse: Reuse::DrawDown };
         let ChannelReply::Shown(shown) = ask_channel(connection, env, escrow, channel_id, &show).await? else { continue };

@@ -3,6 +3,7 @@
 use super::clock::now;
 use super::config::{Isolate, doubt};
 use super::failure::entropy;
+use super::fresh::fresh;
 use super::glue::Changes;
 use super::paid::PaidRequest;
 use super::respond::problem_with;
@@ -52,13 +53,20 @@ pub(super) async fn challenge(rejection: Rejection, request: &PaidRequest<'_>, a
     let is_offered = isolate.offered(route);
     let offers: Vec<&Offer> = route.offers.iter().filter(|offer| is_offered(offer.rail)).collect();
     let sponsored = sponsored(isolate, &offers).await;
-    let circumstances =
-        Circumstances { sponsored: &sponsored, snapshot: snapshot.as_ref().map(|(rail, method, snapshot)| (*rail, *method, snapshot)) };
-    let names: Vec<(&str, &str)> = offers.iter().map(|offer| (offer.method.name(), offer.intent().name())).collect();
+    let snapshot = snapshot.as_ref().map(|(rail, method, snapshot)| (*rail, *method, snapshot));
+    let names: Vec<(&str, &str)> = offers.iter().map(|offer| (offer.method(), offer.intent().name())).collect();
     let expires = now().saturating_add(gateway.challenge_lifetime);
     headers.set("vary", &format!("{}, Accept-Payment, Payment-Session", route.field.name()));
     for index in preferred(&names, incoming.header("accept-payment").as_deref()) {
         let Some(offer) = offers.get(index) else { continue };
+        let fresh = match offer.first() {
+            None => None,
+            Some(ask) => match fresh(request, offer, ask).await {
+                None => continue,
+                found => found,
+            },
+        };
+        let circumstances = Circumstances { sponsored: &sponsored, snapshot, fresh: fresh.as_ref() };
         let issued = offer.issue(asked, &gateway.binding_keys, route.description.as_deref(), &circumstances, expires, entropy()?);
         reason.challenge_id.get_or_insert(issued.id);
         headers.set("www-authenticate", &issued.header);
@@ -78,7 +86,7 @@ pub(super) async fn challenge(rejection: Rejection, request: &PaidRequest<'_>, a
 /// The rails of the sessions among `offers` on which the gateway submits openings for clients.
 async fn sponsored(isolate: &Isolate, offers: &[&Offer]) -> Vec<RailId> {
     let mut sponsored = Vec::new();
-    for offer in offers.iter().filter(|offer| offer.session().is_some() && offer.method == Method::Evm) {
+    for offer in offers.iter().filter(|offer| offer.session().is_some_and(|session| session.method == Method::Evm)) {
         if let Ok(connection) = isolate.connection(offer.rail)
             && connection.sponsors().await
         {

@@ -2,35 +2,36 @@
 
 use super::clock::now;
 use super::config::load;
-use super::connection::Connection;
 use super::failure::{failed, internal};
 use super::holding::{Holding, hold};
 use super::objects::payer::{PayerMessage, PayerReply, ask_holder};
 use super::origin::{self, PaidBy};
 use super::paid::PaidRequest;
+use super::rail::RailState;
 use super::watch::{Body, Ending, WatchedPipe, discard};
 use crate::evm::B256;
 use crate::gateway::config::Settle;
 use crate::gateway::offer::Accepted;
 use crate::purchase::{Disposition, LeaseId, Undelivered};
-use crate::rail::evm::charge::{Binding, Charge, ChargeTerms, Unverified};
-use crate::rail::evm::{Intent, Method};
-use crate::rail::{Payment, Reference};
+use crate::rail::evm::Intent;
+use crate::rail::{Payment, Reference, Terms};
 use crate::wire::idempotency::Key;
 use crate::wire::mpp::credential::Credential;
 use crate::wire::mpp::receipt::Receipt;
 use crate::wire::problem::Problem;
 use crate::wire::x402::{Outcome, Version};
+use std::borrow::Cow;
+use std::rc::Rc;
 use web_sys::Response;
 use worker::{Env, console_warn};
 
 /// A purchase whose proof is right: what is left is to move the money and the goods.
 pub(super) struct ProvenCharge<'a> {
     pub(super) request: &'a PaidRequest<'a>,
-    pub(super) connection: &'a Connection,
+    pub(super) rail: &'a RailState,
+    /// Its payment method.
+    pub(super) method: &'a str,
     pub(super) payment: Payment,
-    /// What receipts and the origin are told of it.
-    pub(super) particulars: Particulars,
     /// The request's idempotency key.
     pub(super) key: Option<Key>,
     /// Hash of what the client calls its payment.
@@ -41,59 +42,25 @@ pub(super) struct ProvenCharge<'a> {
 /// The wire by which a charge was asked for, and what its answers need.
 #[derive(Clone, Copy)]
 pub(super) enum Spoken<'a> {
-    /// The `Payment` scheme, with this method.
-    Mpp(Method),
+    /// The `Payment` scheme.
+    Mpp,
     /// x402, on the network of this name.
     X402 { version: Version, network: &'a str },
-}
-
-/// What receipts and the origin are told of a payment.
-pub(super) struct Particulars {
-    payer: String,
-    chain_id: u64,
-    challenge_id: Option<String>,
-}
-
-impl Particulars {
-    pub(super) fn of(charge: &Charge) -> Self {
-        Self {
-            payer: charge.signed.authorization.from.to_checksum(None),
-            chain_id: charge.asset.chain_id,
-            challenge_id: charge.challenge_id().map(str::to_owned),
-        }
-    }
-}
-
-impl Spoken<'_> {
-    /// The method that origins and receipts are told.
-    const fn method(self) -> Method {
-        match self {
-            Self::Mpp(method) => method,
-            Self::X402 { .. } => Method::Evm,
-        }
-    }
 }
 
 /// Everything that can be checked without state or network comes first, then the payer's object decides.
 pub(super) async fn charge(
     request: &PaidRequest<'_>,
-    connection: &Connection,
+    rail: &RailState,
     credential: &Credential,
     accepted: &Accepted<'_>,
-    terms: &ChargeTerms,
+    terms: &dyn Terms,
 ) -> Result<Response, Problem> {
-    let method = accepted.offer.method;
-    let unverified = Unverified::read(credential, method, terms)?;
-    let signed = connection.verify(|domain| unverified.verify(domain)).await?;
+    let payment = rail.verify(terms.read(credential, accepted.expires)?).await?;
     // Only now is the body received, to be held: who proves nothing has none of our memory.
     accepted.covers(credential, request.bound_body().await?)?;
-    let id = &credential.challenge.id;
-    let key = request.key(id, None).await?;
-    let binding = Binding::Challenge { id: id.clone(), expires: accepted.expires, binds_nonce: method.binds_nonces() };
-    let charge = Charge { binding, asset: connection.rail.asset(), signed };
-    let particulars = Particulars::of(&charge);
-    let payment = Payment::Evm(charge);
-    ProvenCharge { request, connection, payment, particulars, key, identifier: None, spoken: Spoken::Mpp(method) }.settle().await
+    let key = request.key(&credential.challenge.id, None).await?;
+    ProvenCharge { request, rail, method: terms.method(), payment, key, identifier: None, spoken: Spoken::Mpp }.settle().await
 }
 
 impl ProvenCharge<'_> {
@@ -145,18 +112,19 @@ impl ProvenCharge<'_> {
     /// Presents the charge to the payer's object. The answer may be a lease that has to be released.
     async fn claim(&self, reserve: bool) -> Result<(PayerReply, Holding), Problem> {
         let env = self.request.env.clone();
-        let payment = self.payment.clone();
-        let message = PayerMessage::Claim { payment: Box::new(payment.clone()), key: self.key, identifier: self.identifier, reserve };
+        let payment = Rc::new(self.payment.clone());
         let release = {
             let (env, payment) = (env.clone(), payment.clone());
             move |reply: &PayerReply, how| lease_in(reply).map(|lease| release(env.clone(), payment.clone(), lease, how))
         };
-        let claim = async move { ask(&env, &payment, &message).await };
+        let (key, identifier) = (self.key, self.identifier);
+        let claim =
+            async move { ask(&env, &payment, &PayerMessage::Claim { payment: Cow::Borrowed(&payment), key, identifier, reserve }).await };
         hold(self.request.context, self.request.incoming.request.signal(), claim, release).await
     }
 
-    async fn ask(&self, message: &PayerMessage) -> Result<PayerReply, Problem> {
-        ask_holder(self.connection, self.request.env, &self.payment.holder(), message).await
+    async fn ask(&self, message: &PayerMessage<'_>) -> Result<PayerReply, Problem> {
+        ask_holder(self.rail, self.request.env, &self.payment.holder(), message).await
     }
 
     /// The origin's answer, when it is one to be paid for. Otherwise the payment is released, and the
@@ -188,9 +156,10 @@ impl ProvenCharge<'_> {
     async fn call_origin(&self, reference: Option<&Reference>) -> Result<Response, Problem> {
         let request = self.request;
         let gateway = &request.isolate.gateway;
+        let payer = self.payment.payer();
         let paid_by = PaidBy {
-            payer: &self.particulars.payer,
-            method: self.spoken.method().name(),
+            payer: payer.as_deref(),
+            method: self.method,
             intent: Intent::Charge.name(),
             amount: &self.payment.amount().to_string(),
             reference: reference.map(Reference::as_str),
@@ -237,9 +206,9 @@ impl ProvenCharge<'_> {
         pipe.start(context, &incoming.request, incoming.upload(), move |ending| async move {
             let loaded = load(&env);
             let (Ending::Undelivered, Ok(isolate)) = (ending, loaded.as_ref()) else { return };
-            let Some(connection) = isolate.connection_for(&payment) else { return };
+            let Some(rail) = isolate.rail_of(&payment) else { return };
             let reopen = PayerMessage::Reopen { id: payment.id(), lease };
-            match ask_holder(connection, &env, &payment.holder(), &reopen).await {
+            match ask_holder(rail, &env, &payment.holder(), &reopen).await {
                 Ok(PayerReply::Noted) => {}
                 outcome => console_warn!("a delivery broken off by the origin could not be reopened: {outcome:?}"),
             }
@@ -257,26 +226,27 @@ impl ProvenCharge<'_> {
 
     /// The headers that say what was paid.
     fn receipts(&self, reference: &Reference) -> Vec<(&'static str, String)> {
-        let mut receipt = Receipt::new(self.spoken.method().name(), reference.as_str(), now());
-        receipt.challenge_id = self.particulars.challenge_id.as_deref();
-        receipt.chain_id = Some(self.particulars.chain_id);
+        let mut receipt = Receipt::new(self.method, reference.as_str(), now());
+        receipt.challenge_id = self.payment.challenge_id();
+        receipt.chain_id = self.payment.chain_id();
         let mut receipts = Vec::from([("payment-receipt", receipt.to_header())]);
         if let Spoken::X402 { version, network } = self.spoken {
-            receipts.push((version.outcome_key(), Outcome::settled(network, &self.particulars.payer, reference.as_str()).to_header()));
+            let payer = self.payment.payer().unwrap_or_default();
+            receipts.push((version.outcome_key(), Outcome::settled(network, &payer, reference.as_str()).to_header()));
         }
         receipts
     }
 }
 
 /// Asks the object that remembers a payment.
-async fn ask(env: &Env, payment: &Payment, message: &PayerMessage) -> Result<PayerReply, Problem> {
+async fn ask(env: &Env, payment: &Payment, message: &PayerMessage<'_>) -> Result<PayerReply, Problem> {
     let loaded = load(env);
     let isolate = loaded.as_ref().as_ref().map_err(|_| internal("claim", "the configuration is wrong"))?;
-    let connection = isolate.connection_for(payment).ok_or_else(|| internal("claim", "no rail is configured for it"))?;
-    ask_holder(connection, env, &payment.holder(), message).await
+    let rail = isolate.rail_of(payment).ok_or_else(|| internal("claim", "no rail is configured for it"))?;
+    ask_holder(rail, env, &payment.holder(), message).await
 }
 
-async fn release(env: Env, payment: Payment, lease: LeaseId, how: Undelivered) {
+async fn release(env: Env, payment: Rc<Payment>, lease: LeaseId, how: Undelivered) {
     match ask(&env, &payment, &PayerMessage::Release { id: payment.id(), lease, how }).await {
         Ok(PayerReply::Noted) => {}
         outcome => console_warn!("a payment whose client hung up could not be released: {outcome:?}"),

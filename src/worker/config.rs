@@ -2,11 +2,12 @@
 
 use super::connection::Connection;
 use super::failure::internal;
+use super::rail::RailState;
 use crate::gateway::config::Gateway;
 use crate::gateway::route::Route;
 use crate::gateway::{Misconfigured, Secrets, validate};
 use crate::rail::evm::Asset;
-use crate::rail::{Payment, RailId};
+use crate::rail::{AnyRail, Payment, RailId};
 use crate::wire::problem::Problem;
 use js_sys::{JSON, Object};
 use std::cell::OnceCell;
@@ -21,36 +22,47 @@ pub(super) struct Isolate {
     /// The validated configuration.
     pub(super) gateway: Gateway,
     /// What there is of each rail.
-    pub(super) connections: Vec<Connection>,
+    pub(super) rails: Vec<RailState>,
 }
 
 impl Isolate {
     /// Which of a route's rails are offered: those that are up, or all of them when none is.
     pub(super) fn offered(&self, route: &Route) -> impl Fn(RailId) -> bool {
-        let is_up = |id: RailId| self.connections.get(id.0).is_some_and(Connection::is_up);
+        let is_up = |id: RailId| self.rails.get(id.0).is_some_and(RailState::is_up);
         let none_is_up = !route.rails().any(is_up);
         move |id| none_is_up || is_up(id)
     }
 
     /// The rails of which it is to be found out whether they are down.
     pub(super) fn rails_in_doubt(&self) -> impl Iterator<Item = RailId> {
-        self.connections.iter().enumerate().filter(|(_, connection)| connection.is_in_doubt()).map(|(place, _)| RailId(place))
+        self.rails.iter().enumerate().filter(|(_, rail)| rail.is_in_doubt()).map(|(place, _)| RailId(place))
     }
 
-    /// That of an offer's rail.
+    /// That of an offer.
+    pub(super) fn rail(&self, id: RailId) -> Result<&RailState, Problem> {
+        self.rails.get(id.0).ok_or_else(|| internal("rail", id))
+    }
+
+    /// That of a payment; when it is not configured any more, another that can finish what was begun.
+    pub(super) fn rail_of(&self, payment: &Payment) -> Option<&RailState> {
+        let find = |can: fn(&dyn AnyRail, &Payment) -> bool| self.rails.iter().find(|state| can(state.rail.as_ref(), payment));
+        find(|rail, payment| rail.owns(payment)).or_else(|| find(|rail, payment| rail.can_finish(payment)))
+    }
+
+    /// The EVM networks.
+    pub(super) fn connections(&self) -> impl Iterator<Item = &Connection> {
+        self.rails.iter().filter_map(RailState::connection)
+    }
+
+    /// The EVM network of an offer.
     pub(super) fn connection(&self, id: RailId) -> Result<&Connection, Problem> {
-        self.connections.get(id.0).ok_or_else(|| internal("rail", id))
-    }
-
-    /// That of a payment's rail.
-    pub(super) fn connection_for(&self, payment: &Payment) -> Option<&Connection> {
-        self.connection_of(payment.asset()?)
+        self.rail(id)?.connection().ok_or_else(|| internal("connection", id))
     }
 
     /// That of what is stored; when its rail is not configured any more, another on the same chain, so that what was begun is
     /// finished.
     pub(super) fn connection_of(&self, asset: Asset) -> Option<&Connection> {
-        let on_chain = || self.connections.iter().filter(|connection| connection.rail.chain_id == asset.chain_id);
+        let on_chain = || self.connections().filter(|connection| connection.rail.chain_id == asset.chain_id);
         on_chain().find(|connection| connection.rail.asset() == asset).or_else(|| on_chain().next())
     }
 }
@@ -68,19 +80,19 @@ pub(super) fn load(env: &Env) -> Rc<Loaded> {
 
 fn read(env: &Env) -> Loaded {
     let gateway = validate(variable(env).as_deref(), &secrets(env), |service| env.service(service).is_ok()).inspect_err(report)?;
-    let connections = Connection::all(&gateway);
-    Ok(Isolate { gateway, connections })
+    let rails = RailState::all(&gateway);
+    Ok(Isolate { gateway, rails })
 }
 
 /// Something failed that a rail may be to blame for: finds out whether it is down, for what is offered from then on. With one rail
 /// nothing depends on it.
 pub(super) fn doubt(isolate: &Isolate, env: &Env, context: &Context, id: RailId) {
-    let Some(connection) = isolate.connections.get(id.0).filter(|_| isolate.connections.len() > 1) else { return };
-    connection.doubt();
+    let Some(rail) = isolate.rails.get(id.0).filter(|_| isolate.rails.len() > 1) else { return };
+    rail.doubt();
     let loaded = load(env);
     context.wait_until(async move {
-        if let Some(connection) = loaded.as_ref().as_ref().ok().and_then(|isolate| isolate.connections.get(id.0)) {
-            connection.probe().await;
+        if let Some(rail) = loaded.as_ref().as_ref().ok().and_then(|isolate| isolate.rails.get(id.0)) {
+            rail.probe().await;
         }
     });
 }
@@ -114,5 +126,8 @@ fn secrets(env: &Env) -> Secrets {
 fn secrets_of_rails(env: &Env) -> BTreeMap<String, String> {
     let names = Object::keys(env.unchecked_ref::<Object>());
     let named = names.iter().filter_map(|name| name.as_string()).filter(|name| Secrets::is_of_rail(name));
-    named.filter_map(|name| env.secret(&name).ok().map(|secret| (name, secret.to_string()))).collect()
+    named
+        .filter_map(|name| env.secret(&name).ok().map(|secret| (name, secret.to_string())))
+        .filter(|(_, secret)| !secret.is_empty())
+        .collect()
 }

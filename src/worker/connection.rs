@@ -1,20 +1,16 @@
-//! What an isolate has of each rail: its settings, its endpoints, and what was learned of its token and escrow.
+//! What an isolate has of an EVM network: its settings, its endpoints, and what was learned of its token and escrow.
 
-use super::clock::now;
-use super::http;
 use super::rpc::{Network, Rpc};
 use super::sponsoring::Sponsoring;
 use super::token::{TokenDomain, TokenFacts};
 use crate::evm::eip712::Domain;
 use crate::evm::jsonrpc::Request;
-use crate::gateway::config::{Gateway, Limits};
+use crate::evm::transaction::Call;
+use crate::gateway::config::Limits;
+use crate::rail::Answer;
 use crate::rail::evm::Rail;
-use crate::rail::{Answer, Ask};
-use crate::time::Timestamp;
 use crate::wire::problem::Problem;
-use std::cell::Cell;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// See the module.
 pub(super) struct Connection {
@@ -26,73 +22,23 @@ pub(super) struct Connection {
     pub(super) rpc: Rpc,
     token: TokenFacts,
     sponsoring: Sponsoring,
-    /// No endpoint answered when last asked.
-    is_down: Cell<bool>,
-    /// When that was last found out.
-    probed_at: Cell<Option<Timestamp>>,
-    /// Something failed there since.
-    is_doubted: Cell<bool>,
 }
 
-/// A rail that may be down is asked again after this.
-const PROBE_AGAIN: Duration = Duration::from_secs(2);
-
 impl Connection {
-    /// One for each rail, in the order of the configuration.
-    pub(super) fn all(gateway: &Gateway) -> Vec<Self> {
-        let limits = gateway.limits;
-        let one = |rail: &Arc<Rail>| Self {
-            rail: rail.clone(),
-            limits,
-            rpc: Rpc::new(rail.rpc_urls.clone(), rail.chain_id, limits.rpc_timeout),
-            token: TokenFacts::default(),
-            sponsoring: Sponsoring::default(),
-            is_down: Cell::new(false),
-            probed_at: Cell::new(None),
-            is_doubted: Cell::new(false),
-        };
-        gateway.rails.iter().map(one).collect()
+    pub(super) fn new(rail: Arc<Rail>, limits: Limits) -> Self {
+        let rpc = Rpc::new(rail.rpc_urls.clone(), rail.chain_id, limits.rpc_timeout);
+        Self { rail, limits, rpc, token: TokenFacts::default(), sponsoring: Sponsoring::default() }
     }
 
-    /// Whether its endpoints answer, as far as is known here.
-    pub(super) const fn is_up(&self) -> bool {
-        !self.is_down.get()
+    /// Tries a transaction of the settlement account out, and asks more with it ([`Ask::TryOut`](crate::rail::Ask)).
+    pub(super) async fn try_out(&self, call: &Call, gas_cap: u64, more: Vec<Request>) -> Answer {
+        let tried = self.rpc.try_out(self.rail.settlement_key.address(), call, gas_cap, more).await;
+        tried.map_or(Answer::Nothing, |(tried, answers)| Answer::Tried(tried, answers))
     }
 
-    /// Something failed that its endpoints may be to blame for.
-    pub(super) fn doubt(&self) {
-        self.is_doubted.set(true);
-    }
-
-    /// Whether it is to be found out if its endpoints answer: they did not, or something failed since they did.
-    pub(super) const fn is_in_doubt(&self) -> bool {
-        self.is_down.get() || self.is_doubted.get()
-    }
-
-    /// Does what a rail asks for.
-    pub(super) async fn ask(&self, ask: Ask) -> Answer {
-        match ask {
-            Ask::TryOut { call, gas_cap, more } => {
-                let account = self.rail.settlement_key.address();
-                let tried = self.rpc.try_out(account, &call, gas_cap, more).await;
-                tried.map_or(Answer::Nothing, |(tried, answers)| Answer::Tried(tried, answers))
-            }
-            Ask::Http { method, url, body } => match http::request(method, &url, body.as_deref(), self.limits.rpc_timeout).await {
-                Ok((status, text)) => Answer::Http(status, text),
-                Err(_) => Answer::Nothing,
-            },
-        }
-    }
-
-    /// Finds out whether an endpoint answers, unless that was done a moment ago.
-    pub(super) async fn probe(&self) {
-        if self.probed_at.get().is_some_and(|at| now().since(at) < PROBE_AGAIN) {
-            return;
-        }
-        self.probed_at.set(Some(now()));
-        self.is_doubted.set(false);
-        let answers = self.rpc.ask([Request::latest_block()]).await;
-        self.is_down.set(!matches!(answers, Ok([Ok(_)])));
+    /// Whether an endpoint answers.
+    pub(super) async fn answers(&self) -> bool {
+        matches!(self.rpc.ask([Request::latest_block()]).await, Ok([Ok(_)]))
     }
 
     /// Has a signature verified in the token's domain, which the chain must have confirmed before money depends on it.

@@ -24,7 +24,7 @@ use worker::{Env, console_warn};
 /// Whether the escrows of the methods in which sessions are sold can be relied on; what is wrong, if not.
 pub(super) async fn check_escrows(connection: &Connection, router: &Router) -> Result<(), Problem> {
     let offers = router.routes().iter().flat_map(|route| &route.offers);
-    let sessions = offers.filter_map(|offer| offer.session().map(|session| (offer.method, session)));
+    let sessions = offers.filter_map(|offer| offer.session().map(|session| (session.method, session)));
     let asset = connection.rail.asset();
     // Two rails may share a chain, each with an escrow of its own.
     let is_here = |(_, session): &(Method, &SessionOffer)| (session.terms.chain_id, session.terms.token) == (asset.chain_id, asset.token);

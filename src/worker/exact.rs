@@ -1,14 +1,12 @@
 //! A request with a payment of x402: verified and settled like a charge of the `Payment` scheme, and told in its own words.
 
 use super::challenge::Rejection;
-use super::charge::{Particulars, ProvenCharge, Spoken};
-use super::connection::Connection;
+use super::charge::{ProvenCharge, Spoken};
 use super::failure::internal;
 use super::paid::PaidRequest;
+use super::rail::RailState;
 use crate::evm::keccak256;
-use crate::gateway::exact::ExactCharge;
-use crate::rail::Payment;
-use crate::rail::evm::exact::Unverified;
+use crate::rail::Terms;
 use crate::wire::problem::Problem;
 use crate::wire::x402::{Accepted, Outcome, PaymentPayload, Reason, Requested};
 use web_sys::Response;
@@ -26,29 +24,25 @@ async fn buy(request: &PaidRequest<'_>, presented: &PaymentPayload) -> Result<Re
     let exact = request.route.exact.as_ref().ok_or_else(|| internal("x402", "the route does not take it"))?;
     let requested = Requested { url: &request.incoming.target.url(), method: &request.incoming.method };
     let accepted = presented.accept(&exact.offers, &requested)?;
-    let charge = exact.charge(&accepted).ok_or_else(|| internal("x402", accepted.index))?;
-    let connection = request.isolate.connection(charge.rail)?;
-    let outcome = pay(request, presented, &accepted, charge, connection).await;
-    outcome.inspect_err(|problem| request.doubt(charge.rail, problem))
+    let (rail, terms) = exact.charge(&accepted).ok_or_else(|| internal("x402", accepted.index))?;
+    let outcome = pay(request, presented, &accepted, terms, request.isolate.rail(rail)?).await;
+    outcome.inspect_err(|problem| request.doubt(rail, problem))
 }
 
 async fn pay(
     request: &PaidRequest<'_>,
     presented: &PaymentPayload,
     accepted: &Accepted<'_>,
-    charge: &ExactCharge,
-    connection: &Connection,
+    terms: &dyn Terms,
+    rail: &RailState,
 ) -> Result<Response, Problem> {
-    let unverified = Unverified::read(presented, accepted, &charge.terms)?;
-    let exact = connection.verify(|domain| unverified.verify(domain)).await?;
+    let payment = rail.verify(terms.read_exact(presented, accepted)?).await?;
     // Only now is the body received, to be held: who proves nothing has none of our memory.
     let body = request.bound_body().await?.map(|digest| digest.to_string()).unwrap_or_default();
     let resource = keccak256(format!("{}\n{} {}\n{body}", request.asked.realm, request.asked.method, request.asked.target));
-    let key = request.key(&exact.signed.authorization.nonce.to_string(), presented.identifier()).await?;
-    let charge = exact.charge(resource);
+    let payment = payment.for_request(resource);
+    let key = request.key(&payment.id().to_string(), presented.identifier()).await?;
     let identifier = presented.identifier().map(keccak256);
     let spoken = Spoken::X402 { version: accepted.version, network: accepted.network };
-    let particulars = Particulars::of(&charge);
-    let payment = Payment::Evm(charge);
-    ProvenCharge { request, connection, payment, particulars, key, identifier, spoken }.settle().await
+    ProvenCharge { request, rail, method: terms.method(), payment, key, identifier, spoken }.settle().await
 }

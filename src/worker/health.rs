@@ -6,6 +6,7 @@ use super::escrow::check_escrows;
 use super::failure::entropy;
 use super::glue::fetched;
 use super::origin::Incoming;
+use super::rail::RailState;
 use super::respond::{json, problem};
 use super::rpc::Network;
 use super::shared::shared;
@@ -124,7 +125,7 @@ pub(super) async fn answer(env: &Env, context: &Context, incoming: &Incoming) ->
 async fn examine(env: Env, base: String) -> ((u16, String), Duration) {
     let loaded = load(&env);
     let Ok(isolate) = loaded.as_ref() else { return ((503, String::new()), Duration::ZERO) };
-    let rails = join_all(isolate.connections.iter().map(|connection| examine_rail(connection, &isolate.gateway.router)));
+    let rails = join_all(isolate.rails.iter().map(|rail| examine_rail(rail, &isolate.gateway.router)));
     let (origin, rails) = join(examine_origin(&env, isolate, &base), rails).await;
     // A rail that is down is not offered, and the others sell on.
     let ok = origin == GOOD && rails.iter().any(|rail| rail.ok);
@@ -133,9 +134,12 @@ async fn examine(env: Env, base: String) -> ((u16, String), Duration) {
     ((if ok { 200 } else { 503 }, serde_json::to_string(&health).unwrap_or_default()), LIFETIME)
 }
 
-async fn examine_rail<'a>(connection: &'a Connection, router: &Router) -> RailHealth<'a> {
-    let (chain, ok) = examine_chain(connection, router).await;
-    RailHealth { name: &connection.rail.name, ok, chain }
+async fn examine_rail<'a>(state: &'a RailState, router: &Router) -> RailHealth<'a> {
+    let (chain, ok) = match state.connection() {
+        Some(connection) => examine_chain(connection, router).await,
+        None => (ChainHealth::default(), state.is_up()),
+    };
+    RailHealth { name: state.rail.name(), ok, chain }
 }
 
 /// Says how the chain is, and whether that is good.

@@ -38,7 +38,7 @@ pub(super) struct Incoming {
 
 /// Who paid for a request: told to the origin in headers that no client can set.
 pub(super) struct PaidBy<'a> {
-    pub(super) payer: &'a str,
+    pub(super) payer: Option<&'a str>,
     pub(super) method: &'a str,
     pub(super) intent: &'a str,
     pub(super) amount: &'a str,
@@ -201,7 +201,7 @@ fn changes(incoming: &Incoming, origin: &Origin, authorization: Option<&str>, pa
             changes.set("accept-encoding", &readable_codings(incoming.header("accept-encoding").as_deref()));
         }
         let values = [
-            ("payer", Some(paid_by.payer)),
+            ("payer", paid_by.payer),
             ("method", Some(paid_by.method)),
             ("intent", Some(paid_by.intent)),
             ("amount", Some(paid_by.amount)),

@@ -92,10 +92,11 @@ async fn by_credential(request: &PaidRequest<'_>, credential: &Credential) -> Re
     let gateway = &request.isolate.gateway;
     let accepted = request.asked.accept_head(credential, &request.route.offers, &gateway.binding_keys, now())?;
     let rail = accepted.offer.rail;
-    let connection = request.isolate.connection(rail)?;
     let outcome = match &accepted.offer.terms {
-        OfferTerms::Session(session) => visit(request, connection, credential, &accepted, session).await,
-        OfferTerms::Charge(terms) => charge(request, connection, credential, &accepted, terms).await.map_err(Rejection::from),
+        OfferTerms::Session(session) => visit(request, request.isolate.connection(rail)?, credential, &accepted, session).await,
+        OfferTerms::Charge(terms) => {
+            charge(request, request.isolate.rail(rail)?, credential, &accepted, terms.as_ref()).await.map_err(Rejection::from)
+        }
     };
     outcome.inspect_err(|rejection| request.doubt(rail, &rejection.problem))
 }

@@ -30,7 +30,7 @@ pub(super) async fn visit(
     accepted: &Accepted<'_>,
     session: &SessionOffer,
 ) -> Result<Response, Rejection> {
-    let unverified = Unverified::read(credential, accepted.offer.method, &session.terms)?;
+    let unverified = Unverified::read(credential, session.method, &session.terms)?;
     unverified.check_expiry(accepted.expires, now())?;
     let token = if unverified.is_sponsored() { Some(connection.confirm_token().await?) } else { None };
     let proof = unverified.verify(&session.domain, token.as_ref())?;
@@ -66,7 +66,7 @@ async fn complete(visit: Visit<'_>) -> Result<Response, Rejection> {
     let done = match reply {
         ChannelReply::Done(done) => done,
         ChannelReply::Refused { refused, snapshot } => {
-            let snapshot = snapshot.map(|snapshot| (visit.offer.rail, visit.offer.method, snapshot));
+            let snapshot = snapshot.map(|snapshot| (visit.offer.rail, visit.session.method, snapshot));
             let mut problem = Problem::from(refused);
             problem.members.push(("channelId", visit.claim.channel_id.to_string()));
             return Err(Rejection { problem, snapshot, outcome: None });
@@ -80,7 +80,7 @@ async fn complete(visit: Visit<'_>) -> Result<Response, Rejection> {
 /// Presents the claim to the channel's object.
 async fn present(visit: &Visit<'_>) -> Result<(ChannelReply, Option<Holding>), Problem> {
     let PaidRequest { context, incoming, .. } = *visit.request;
-    let claim = visit.remote().claim(visit.offer.method, visit.claim.clone());
+    let claim = visit.remote().claim(visit.session.method, visit.claim.clone());
     if visit.claim.order.is_none() {
         return Ok((claim.await?, None));
     }
@@ -152,8 +152,8 @@ async fn call_origin(visit: &Visit<'_>, done: &Done) -> Result<Response, Problem
     let request = visit.request;
     let gateway = &request.isolate.gateway;
     let paid_by = PaidBy {
-        payer: &done.payer.to_checksum(None),
-        method: visit.offer.method.name(),
+        payer: Some(&done.payer.to_checksum(None)),
+        method: visit.session.method.name(),
         intent: visit.offer.intent().name(),
         amount: &visit.session.terms.price.to_string(),
         reference: Some(&visit.claim.channel_id.to_string()),

@@ -65,13 +65,15 @@ impl Question {
     fn of(incoming: &Incoming, isolate: &Isolate, route: &Route) -> Option<Self> {
         let named = incoming.header("payment-session")?;
         let name = match parse::did_pkh(&named) {
-            Some((chain_id, payer)) if isolate.gateway.rails.iter().any(|rail| rail.chain_id == chain_id) => Name::Payer(chain_id, payer),
+            Some((chain_id, payer)) if isolate.connections().any(|connection| connection.rail.chain_id == chain_id) => {
+                Name::Payer(chain_id, payer)
+            }
             _ => Name::Channel(parse::hash(&named).ok()?),
         };
         let sold = route.offers.iter().filter_map(|offer| {
             let session = offer.session()?;
             let price = route.least_cost(session);
-            Some(Sold { rail: offer.rail, method: offer.method, escrow: session.terms.escrow, price, reuse: session.reuse })
+            Some(Sold { rail: offer.rail, method: session.method, escrow: session.terms.escrow, price, reuse: session.reuse })
         });
         let sold: Vec<Sold> = sold.collect();
         (!sold.is_empty()).then_some(Self { name, sold })

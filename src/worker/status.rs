@@ -57,6 +57,14 @@ struct Public<'a> {
 #[serde(rename_all = "camelCase")]
 struct PublicRail<'a> {
     name: &'a str,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    network: Option<PublicNetwork<'a>>,
+}
+
+/// An EVM network.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct PublicNetwork<'a> {
     chain_id: u64,
     token: PublicToken<'a>,
     recipient: String,
@@ -98,7 +106,7 @@ struct PublicRoute<'a> {
 #[derive(Serialize)]
 struct PublicOffer<'a> {
     rail: &'a str,
-    method: &'static str,
+    method: &'a str,
     intent: &'static str,
     /// In base units.
     amount: String,
@@ -109,17 +117,20 @@ fn config(isolate: &Isolate, host: &str) -> Result<Response> {
     let public = Public {
         realm: gateway.realm.as_deref().unwrap_or(host),
         challenge_lifetime_seconds: gateway.challenge_lifetime.as_secs(),
-        rails: gateway.rails.iter().map(|rail| public_rail(rail)).collect(),
+        rails: gateway
+            .rails
+            .iter()
+            .map(|rail| PublicRail { name: rail.name(), network: rail.evm().map(|rail| public_network(rail)) })
+            .collect(),
         routes: gateway.router.routes().iter().map(|route| public_route(gateway, route)).collect(),
     };
     json(&serde_json::to_string(&public)?, 200)
 }
 
-fn public_rail(rail: &Rail) -> PublicRail<'_> {
-    let Rail { name, chain_id, token, recipient, escrow, evm_escrow, confirmations, .. } = rail;
+fn public_network(rail: &Rail) -> PublicNetwork<'_> {
+    let Rail { chain_id, token, recipient, escrow, evm_escrow, confirmations, .. } = rail;
     let domain = token.domain.as_ref();
-    PublicRail {
-        name,
+    PublicNetwork {
         chain_id: *chain_id,
         token: PublicToken {
             address: token.address.to_checksum(None),
@@ -135,13 +146,13 @@ fn public_rail(rail: &Rail) -> PublicRail<'_> {
 }
 
 fn public_route<'a>(gateway: &'a Gateway, route: &'a Route) -> PublicRoute<'a> {
-    let offer = |offer: &Offer| {
+    let offer = |offer: &'a Offer| {
         let amount = match &offer.terms {
-            OfferTerms::Charge(terms) => terms.amount,
+            OfferTerms::Charge(terms) => terms.amount(),
             OfferTerms::Session(session) => session.terms.price,
         };
-        let rail = &gateway.rail(offer.rail)?.name;
-        Some(PublicOffer { rail, method: offer.method.name(), intent: offer.intent().name(), amount: amount.to_string() })
+        let rail = gateway.rail(offer.rail)?.name();
+        Some(PublicOffer { rail, method: offer.method(), intent: offer.intent().name(), amount: amount.to_string() })
     };
     PublicRoute {
         path: route.pattern.to_string(),

@@ -40,7 +40,7 @@ impl Visit<'_> {
     /// What its receipts have in common.
     pub(super) fn receipt_head(&self) -> ReceiptHead {
         ReceiptHead {
-            method: self.offer.method.name(),
+            method: self.session.method.name(),
             channel_id: self.claim.channel_id.to_string(),
             challenge_id: self.challenge_id.to_string(),
             chain_id: self.session.terms.chain_id,

@@ -7,14 +7,16 @@ mod sessions;
 
 use alloy_primitives::{Address, address};
 use mpp_edge::gateway::config::{Gateway, Origin, Settle};
+use mpp_edge::gateway::offer::Offer;
 use mpp_edge::gateway::path::Readings;
 use mpp_edge::gateway::route::is_priced;
 use mpp_edge::gateway::{Misconfigured, Secrets, validate};
-use mpp_edge::rail::evm::Method;
+use mpp_edge::rail::evm::{Method, Rail};
 use mpp_edge::wire::mpp::credential::CredentialField;
 use mpp_edge::wire::problem::FieldError;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
@@ -65,6 +67,15 @@ fn good(config: &Value) -> Gateway {
     judge(config, &secrets()).unwrap_or_else(|broken| panic!("{:?}", broken.errors))
 }
 
+/// The rail at this place, which is on an EVM network.
+fn evm(gateway: &Gateway, place: usize) -> Arc<Rail> {
+    gateway.rails[place].evm().unwrap().clone()
+}
+
+fn method_of(offer: &Offer) -> Method {
+    Method::ALL.into_iter().find(|method| method.name() == offer.method()).unwrap()
+}
+
 fn errors(config: &Value, secrets: &Secrets) -> Vec<FieldError> {
     judge(config, secrets).expect_err("a wrong configuration was taken").errors
 }
@@ -109,7 +120,7 @@ fn rule_2_the_network_is_known() {
     breaks_first(2, "network", &with(minimal(), "/network", json!("mainnet")));
     breaks_first(2, "network", &with(minimal(), "/network", Value::Null));
     breaks_first(2, "chainId", &with(minimal(), "/chainId", json!(1)));
-    assert_eq!(good(&with(minimal(), "/chainId", json!(11124))).rails[0].chain_id, 11124);
+    assert_eq!(evm(&good(&with(minimal(), "/chainId", json!(11124))), 0).chain_id, 11124);
 }
 
 #[test]
@@ -303,35 +314,35 @@ fn all_that_is_wrong_is_told_at_once() {
 #[test]
 fn defaults_and_the_testnet_s_preset() {
     let gateway = good(&minimal());
-    assert_eq!(gateway.rails[0].chain_id, 11124);
-    assert_eq!(gateway.rails[0].token.address, address!("0xbd28Bd5A3Ef540d1582828CE2A1a657353008C61"));
-    assert_eq!((gateway.rails[0].token.decimals, gateway.rails[0].token.domain.clone()), (6, None));
+    assert_eq!(evm(&gateway, 0).chain_id, 11124);
+    assert_eq!(evm(&gateway, 0).token.address, address!("0xbd28Bd5A3Ef540d1582828CE2A1a657353008C61"));
+    assert_eq!((evm(&gateway, 0).token.decimals, evm(&gateway, 0).token.domain.clone()), (6, None));
     assert_eq!(
-        (gateway.rails[0].escrow, gateway.rails[0].evm_escrow),
+        (evm(&gateway, 0).escrow, evm(&gateway, 0).evm_escrow),
         (Some(address!("0x29635C384f451a72ED2e2a312BCeb8b0bDC0923c")), None)
     );
-    assert_eq!(gateway.rails[0].rpc_urls, ["https://api.testnet.abs.xyz"]);
-    assert_eq!((gateway.realm.clone(), gateway.rails[0].confirmations, gateway.challenge_lifetime), (None, 1, Duration::from_secs(300)));
+    assert_eq!(evm(&gateway, 0).rpc_urls, ["https://api.testnet.abs.xyz"]);
+    assert_eq!((gateway.realm.clone(), evm(&gateway, 0).confirmations, gateway.challenge_lifetime), (None, 1, Duration::from_secs(300)));
     let limits = gateway.limits;
     assert_eq!([limits.settlement_timeout, limits.origin_timeout, limits.rpc_timeout].map(|limit| limit.as_secs()), [20, 60, 5]);
     assert_eq!((limits.credential_bytes, limits.digest_body_bytes), (8_192, 1_048_576));
     let route = &gateway.router.routes()[0];
-    assert_eq!(route.offers.iter().map(|offer| offer.method).collect::<Vec<_>>(), [Method::Abstract, Method::Evm]);
+    assert_eq!(route.offers.iter().map(|offer| offer.method()).collect::<Vec<_>>(), ["abstract", "evm"]);
     assert_eq!((route.settle, route.charge_redirects, route.digest), (Settle::First, false, false));
     assert!(route.methods.contain("GET") && route.methods.contain("DELETE") && !route.methods.contain("OPTIONS"));
-    assert_eq!(gateway.rails[0].settlement_key.address(), address!("0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266"));
+    assert_eq!(evm(&gateway, 0).settlement_key.address(), address!("0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266"));
 }
 
 #[test]
 fn the_mainnet_s_preset() {
     let gateway = good(&with(minimal(), "/network", json!("abstract")));
-    assert_eq!(gateway.rails[0].chain_id, 2741);
-    assert_eq!(gateway.rails[0].token.address, address!("0x84A71ccD554Cc1b02749b35d22F684CC8ec987e1"));
-    assert_eq!(gateway.rails[0].token.domain, Some(("Bridged USDC (Stargate)".into(), "2".into())));
-    assert_eq!(gateway.rails[0].rpc_urls, ["https://api.mainnet.abs.xyz"]);
+    assert_eq!(evm(&gateway, 0).chain_id, 2741);
+    assert_eq!(evm(&gateway, 0).token.address, address!("0x84A71ccD554Cc1b02749b35d22F684CC8ec987e1"));
+    assert_eq!(evm(&gateway, 0).token.domain, Some(("Bridged USDC (Stargate)".into(), "2".into())));
+    assert_eq!(evm(&gateway, 0).rpc_urls, ["https://api.mainnet.abs.xyz"]);
     // A token of one's own has nothing of the preset's.
     let own = json!({ "address": RECIPIENT, "decimals": 18 });
-    let token = good(&with(with(minimal(), "/network", json!("abstract")), "/token", own)).rails[0].token.clone();
+    let token = evm(&good(&with(with(minimal(), "/network", json!("abstract")), "/token", own)), 0).token.clone();
     assert_eq!((token.decimals, token.domain), (18, None));
 }
 
@@ -347,13 +358,13 @@ fn what_is_set_overrides() {
     });
     let gateway = good(&config);
     assert_eq!(gateway.origin, Origin::Url("http://origin/base".into()));
-    assert_eq!(gateway.rails[0].token.domain, Some(("Bridged USDC".into(), "2".into())));
-    assert_eq!((gateway.rails[0].confirmations, gateway.challenge_lifetime.as_secs()), (3, 60));
+    assert_eq!(evm(&gateway, 0).token.domain, Some(("Bridged USDC".into(), "2".into())));
+    assert_eq!((evm(&gateway, 0).confirmations, gateway.challenge_lifetime.as_secs()), (3, 60));
     let route = &gateway.router.routes()[0];
     assert_eq!((route.settle, route.charge_redirects, route.digest, route.offers.len()), (Settle::AfterOrigin, true, true, 1));
-    assert_eq!(gateway.rails[0].rpc_urls, ["https://public"]);
+    assert_eq!(evm(&gateway, 0).rpc_urls, ["https://public"]);
     let secret = Secrets { rpc_url: Some("https://one/key, https://two\n".into()), ..secrets() };
-    assert_eq!(judge(&config, &secret).unwrap().rails[0].rpc_urls, ["https://one/key", "https://two"]);
+    assert_eq!(evm(&judge(&config, &secret).unwrap(), 0).rpc_urls, ["https://one/key", "https://two"]);
     assert_eq!(good(&with(minimal(), "/origin", json!({ "service": "ORIGIN" }))).origin, Origin::Service("ORIGIN".into()));
 }
 

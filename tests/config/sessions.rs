@@ -1,6 +1,6 @@
 //! Rules 22 to 24: who may sell sessions, how they are run, and what they meter.
 
-use super::{RECIPIENT, TOKEN, breaks, breaks_first, errors, good, judge, minimal, secrets, with};
+use super::{RECIPIENT, TOKEN, breaks, breaks_first, errors, evm, good, judge, method_of, minimal, secrets, with};
 use alloy_primitives::{Address, address};
 use mpp_edge::channel::{Policy, Reuse};
 use mpp_edge::gateway::config::{Gateway, Meter};
@@ -37,7 +37,7 @@ fn told(rule: u16, field: &str, config: &Value) -> String {
 }
 
 fn offered(gateway: &Gateway) -> Vec<(Method, Intent)> {
-    gateway.router.routes()[0].offers.iter().map(|offer| (offer.method, offer.intent())).collect()
+    gateway.router.routes()[0].offers.iter().map(|offer| (method_of(offer), offer.intent())).collect()
 }
 
 fn sold(gateway: &Gateway) -> Vec<SessionOffer> {
@@ -64,7 +64,7 @@ fn rule_22_the_payee_is_the_account_that_sends() {
     // Without a key there is nothing to compare with, and that is what is said.
     let keyless = errors(&config, &Secrets { settlement_private_key: None, ..secrets() });
     assert_eq!(keyless.iter().map(|error| error.rule).collect::<Vec<_>>(), [20]);
-    assert_eq!(good(&selling()).rails[0].settlement_key.address().to_string(), ACCOUNT);
+    assert_eq!(evm(&good(&selling()), 0).settlement_key.address().to_string(), ACCOUNT);
 }
 
 #[test]
@@ -240,16 +240,16 @@ fn defaults_of_sessions() {
         sponsors: false,
         min_deposit: amount(100_000),
     };
-    assert_eq!(gateway.rails[0].session, expected);
-    assert_eq!(good(&with(selling(), "/session", json!({}))).rails[0].session, expected);
+    assert_eq!(evm(&gateway, 0).session, expected);
+    assert_eq!(evm(&good(&with(selling(), "/session", json!({}))), 0).session, expected);
     let route = &gateway.router.routes()[0];
     assert_eq!((route.meter, route.max_units), (Meter::Request, 1));
     // A token without decimal places has no tenth.
     let whole = with(with(selling(), "/token", json!({ "decimals": 0 })), "/routes/0/price", json!("1"));
-    let Session { policy, min_deposit, .. } = good(&whole).rails[0].session.clone();
+    let Session { policy, min_deposit, .. } = evm(&good(&whole), 0).session.clone();
     assert_eq!((policy.settle_amount, policy.settle_minimum, min_deposit), (amount(1), amount(1), amount(1)));
     // Nor does the least amount exceed the one at which is settled in any case.
-    let little = good(&with(selling(), "/session", json!({ "settleAmount": "0.002" }))).rails[0].session.policy;
+    let little = evm(&good(&with(selling(), "/session", json!({ "settleAmount": "0.002" }))), 0).session.policy;
     assert_eq!((little.settle_amount, little.settle_minimum), (amount(2_000), amount(2_000)));
 }
 
@@ -266,7 +266,7 @@ fn what_is_set_of_sessions_overrides() {
     let config = with(config, "/limits", json!({ "originTimeoutSeconds": 600 }));
     let config = with(config, "/evmEscrow", json!(EVM_ESCROW));
     let gateway = good(&config);
-    let Session { policy, watch, voucher_wait, suggested_deposit, sponsors, min_deposit } = gateway.rails[0].session.clone();
+    let Session { policy, watch, voucher_wait, suggested_deposit, sponsors, min_deposit } = evm(&gateway, 0).session.clone();
     let amounts = [policy.settle_amount, policy.settle_minimum, policy.min_delta].map(Amount::base_units);
     assert_eq!(amounts, [2_500_000, 500_000, 2]);
     let seconds = [policy.settle_after, policy.close_idle, watch, voucher_wait, policy.delivery_window].map(|time| time.as_secs());
@@ -288,7 +288,7 @@ fn each_method_has_its_own_escrow_and_reuse() {
     assert_eq!(offered(&gateway), [(Abstract, Charge), (Abstract, Session), (Evm, Charge), (Evm, Session)]);
     let preset = address!("0x29635C384f451a72ED2e2a312BCeb8b0bDC0923c");
     let own: Address = EVM_ESCROW.parse().unwrap();
-    assert_eq!((gateway.rails[0].escrow_of(Abstract), gateway.rails[0].escrow_of(Evm)), (Some(preset), Some(own)));
+    assert_eq!((evm(&gateway, 0).escrow_of(Abstract), evm(&gateway, 0).escrow_of(Evm)), (Some(preset), Some(own)));
     assert_eq!(sold(&gateway).iter().map(|offer| offer.terms.escrow).collect::<Vec<_>>(), [preset, own]);
     assert_eq!(sold(&gateway).iter().map(|offer| offer.reuse).collect::<Vec<_>>(), [Reuse::Once, Reuse::DrawDown]);
     for (name, reuse) in [("once", Reuse::Once), ("draw-down", Reuse::DrawDown)] {

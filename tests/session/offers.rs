@@ -6,7 +6,7 @@ use mpp_edge::gateway::offer::{Asked, Circumstances, Offer};
 use mpp_edge::money::Amount;
 use mpp_edge::rail::RailId;
 use mpp_edge::rail::evm::session::{SessionTerms, Snapshot, domain};
-use mpp_edge::rail::evm::{Intent, Method, charge};
+use mpp_edge::rail::evm::{Intent, Method, Offered, charge};
 use mpp_edge::time::Timestamp;
 use mpp_edge::wire::encoding::from_base64;
 use mpp_edge::wire::mpp::challenge::BindingKeys;
@@ -30,13 +30,17 @@ fn accept(challenge: &Value, asked: &Asked<'_>, offers: &[Offer], now: Timestamp
     let credential = parse(&json!({ "challenge": challenge, "payload": Voucher.payload(Method::Abstract) }));
     let accepted = asked.accept(&credential, offers, &keys(), now).map_err(|problem| problem.kind)?;
     assert_eq!(accepted.expires, NOW.saturating_add(LIFETIME));
-    Ok((accepted.offer.method, accepted.offer.intent()))
+    Ok((method_of(accepted.offer), accepted.offer.intent()))
+}
+
+fn method_of(offer: &Offer) -> Method {
+    Method::ALL.into_iter().find(|method| method.name() == offer.method()).unwrap()
 }
 
 fn charge_offer(method: Method) -> Offer {
     let SessionTerms { price, chain_id, token, recipient, .. } = terms(method);
     let terms = charge::ChargeTerms { amount: price, chain_id, token, decimals: 6, recipient };
-    Offer::of_charge(RailId(0), method, terms, None)
+    Offer::of_charge(RailId(0), Offered::new(method, terms, None), None)
 }
 
 fn snapshot(method: Method) -> Snapshot {
@@ -125,7 +129,8 @@ fn a_snapshot_and_who_submits_change_the_request_and_not_what_it_is_good_for() {
     for (method, offer) in Method::ALL.into_iter().zip(&offers) {
         let snapshot = snapshot(method);
         for sponsored in [false, true] {
-            let circumstances = Circumstances { sponsored: on_rails(sponsored), snapshot: Some((RailId(0), method, &snapshot)) };
+            let circumstances =
+                Circumstances { sponsored: on_rails(sponsored), snapshot: Some((RailId(0), method, &snapshot)), fresh: None };
             let challenge = issue(offer, &ASKED, &circumstances);
             let details = &request(&challenge)["methodDetails"];
             assert_eq!(details["channelId"], json!(snapshot.channel_id.to_string()));
@@ -139,17 +144,18 @@ fn a_snapshot_and_who_submits_change_the_request_and_not_what_it_is_good_for() {
             assert_eq!(accept(&challenge, &ASKED, &elsewhere, NOW), Err(InvalidChallenge));
             // A channel belongs to one method.
             let other = if method == Method::Abstract { Method::Evm } else { Method::Abstract };
-            let circumstances = Circumstances { sponsored: on_rails(sponsored), snapshot: Some((RailId(0), other, &snapshot)) };
+            let circumstances =
+                Circumstances { sponsored: on_rails(sponsored), snapshot: Some((RailId(0), other, &snapshot)), fresh: None };
             assert_eq!(request(&issue(offer, &ASKED, &circumstances))["methodDetails"].get("channelId"), None);
         }
-        let sponsored = issue(offer, &ASKED, &Circumstances { sponsored: &[RailId(0)], snapshot: None });
+        let sponsored = issue(offer, &ASKED, &Circumstances { sponsored: &[RailId(0)], snapshot: None, fresh: None });
         assert_eq!(accept(&sponsored, &ASKED, &offers, NOW), Ok((method, Intent::Session)));
         assert_eq!(request(&sponsored)["methodDetails"].get("feePayer").is_some(), method == Method::Evm);
     }
     // A charge has no channel.
     let charge = charge_offer(Method::Evm);
     let evm = snapshot(Method::Evm);
-    let circumstances = Circumstances { sponsored: &[RailId(0)], snapshot: Some((RailId(0), Method::Evm, &evm)) };
+    let circumstances = Circumstances { sponsored: &[RailId(0)], snapshot: Some((RailId(0), Method::Evm, &evm)), fresh: None };
     assert_eq!(issue(&charge, &ASKED, &circumstances), plain(&charge));
 }
 
@@ -158,8 +164,11 @@ fn a_description_is_in_every_variant() {
     let snapshot = snapshot(Method::Evm);
     let offer = Offer::of_session(RailId(0), Method::Evm, ROUTE, terms(Method::Evm), Some("d"), Reuse::Once);
     for (sponsored, snapshot) in [(false, None), (true, None), (false, Some(&snapshot)), (true, Some(&snapshot))] {
-        let circumstances =
-            Circumstances { sponsored: on_rails(sponsored), snapshot: snapshot.map(|snapshot| (RailId(0), Method::Evm, snapshot)) };
+        let circumstances = Circumstances {
+            sponsored: on_rails(sponsored),
+            snapshot: snapshot.map(|snapshot| (RailId(0), Method::Evm, snapshot)),
+            fresh: None,
+        };
         let challenge = echoed(&offer.issue(&ASKED, &keys(), Some("d"), &circumstances, NOW.saturating_add(LIFETIME), [1; 12]).header);
         assert_eq!((&request(&challenge)["description"], &challenge["description"]), (&json!("d"), &json!("d")));
         assert!(accept(&challenge, &ASKED, std::slice::from_ref(&offer), NOW).is_ok());
@@ -171,11 +180,11 @@ fn among_all_offers_of_a_route_each_challenge_finds_its_own() {
     let offers = [Method::Abstract, Method::Evm].map(|method| [charge_offer(method), offer(method)]).concat();
     for offer in &offers {
         let challenge = plain(offer);
-        assert_eq!(accept(&challenge, &ASKED, &offers, NOW), Ok((offer.method, offer.intent())));
+        assert_eq!(accept(&challenge, &ASKED, &offers, NOW), Ok((method_of(offer), offer.intent())));
         // That of a charge stays bound to what was asked.
         let elsewhere = Asked { target: "/v1/y", ..ASKED };
         assert_eq!(accept(&challenge, &elsewhere, &offers, NOW).is_ok(), offer.intent() == Intent::Session);
-        let others: Vec<Offer> = offers.iter().filter(|other| *other != offer).cloned().collect();
+        let others: Vec<Offer> = offers.iter().filter(|other| !std::ptr::eq(*other, offer)).cloned().collect();
         assert_eq!(accept(&challenge, &ASKED, &others, NOW), Err(InvalidChallenge));
         // Renamed, it was not issued by us.
         for (name, value) in [("method", "abstract"), ("method", "evm"), ("intent", "charge"), ("intent", "session")] {
@@ -238,7 +247,7 @@ fn of_two_rails_that_one_is_paid_whose_challenge_is_answered() {
         let elsewhere = SessionTerms { chain_id: CHAIN_ID + 1, ..terms(method) };
         let offers = [offer(method), Offer::of_session(RailId(1), method, ROUTE, elsewhere, None, Reuse::Once)];
         for one in &offers {
-            let known = Circumstances { sponsored: &[], snapshot: Some((one.rail, method, &snapshot(method))) };
+            let known = Circumstances { sponsored: &[], snapshot: Some((one.rail, method, &snapshot(method))), fresh: None };
             for circumstances in [Circumstances::default(), known] {
                 let challenge = issue(one, &ASKED, &circumstances);
                 let credential = parse(&json!({ "challenge": challenge, "payload": Voucher.payload(method) }));
@@ -246,10 +255,10 @@ fn of_two_rails_that_one_is_paid_whose_challenge_is_answered() {
             }
         }
         // What is known of a channel on one rail is not told with the offer of the other.
-        let known = Circumstances { sponsored: &[], snapshot: Some((RailId(0), method, &snapshot(method))) };
+        let known = Circumstances { sponsored: &[], snapshot: Some((RailId(0), method, &snapshot(method))), fresh: None };
         assert!(request(&issue(&offers[0], &ASKED, &known))["methodDetails"]["channelId"].is_string());
         assert!(request(&issue(&offers[1], &ASKED, &known))["methodDetails"].get("channelId").is_none());
-        let sponsored = Circumstances { sponsored: &[RailId(1)], snapshot: None };
+        let sponsored = Circumstances { sponsored: &[RailId(1)], snapshot: None, fresh: None };
         assert_eq!(request(&issue(&offers[1], &ASKED, &sponsored))["methodDetails"].get("feePayer").is_some(), method == Method::Evm);
         assert!(request(&issue(&offers[0], &ASKED, &sponsored))["methodDetails"].get("feePayer").is_none());
     }

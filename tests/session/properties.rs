@@ -199,7 +199,7 @@ proptest! {
         let offer = |route: &str| Offer::of_session(RailId(0), method, route, terms.clone(), description, Reuse::DrawDown);
         let [accepted, spent, deposit, required] = counters.map(Amount::from_base_units);
         let snapshot = Snapshot { channel_id: B256::new(id), balance: Balance { accepted, spent, deposit, required } };
-        let circumstances = Circumstances { sponsored: on_rails(sponsored), snapshot: known.then_some((RailId(0), method, &snapshot)) };
+        let circumstances = Circumstances { sponsored: on_rails(sponsored), snapshot: known.then_some((RailId(0), method, &snapshot)), fresh: None };
         let issued = offer(&route).issue(&ASKED, &keys(), description, &circumstances, NOW.saturating_add(LIFETIME), entropy);
         let challenge = echoed(&issued.header);
         let request = String::from_utf8(from_base64(challenge["request"].as_str().unwrap()).unwrap()).unwrap();
@@ -210,7 +210,7 @@ proptest! {
         let asked = Asked { method: &verb, target: &target, ..ASKED };
         let offers = [offer(&route)];
         let accepted = asked.accept(&credential, &offers, &keys(), NOW).unwrap();
-        prop_assert_eq!(accepted.offer, &offers[0]);
+        prop_assert!(std::ptr::eq(accepted.offer, &offers[0]));
         let elsewhere = [offer(&format!("{route}x"))];
         prop_assert!(asked.accept(&credential, &elsewhere, &keys(), NOW).is_err());
         let dearer = SessionTerms { price: Amount::from_base_units(terms.price.base_units() ^ 1), ..terms.clone() };
@@ -228,7 +228,7 @@ proptest! {
         let offers = [super::offer(method)];
         let [accepted, spent, deposit, required] = [1, 2, 3, 4].map(Amount::from_base_units);
         let snapshot = Snapshot { channel_id: B256::ZERO, balance: Balance { accepted, spent, deposit, required } };
-        let circumstances = Circumstances { sponsored: on_rails(evm), snapshot: known.then_some((RailId(0), method, &snapshot)) };
+        let circumstances = Circumstances { sponsored: on_rails(evm), snapshot: known.then_some((RailId(0), method, &snapshot)), fresh: None };
         let mut challenge = echoed(&offers[0].issue(&ASKED, &keys(), None, &circumstances, NOW.saturating_add(LIFETIME), [1; 12]).header);
         let names: Vec<String> = challenge.as_object().unwrap().keys().cloned().collect();
         let name = &names[field % names.len()];

@@ -4,8 +4,9 @@
 mod rails;
 mod routes;
 mod secrets;
-mod session;
 
+pub(crate) use rails::{Common, Place, rail_currency, rail_name};
+pub(crate) use secrets::RPC_URL;
 pub use secrets::Secrets;
 
 use super::config::{Gateway, Limits, Origin, RawGateway, RawLimits, RawOrigin, RawSurface, RawSurfaceRoute, Surface};
@@ -23,7 +24,7 @@ use core::time::Duration;
 /// What a configuration must fulfil. The number is the discriminant.
 #[derive(Clone, Copy)]
 #[repr(u16)]
-pub(in crate::gateway) enum Rule {
+pub(crate) enum Rule {
     Shape = 1,
     Network = 2,
     Token = 3,
@@ -81,10 +82,10 @@ impl core::error::Error for Misconfigured {}
 
 /// Collects what is wrong instead of stopping at the first.
 #[derive(Default)]
-struct Findings(Vec<FieldError>);
+pub(crate) struct Findings(Vec<FieldError>);
 
 impl Findings {
-    fn add(&mut self, rule: Rule, field: impl Into<String>, detail: impl fmt::Display, remedy: &str) {
+    pub(crate) fn add(&mut self, rule: Rule, field: impl Into<String>, detail: impl fmt::Display, remedy: &str) {
         let finding = FieldError { rule: rule.number(), field: field.into(), detail: detail.to_string(), remedy: remedy.to_owned() };
         // What is wrong for every rail is told once.
         if !self.0.contains(&finding) {
@@ -140,19 +141,21 @@ pub fn validate(json: Option<&str>, secrets: &Secrets, is_bound: impl Fn(&str) -
 }
 
 fn read(json: Option<&str>, findings: &mut Findings) -> Option<RawGateway> {
-    const REMEDY: &str = "correct it as docs/configuration.md says";
     let Some(json) = json else {
         findings.add(Rule::Shape, "gateway", "is missing", "add a [vars.gateway] table to wrangler.toml");
         return None;
     };
-    let error: serde_json::Error = match serde_json::from_str(json) {
-        Ok(raw) => return Some(raw),
-        Err(error) => error,
+    serde_json::from_str(json).map_err(|error| shape("", &error, json, findings)).ok()
+}
+
+/// What stands `at` a place, such as `rails[1].`, cannot be read.
+fn shape(at: &str, error: &serde_json::Error, json: &str, findings: &mut Findings) {
+    let path = format!("{at}{}", field_of(error, json));
+    let field = match path.trim_end_matches('.') {
+        "" => "gateway",
+        field => field,
     };
-    let path = field_of(&error, json);
-    let field = if path.is_empty() { "gateway".to_owned() } else { path };
-    findings.add(Rule::Shape, field, describe(&error), REMEDY);
-    None
+    findings.add(Rule::Shape, field, describe(error), "correct it as docs/configuration.md says");
 }
 
 impl RawSurface {
@@ -209,7 +212,7 @@ fn valid_realm(realm: String, findings: &mut Findings) -> Option<String> {
     plain.then_some(realm)
 }
 
-fn is_http_url(text: &str) -> bool {
+pub(crate) fn is_http_url(text: &str) -> bool {
     let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
     rest.is_some_and(|rest| !rest.is_empty() && !rest.starts_with(['/', '?', '#', ':'])) && text.bytes().all(|b| b.is_ascii_graphic())
 }
@@ -236,7 +239,7 @@ fn origin(raw: RawOrigin, findings: &mut Findings) -> Option<Origin> {
     None
 }
 
-fn bounded(
+pub(crate) fn bounded(
     rule: Rule,
     field: &str,
     value: Option<u64>,

@@ -1,16 +1,16 @@
 //! The rules for routes.
 
-use super::rails::{Draft, Drafts};
+use super::rails::Drafts;
 use super::{Findings, Rule};
 use crate::channel::Reuse;
 use crate::evm::key::PrivateKey;
 use crate::gateway::config::{Meter, RawRoute};
-use crate::gateway::exact::{ExactCharge, ExactOffers};
+use crate::gateway::exact::ExactOffers;
 use crate::gateway::offer::Offer;
 use crate::gateway::route::{Methods, Pattern, Route, Router};
 use crate::money::{Amount, Price};
-use crate::rail::RailId;
-use crate::rail::evm::{Intent, Method, charge, session};
+use crate::rail::evm::{self, Intent, Method, session};
+use crate::rail::{AnyDraft, RailId};
 use crate::wire::Wire;
 use crate::wire::mpp::credential::CredentialField;
 use alloc::collections::BTreeMap;
@@ -48,10 +48,10 @@ fn route(at: &str, raw: RawRoute, drafts: &Drafts, findings: &mut Findings) -> O
     let intents = raw.intents.or_else(|| Some([Intent::Charge.name().into()].to_vec()));
     let intents = named(Rule::Intents, &format!("{at}.intents"), intents, &Intent::ALL, Intent::name, findings);
     let rails = chosen_rails(at, raw.rails, drafts, findings);
-    let takes_abstract = rails.as_ref().is_none_or(|rails| rails.iter().any(|(_, rail)| rail.methods().contains(&Method::Abstract)));
-    let offered: &[Method] = if takes_abstract { &Method::ALL } else { &[Method::Evm] };
+    let offered = offered_methods(rails.as_ref().map_or(&[], Vec::as_slice));
+    let lists_methods = raw.payment_methods.is_some();
     let payment_methods =
-        named(Rule::PaymentMethods, &format!("{at}.paymentMethods"), raw.payment_methods, offered, Method::name, findings);
+        named(Rule::PaymentMethods, &format!("{at}.paymentMethods"), raw.payment_methods, &offered, |method| method, findings);
     let price = price(&format!("{at}.price"), &raw.price, findings);
     let rails = priced_rails(at, rails, raw.prices, price.as_ref(), &drafts.currency, findings);
     let wires = named(Rule::Wires, &format!("{at}.wires"), raw.wires, &Wire::ALL, Wire::name, findings);
@@ -72,9 +72,10 @@ fn route(at: &str, raw: RawRoute, drafts: &Drafts, findings: &mut Findings) -> O
     let field = credential_field(at, raw.header.as_deref(), findings);
     let pattern = pattern?;
     let route = format!("{pattern}");
-    let session_offer = |rail: &Priced<'_>, method: Method| {
+    let session_offer = |rail: &Priced<'_>, method: &str| {
         let Priced { id, draft, amount } = rail;
-        let session = draft.session.as_ref()?;
+        let draft = draft.evm()?;
+        let (session, method) = (draft.session.as_ref()?, draft.method(method)?);
         let terms = session::SessionTerms {
             price: *amount,
             unit_type: raw.unit_type.clone().unwrap_or_else(|| raw.meter.unit_type().into()),
@@ -93,14 +94,18 @@ fn route(at: &str, raw: RawRoute, drafts: &Drafts, findings: &mut Findings) -> O
     };
     let mut offers = Vec::new();
     for rail in rails.iter().filter(|_| wires.contains(&Wire::Mpp)) {
-        for method in payment_methods.iter().filter(|method| rail.draft.methods().contains(method)) {
+        // In the route's order where it lists them, else in each rail's own.
+        let (methods, of_rail) =
+            if lists_methods { (payment_methods.clone(), rail.draft.methods()) } else { (rail.draft.methods(), payment_methods.clone()) };
+        for method in methods.iter().filter(|method| of_rail.contains(method)) {
             offers.extend(intents.iter().filter_map(|intent| match intent {
-                Intent::Charge => Some(Offer::of_charge(rail.id, *method, rail.charge(), description.as_deref())),
-                Intent::Session => session_offer(rail, *method),
+                Intent::Charge => Some(Offer::of_charge(rail.id, rail.draft.charge(method, rail.amount)?, description.as_deref())),
+                Intent::Session => session_offer(rail, method),
             }));
         }
     }
-    let charges = rails.iter().filter(|_| wires.contains(&Wire::X402) && intents.contains(&Intent::Charge)).filter_map(Priced::exact);
+    let charges = rails.iter().filter(|_| wires.contains(&Wire::X402) && intents.contains(&Intent::Charge));
+    let charges = charges.filter_map(|rail| Some((rail.id, rail.draft.exact(rail.amount)?)));
     let exact = ExactOffers::new(charges.collect(), description.as_deref(), raw.settle, drafts.challenge_lifetime);
     if offers.is_empty() && exact.is_none() && wires == [Wire::X402] {
         let remedy = "sell charges, on a rail whose token.name and token.version are set or come with its network";
@@ -125,42 +130,38 @@ fn route(at: &str, raw: RawRoute, drafts: &Drafts, findings: &mut Findings) -> O
 /// A rail, and what a route costs on it.
 struct Priced<'a> {
     id: RailId,
-    draft: &'a Draft,
+    draft: &'a dyn AnyDraft,
     amount: Amount,
 }
 
-impl Priced<'_> {
-    const fn charge(&self) -> charge::ChargeTerms {
-        let Draft { chain_id, token, recipient, .. } = self.draft;
-        charge::ChargeTerms {
-            amount: self.amount,
-            chain_id: *chain_id,
-            token: token.address,
-            decimals: token.decimals,
-            recipient: *recipient,
+/// The methods by which any of the rails can be paid, in the order of the first that has them.
+fn offered_methods<'a>(rails: &[(RailId, &'a dyn AnyDraft)]) -> Vec<&'a str> {
+    let mut methods = Vec::new();
+    for method in rails.iter().flat_map(|(_, rail)| rail.methods()) {
+        if !methods.contains(&method) {
+            methods.push(method);
         }
     }
-}
-
-impl Priced<'_> {
-    /// Over x402, when the token's domain is known.
-    fn exact(&self) -> Option<ExactCharge> {
-        self.draft.token.domain.clone().map(|domain| ExactCharge { rail: self.id, terms: self.charge(), domain })
-    }
+    methods
 }
 
 /// The rails that a route takes, in its order: all of them unless it lists some.
-fn chosen_rails<'a>(at: &str, names: Option<Vec<String>>, drafts: &'a Drafts, findings: &mut Findings) -> Option<Vec<(RailId, &'a Draft)>> {
-    let all: Vec<_> = drafts.rails.iter().enumerate().map(|(place, draft)| (RailId(place), draft)).collect();
+fn chosen_rails<'a>(
+    at: &str,
+    names: Option<Vec<String>>,
+    drafts: &'a Drafts,
+    findings: &mut Findings,
+) -> Option<Vec<(RailId, &'a dyn AnyDraft)>> {
+    let all: Vec<_> = drafts.rails.iter().enumerate().map(|(place, draft)| (RailId(place), draft.as_ref())).collect();
     let Some(names) = names else { return Some(all) };
     let field = format!("{at}.rails");
-    let mut chosen: Vec<(RailId, &Draft)> = Vec::with_capacity(names.len());
+    let mut chosen: Vec<(RailId, &dyn AnyDraft)> = Vec::with_capacity(names.len());
     for (index, name) in names.iter().enumerate() {
-        match all.iter().find(|(_, draft)| draft.name == *name) {
+        match all.iter().find(|(_, draft)| draft.name() == *name) {
             Some(rail) if !chosen.iter().any(|(id, _)| *id == rail.0) => chosen.push(*rail),
             Some(_) => findings.add(Rule::RouteRails, format!("{field}[{index}]"), "is listed twice", "remove one"),
             None => {
-                let known = all.iter().map(|(_, draft)| draft.name.as_str()).collect::<Vec<_>>().join(", ");
+                let known = all.iter().map(|(_, draft)| draft.name()).collect::<Vec<_>>().join(", ");
                 let detail = format!("is the name of no rail; there are {known}");
                 findings.add(Rule::RouteRails, format!("{field}[{index}]"), detail, "correct or remove it");
             }
@@ -175,7 +176,7 @@ fn chosen_rails<'a>(at: &str, names: Option<Vec<String>>, drafts: &'a Drafts, fi
 /// What a route costs on each of its rails: its price, or the price for just that rail.
 fn priced_rails<'a>(
     at: &str,
-    rails: Option<Vec<(RailId, &'a Draft)>>,
+    rails: Option<Vec<(RailId, &'a dyn AnyDraft)>>,
     prices: Option<BTreeMap<String, String>>,
     price_of_all: Option<&Price>,
     currency: &str,
@@ -184,28 +185,29 @@ fn priced_rails<'a>(
     let rails = rails?;
     let prices = prices.unwrap_or_default();
     for name in prices.keys() {
-        if !rails.iter().any(|(_, draft)| draft.name == *name) {
+        if !rails.iter().any(|(_, draft)| draft.name() == *name) {
             let remedy = "correct or remove it";
             findings.add(Rule::RouteRails, format!("{at}.prices.{name}"), "is for a rail that the route does not take", remedy);
         }
     }
     let (mut priced, expected) = (Vec::with_capacity(rails.len()), rails.len());
     for (id, draft) in rails {
-        let (field, own) = match prices.get(&draft.name) {
+        let (field, own) = match prices.get(draft.name()) {
             Some(text) => {
-                let field = format!("{at}.prices.{}", draft.name);
+                let field = format!("{at}.prices.{}", draft.name());
                 let own = price(&field, text, findings);
                 (field, own)
             }
-            None if draft.currency == currency => (format!("{at}.price"), price_of_all.cloned()),
+            None if draft.currency() == currency => (format!("{at}.price"), price_of_all.cloned()),
             None => {
-                let detail = format!("has no price for the rail {}, whose currency is {} and not {currency}", draft.name, draft.currency);
+                let detail =
+                    format!("has no price for the rail {}, whose currency is {} and not {currency}", draft.name(), draft.currency());
                 findings.add(Rule::RouteRails, format!("{at}.prices"), detail, "set one, or list the route's rails without it");
                 continue;
             }
         };
         let Some(own) = own else { continue };
-        match own.in_units(draft.token.decimals) {
+        match own.in_units(draft.decimals()) {
             Ok(amount) => priced.push(Priced { id, draft, amount }),
             Err(error) => findings.add(Rule::Price, field, error, PRICE_REMEDY),
         }
@@ -214,11 +216,12 @@ fn priced_rails<'a>(
 }
 
 /// Only the payee can take what a voucher allows, so the payee must be the account that we send from.
-fn check_sessions(at: &str, methods: &[Method], rails: &[Priced<'_>], findings: &mut Findings) {
+fn check_sessions(at: &str, methods: &[&str], rails: &[Priced<'_>], findings: &mut Findings) {
+    let networks = || rails.iter().filter_map(|rail| rail.draft.evm());
     let sells =
-        |rail: &&Priced<'_>| methods.iter().any(|method| rail.draft.methods().contains(method) && rail.draft.escrow_of(*method).is_some());
+        |draft: &evm::Draft| methods.iter().filter_map(|method| draft.method(method)).any(|method| draft.escrow_of(method).is_some());
     // Where there is one rail, what is wrong with it is told even if it has no escrow.
-    for Priced { draft, .. } in rails.iter().filter(|rail| rails.len() == 1 || sells(rail)) {
+    for draft in networks().filter(|draft| rails.len() == 1 || sells(draft)) {
         let account = draft.settlement_key.as_ref().map(PrivateKey::address);
         if account.is_some_and(|account| account != draft.recipient) {
             findings.add(
@@ -229,7 +232,7 @@ fn check_sessions(at: &str, methods: &[Method], rails: &[Priced<'_>], findings: 
             );
         }
     }
-    if !rails.iter().any(|rail| sells(&rail)) {
+    if !networks().any(sells) {
         findings.add(
             Rule::Sessions,
             format!("{at}.intents"),
@@ -325,12 +328,12 @@ fn description(at: &str, text: String, findings: &mut Findings) -> Option<String
 }
 
 /// The values that a list of names stands for; all of `known` when there is no list.
-fn named<T: Copy + PartialEq>(
+fn named<'a, T: Copy + PartialEq + 'a>(
     rule: Rule,
     field: &str,
     names: Option<Vec<String>>,
     known: &[T],
-    name_of: fn(T) -> &'static str,
+    name_of: fn(T) -> &'a str,
     findings: &mut Findings,
 ) -> Option<Vec<T>> {
     let Some(names) = names else { return Some(known.to_vec()) };

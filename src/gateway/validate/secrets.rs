@@ -10,7 +10,7 @@ use alloc::string::String;
 use core::fmt;
 
 /// The secret with the only rail's endpoints.
-pub(super) const RPC_URL: &str = "RPC_URL";
+pub(crate) const RPC_URL: &str = "RPC_URL";
 
 /// The secret with the key that pays gas and sends settlements.
 const SETTLEMENT_KEY: &str = "SETTLEMENT_PRIVATE_KEY";
@@ -59,7 +59,7 @@ impl Secrets {
     }
 
     /// The settlement key of the rail whose secrets' names end so: its own, or that of all.
-    pub(super) fn settlement_key(&self, suffix: Option<&str>, findings: &mut Findings) -> Option<PrivateKey> {
+    pub(crate) fn settlement_key(&self, suffix: Option<&str>, findings: &mut Findings) -> Option<PrivateKey> {
         const REMEDY: &str = "set the private key of a funded account, 0x and 64 hexadecimal digits, with: wrangler secret put";
         let own = suffix.map(|suffix| format!("{SETTLEMENT_KEY}_{suffix}"));
         let own = own.and_then(|own| self.of_rails.get(&own).map(|value| (own, value.as_str())));

@@ -1,15 +1,16 @@
 //! The charge intent of the methods `abstract` and `evm`: one ERC-3009 authorization pays for one
 //! request (`draft-evm-charge-00`, credential type `authorization`).
 
+use super::flaw::{failed, malformed, seconds};
 use super::{Asset, Method};
 use crate::evm::eip712::Domain;
 use crate::evm::erc3009::{Authorization, SignedAuthorization};
 use crate::evm::signature::Signature;
 use crate::evm::{Address, B256, ChainId, keccak256, parse};
 use crate::json::describe;
-use crate::money::{Amount, decimal_u64};
+use crate::money::Amount;
 use crate::settlement::{Purpose, Transfer};
-use crate::time::{Timestamp, UnixSeconds};
+use crate::time::Timestamp;
 use crate::wire::mpp::credential::Credential;
 use crate::wire::problem::{Problem, ProblemKind};
 use crate::wire::x402::Reason;
@@ -65,6 +66,11 @@ struct MethodDetails {
 }
 
 impl ChargeTerms {
+    /// What is paid in.
+    pub const fn asset(&self) -> Asset {
+        Asset { chain_id: self.chain_id, token: self.token }
+    }
+
     /// The JCS form of the request object that `method` puts into its challenge, with a line for people.
     pub fn request(&self, method: Method, description: Option<&str>) -> String {
         let (credential_types, decimals) = match method {
@@ -215,6 +221,15 @@ impl Charge {
         is_for_the_same && self.asset == other.asset && self.signed.authorization == other.signed.authorization
     }
 
+    /// The same, for the request that hashes to `request`, where it answers no challenge.
+    #[must_use]
+    pub fn for_request(mut self, request: B256) -> Self {
+        if let Binding::Request { request: of, .. } = &mut self.binding {
+            *of = request;
+        }
+        self
+    }
+
     /// The object of its payer.
     pub fn holder(&self) -> String {
         self.asset.holder(self.signed.authorization.from)
@@ -340,16 +355,4 @@ fn check_payee(payload: &Payload<'_>, method: Method, terms: &ChargeTerms) -> Re
         None if method == Method::Evm => Err(malformed("payload.value", "is missing")),
         None => Ok(()),
     }
-}
-
-fn seconds(field: &str, text: &str) -> Result<UnixSeconds, Problem> {
-    decimal_u64(text).map(UnixSeconds::new).ok_or_else(|| malformed(field, "must be a plain decimal number of seconds below 2^64"))
-}
-
-fn malformed(field: &str, what: impl core::fmt::Display) -> Problem {
-    Problem::new(ProblemKind::MalformedCredential, format!("{field}: {what}"))
-}
-
-fn failed(detail: impl Into<Cow<'static, str>>) -> Problem {
-    Problem::new(ProblemKind::VerificationFailed, detail)
 }

@@ -6,15 +6,15 @@
 
 use super::Asset;
 use super::charge::{Binding, Charge, ChargeTerms};
+use super::flaw::{self, malformed, seconds};
 use crate::evm::eip712::Domain;
 use crate::evm::erc3009::{Authorization, SignedAuthorization};
 use crate::evm::parse::{self, InvalidHex};
 use crate::evm::signature::{InvalidSignature, Signature};
 use crate::evm::{B256, ChainId};
 use crate::json::describe;
-use crate::money::{Amount, decimal_u64};
-use crate::time::UnixSeconds;
-use crate::wire::problem::{Problem, ProblemKind};
+use crate::money::Amount;
+use crate::wire::problem::Problem;
 use crate::wire::x402::{Accepted, Flow, PaymentPayload, Reason, Requirement, Version};
 use alloc::borrow::Cow;
 use alloc::collections::BTreeMap;
@@ -135,10 +135,7 @@ impl Unverified {
         let presented = payload.authorization()?;
         let at = |field: &str| ["payload.authorization.", field].concat();
         let address = |field: &str, text: &str| parse::address(text).map_err(|error| malformed(&at(field), error));
-        let seconds = |field: &str, text: &str| {
-            let seconds = decimal_u64(text).map(UnixSeconds::new);
-            seconds.ok_or_else(|| malformed(&at(field), "must be a plain decimal number of seconds below 2^64"))
-        };
+        let seconds = |field: &str, text: &str| seconds(&at(field), text);
         let authorization = Authorization {
             from: address("from", &presented.from)?,
             to: address("to", &presented.to)?,
@@ -162,12 +159,7 @@ impl Unverified {
             let detail = "payload.authorization.nonce: is not derived from this request, as extensions.mppx.info.nonce announces";
             return Err(failed(detail, Reason::ExtensionMismatch));
         }
-        Ok(Self {
-            authorization,
-            signature,
-            asset: Asset { chain_id: terms.chain_id, token: terms.token },
-            is_bound: accepted.nonce.is_some(),
-        })
+        Ok(Self { authorization, signature, asset: terms.asset(), is_bound: accepted.nonce.is_some() })
     }
 
     /// Checks that the payer signed this authorization in the token's domain.
@@ -225,10 +217,6 @@ fn invalid_signature(error: InvalidSignature) -> Problem {
     failed(format!("payload.signature: {error}"), Reason::ExactSignature)
 }
 
-fn malformed(field: &str, what: impl core::fmt::Display) -> Problem {
-    Problem::new(ProblemKind::MalformedCredential, format!("{field}: {what}"))
-}
-
 fn failed(detail: impl Into<Cow<'static, str>>, reason: Reason) -> Problem {
-    Problem::new(ProblemKind::VerificationFailed, detail).because(reason)
+    flaw::failed(detail).because(reason)
 }

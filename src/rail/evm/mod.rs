@@ -1,13 +1,17 @@
 //! Payment methods × intents: what each asks for and what proves it.
 
 pub mod charge;
+pub(crate) mod configuration;
 pub mod exact;
+mod flaw;
 mod network;
+mod offered;
 pub mod session;
 mod settings;
 mod simulation;
 
-pub(crate) use network::{PRESET_DECIMALS, PRESETS, Preset, is_abstract};
+pub use configuration::Draft;
+pub use offered::Offered;
 pub use settings::{Asset, Rail, Session, Token};
 
 use core::fmt;

@@ -5,9 +5,13 @@ use crate::channel::Policy;
 use crate::evm::key::PrivateKey;
 use crate::evm::{Address, ChainId};
 use crate::money::Amount;
+#[cfg(test)]
+use crate::rail::configured::not_ours;
+use crate::rail::{AnyRail, Payment, Progress, Step};
 use crate::wire::problem::FieldError;
 use alloc::format;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
@@ -101,6 +105,37 @@ impl Rail {
             Method::Abstract => self.escrow,
             Method::Evm => self.evm_escrow,
         }
+    }
+}
+
+impl AnyRail for Arc<Rail> {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn next(&self, payment: &Payment, progress: &Progress) -> Step {
+        match payment {
+            Payment::Evm(charge) => charge.next(progress),
+            #[cfg(test)]
+            Payment::Toy(_) => not_ours(),
+        }
+    }
+
+    fn owns(&self, payment: &Payment) -> bool {
+        match payment {
+            Payment::Evm(charge) => charge.asset == self.asset(),
+            #[cfg(test)]
+            Payment::Toy(_) => false,
+        }
+    }
+
+    // An account moves every token of its chain.
+    fn can_finish(&self, payment: &Payment) -> bool {
+        payment.chain_id() == Some(self.chain_id)
+    }
+
+    fn evm(&self) -> Option<&Arc<Rail>> {
+        Some(self)
     }
 }
 

@@ -5,7 +5,7 @@ use crate::evm::jsonrpc::{self, Request, decode, has_code};
 use crate::evm::transaction::Call;
 use crate::evm::{U256, erc3009};
 use crate::money::Amount;
-use crate::rail::{Answer, Ask, Progress, Send, Step};
+use crate::rail::{Answer, Ask, Prepared, Progress, Send, Step};
 use crate::settlement::{Flaw, Purpose, Tried};
 use crate::wire::problem::{Problem, ProblemKind};
 use alloc::boxed::Box;
@@ -57,14 +57,17 @@ impl Charge {
             Answer::Tried(tried, answers) => Simulation::read(tried, answers),
             _ => None,
         };
-        let Some(simulation) = simulation else { return Step::Unknown(Problem::unavailable("the chain cannot be asked")) };
+        let Some(simulation) = simulation else {
+            return Step::Prepared(Prepared::Unknown(Problem::unavailable("the chain cannot be asked")));
+        };
         let counts_if_used = progress.was_good || self.is_bound();
-        match simulation.judge(self.signed.authorization.value, progress.reserved, gas_cap, counts_if_used) {
-            Ok(Simulated::Viable { gas_limit }) => Step::Send(Box::new(Send { purpose, gas_limit: Some(gas_limit) })),
-            Ok(Simulated::Used) => Step::Send(Box::new(Send { purpose, gas_limit: None })),
-            Err(Unfit::Refused(problem)) => Step::Refused(problem),
-            Err(Unfit::Later(problem)) => Step::Later(problem),
-        }
+        let send = |gas_limit| Prepared::Send(Box::new(Send::Transaction { purpose, gas_limit }));
+        Step::Prepared(match simulation.judge(self.signed.authorization.value, progress.reserved, gas_cap, counts_if_used) {
+            Ok(Simulated::Viable { gas_limit }) => send(Some(gas_limit)),
+            Ok(Simulated::Used) => send(None),
+            Err(Unfit::Refused(problem)) => Prepared::Refused(problem),
+            Err(Unfit::Later(problem)) => Prepared::Later(problem),
+        })
     }
 
     /// The transfer itself; with it, whether the authorization is used, what the payer has, and whether it is an account with code.

@@ -8,8 +8,9 @@ use crate::evm::escrow::{Opening, SignedVoucher, ToppingUp, channel_id};
 use crate::evm::signature::{Signature, personal_digest};
 use crate::evm::{Address, B256, parse};
 use crate::json::describe;
-use crate::money::{Amount, decimal_u64};
+use crate::money::Amount;
 use crate::rail::evm::Method;
+use crate::rail::evm::flaw::{self, failed, malformed};
 use crate::time::{Timestamp, UnixSeconds};
 use crate::wire::mpp::credential::Credential;
 use crate::wire::problem::{Problem, ProblemKind};
@@ -354,8 +355,7 @@ fn amount(field: &str, raw: Option<&RawValue>) -> Result<Amount, Problem> {
 }
 
 fn seconds(field: &str, raw: Option<&RawValue>) -> Result<UnixSeconds, Problem> {
-    let seconds = decimal_u64(&required(field, raw)?).map(UnixSeconds::new);
-    seconds.ok_or_else(|| malformed(field, "must be a plain decimal number of seconds below 2^64"))
+    flaw::seconds(field, &required(field, raw)?)
 }
 
 fn unsupported(field: &str) -> Problem {
@@ -367,12 +367,4 @@ fn unsupported(field: &str) -> Problem {
 
 fn invalid_signature(field: &str, error: impl core::fmt::Display) -> Problem {
     Problem::new(ProblemKind::InvalidSignature, format!("{field}: {error}"))
-}
-
-fn malformed(field: &str, what: impl core::fmt::Display) -> Problem {
-    Problem::new(ProblemKind::MalformedCredential, format!("{field}: {what}"))
-}
-
-fn failed(detail: impl Into<Cow<'static, str>>) -> Problem {
-    Problem::new(ProblemKind::VerificationFailed, detail)
 }

@@ -184,7 +184,7 @@ impl Account {
             Some(place) => *place,
             None => {
                 let mut own = None;
-                for (place, connection) in isolate.connections.iter().enumerate() {
+                for (place, connection) in isolate.connections().enumerate() {
                     if own.is_none() && is_own(connection, &self.env, &self.state)? {
                         own = Some(place);
                     }
@@ -194,7 +194,7 @@ impl Account {
                 *self.rail.get_or_init(|| place)
             }
         };
-        isolate.connections.get(place).ok_or_else(unconfigured)
+        isolate.connections().nth(place).ok_or_else(unconfigured)
     }
 
     /// The outbox, read from storage at first.

@@ -5,24 +5,29 @@ mod store;
 
 use super::message::{CALL_MARGIN, Refused, call};
 use crate::evm::{Address, B256};
+use crate::gateway::config::Limits;
 use crate::purchase::{LeaseId, Undelivered};
 use crate::rail::evm::Method;
 use crate::rail::{Payment, Reference};
 use crate::wire::idempotency::Key;
 use crate::wire::problem::Problem;
 use crate::worker::connection::Connection;
+use crate::worker::rail::RailState;
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+use std::time::Duration;
 use worker::Env;
 
 /// What it is called in the environment.
 const BINDING: &str = "PAYER";
 
 /// What a request asks of the payer's object.
+#[allow(clippy::large_enum_variant, reason = "it is written or read once, and taken apart")]
 #[derive(Debug, Serialize, Deserialize)]
-pub(in crate::worker) enum PayerMessage {
+pub(in crate::worker) enum PayerMessage<'a> {
     /// Take this payment on, for a request with this idempotency key: settle it, or with `reserve` only make sure that it could be
     /// settled. The client calls it by the name that hashes to `identifier`.
-    Claim { payment: Box<Payment>, key: Option<Key>, identifier: Option<B256>, reserve: bool },
+    Claim { payment: Cow<'a, Payment>, key: Option<Key>, identifier: Option<B256>, reserve: bool },
     /// The origin has answered: settle a reserved payment.
     Settle { id: B256, lease: LeaseId },
     /// The resource is about to be handed out.
@@ -59,19 +64,24 @@ pub(in crate::worker) async fn ask_payer(
     connection: &Connection,
     env: &Env,
     payer: Address,
-    message: &PayerMessage,
+    message: &PayerMessage<'_>,
 ) -> Result<PayerReply, Problem> {
-    ask_holder(connection, env, &connection.rail.asset().holder(payer), message).await
+    ask(env, &connection.rail.asset().holder(payer), message, connection.rpc.patience(), &connection.limits).await
 }
 
 /// Sends a message to the object that remembers a payment ([`Payment::holder`]).
 pub(in crate::worker) async fn ask_holder(
-    connection: &Connection,
+    rail: &RailState,
     env: &Env,
     name: &str,
-    message: &PayerMessage,
+    message: &PayerMessage<'_>,
 ) -> Result<PayerReply, Problem> {
+    ask(env, name, message, rail.patience(), &rail.limits).await
+}
+
+/// `patience`: the longest that the rail's network may take.
+async fn ask(env: &Env, name: &str, message: &PayerMessage<'_>, patience: Duration, limits: &Limits) -> Result<PayerReply, Problem> {
     // Simulation, the account's wait, and the way there and back.
-    let wait = connection.rpc.patience() + connection.limits.settlement_timeout + CALL_MARGIN;
+    let wait = patience + limits.settlement_timeout + CALL_MARGIN;
     call(env, BINDING, name, message, wait + CALL_MARGIN).await
 }

@@ -5,17 +5,17 @@ use super::{PayerMessage, PayerReply};
 use crate::evm::B256;
 use crate::money::Amount;
 use crate::purchase::{LeaseId, Lost, Next, Purchase, Stage};
-use crate::rail::{Payment, Progress, Reference, Send, Step};
-use crate::settlement::Verdict;
+use crate::rail::{Ask, Payment, Prepared, Progress, Reference, Send, Step};
+use crate::settlement::{Failure, Purpose, Verdict};
 use crate::time::Timestamp;
 use crate::wire::idempotency::Key;
 use crate::wire::problem::{Problem, ProblemKind};
 use crate::worker::clock::{now, within};
 use crate::worker::config::load;
-use crate::worker::connection::Connection;
 use crate::worker::objects::account::{Errand, SettleMessage, SettleReply, ask_account};
 use crate::worker::objects::object::{Object, unconfigured};
 use crate::worker::objects::table::set_alarm;
+use crate::worker::rail::RailState;
 use futures_channel::oneshot;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -24,6 +24,9 @@ use worker::{Env, Result, State, console_error};
 
 /// A lease outlives the origin's time-out by this, so that an answer in the last moment is delivered.
 const LEASE_MARGIN: Duration = Duration::from_secs(5);
+
+/// A rail that has been answered so often in one go has lost its way.
+const MOST_ANSWERS: usize = 16;
 
 /// An open verdict is asked for again after this.
 const SOON: Duration = Duration::from_secs(5);
@@ -63,14 +66,14 @@ impl Drop for AtWork<'_> {
 }
 
 impl Object for Payer {
-    type Message = PayerMessage;
+    type Message = PayerMessage<'static>;
     type Reply = PayerReply;
 
     fn new(state: State, env: Env) -> Self {
         Self { store: Store::new(state), env, at_work: RefCell::default(), waiting: RefCell::default() }
     }
 
-    async fn answer(&self, message: PayerMessage) -> Result<PayerReply> {
+    async fn answer(&self, message: PayerMessage<'static>) -> Result<PayerReply> {
         self.handle(message).await
     }
 
@@ -95,28 +98,19 @@ impl Object for Payer {
 /// What a part of the work gave, or the problem to answer with.
 type Outcome<T> = std::result::Result<T, Problem>;
 
-/// What becomes of a payment, once the rail's network was asked: a [`Step`] that asks nothing.
-enum Prepared {
-    Send(Box<Send>),
-    Settled(Reference),
-    Refused(Problem),
-    Later(Problem),
-    Unknown(Problem),
-}
-
 impl Payer {
-    async fn handle(&self, message: PayerMessage) -> Result<PayerReply> {
+    async fn handle(&self, message: PayerMessage<'static>) -> Result<PayerReply> {
         let loaded = load(&self.env);
         let isolate = loaded.as_ref().as_ref().map_err(|_| unconfigured())?;
         match message {
             PayerMessage::Claim { payment, key, identifier, reserve } => {
-                let connection = isolate.connection_for(&payment).ok_or_else(unconfigured)?;
-                self.claim(connection, *payment, key, identifier, reserve).await
+                let rail = isolate.rail_of(&payment).ok_or_else(unconfigured)?;
+                self.claim(rail, payment.into_owned(), key, identifier, reserve).await
             }
             PayerMessage::Settle { id, lease } => {
                 let purchase = self.store.read(&id)?.ok_or("a purchase in progress is gone")?;
-                let connection = isolate.connection_for(purchase.payment()).ok_or_else(unconfigured)?;
-                self.settle_reserved(connection, id, lease).await
+                let rail = isolate.rail_of(purchase.payment()).ok_or_else(unconfigured)?;
+                self.settle_reserved(rail, id, lease).await
             }
             PayerMessage::Deliver { id, lease } => {
                 self.change(&id, |purchase| purchase.deliver(lease, now()).map_or_else(lost, |_| PayerReply::Noted))
@@ -176,7 +170,7 @@ impl Payer {
 
     async fn claim(
         &self,
-        connection: &Connection,
+        rail: &RailState,
         payment: Payment,
         key: Option<Key>,
         identifier: Option<B256>,
@@ -193,28 +187,32 @@ impl Payer {
         };
         if next == Next::Prepare {
             let _at_work = AtWork::on(self, id, None);
-            return self.begin(connection, purchase, identifier, reserve, was_good).await;
+            return self.begin(rail, purchase, identifier, reserve, was_good).await;
         }
         self.save(purchase.clone())?;
         let _at_work = AtWork::on(self, id, Some(purchase.payment().amount()));
         self.wake_within(ROUND).await?;
         match next {
             Next::Prepare => Err("a payment that was to be prepared is not".into()),
-            Next::Deliver => self.hand_over(connection, &id),
+            Next::Deliver => self.hand_over(rail, &id),
             Next::Replay { reference } => Ok(PayerReply::Replayed { reference }),
             // It was said to be used, which may have been a mistake: nothing was sent yet.
-            Next::Settle { gas_limit: None } if !purchase.payment().is_too_late(now()) => {
-                match self.prepare(connection, &purchase, true).await? {
-                    Prepared::Send(send) => self.settle(connection, &purchase, *send).await,
-                    Prepared::Settled(reference) => self.take_in(connection, &id, reference),
+            Next::Settle { gas_limit: None } if !purchase.payment().is_too_late(now()) && purchase.payment().search(now()).is_some() => {
+                match self.prepare(rail, &purchase, true).await? {
+                    Prepared::Send(send) => self.settle(rail, &purchase, *send).await,
+                    Prepared::Settled(reference) => self.take_in(rail, &id, reference),
                     Prepared::Refused(problem) | Prepared::Later(problem) | Prepared::Unknown(problem) => {
                         Ok(PayerReply::Refused(problem.into()))
                     }
                 }
             }
             Next::Settle { gas_limit } => {
-                let purpose = purchase.payment().search(purchase.presented()).ok_or("a payment was submitted that has no purpose")?;
-                self.settle(connection, &purchase, Send { purpose, gas_limit }).await
+                let purpose = purchase.payment().search(purchase.presented());
+                let found = match purpose {
+                    Some(purpose) => self.transact(rail, &purchase, purpose, gas_limit).await?,
+                    None => self.request(rail, &purchase, None).await?,
+                };
+                self.hand_over_if(rail, &id, found)
             }
         }
     }
@@ -222,17 +220,17 @@ impl Payer {
     /// Begins a payment for which nothing was sent. Nothing is stored of one that proves to be no good.
     async fn begin(
         &self,
-        connection: &Connection,
+        rail: &RailState,
         purchase: Purchase,
         identifier: Option<B256>,
         reserve: bool,
         was_good: bool,
     ) -> Result<PayerReply> {
         let id = purchase.payment().id();
-        if let Err(problem) = self.take_place(connection, purchase.payment()).await? {
+        if let Err(problem) = self.take_place(rail, purchase.payment()).await? {
             return Ok(PayerReply::Refused(problem.into()));
         }
-        let prepared = self.prepare(connection, &purchase, was_good).await?;
+        let prepared = self.prepare(rail, &purchase, was_good).await?;
         match prepared {
             Prepared::Refused(problem) => {
                 self.keep_or_forget(&id, Purchase::forgo)?;
@@ -255,48 +253,45 @@ impl Payer {
         }
         self.save(purchase.clone())?;
         match prepared {
-            Prepared::Send(send) if reserve && send.gas_limit.is_some() => {
-                let duration = lease_duration(connection);
+            Prepared::Send(send) if reserve && send.is_ours() => {
+                let duration = lease_duration(rail);
                 let reserved = |lease| PayerReply::Reserved { lease };
                 self.change(&id, |purchase| purchase.reserve(now(), duration).map_or_else(lost, reserved))
             }
-            Prepared::Send(send) => self.settle(connection, &purchase, *send).await,
-            Prepared::Settled(reference) => self.take_in(connection, &id, reference),
+            Prepared::Send(send) => self.settle(rail, &purchase, *send).await,
+            Prepared::Settled(reference) => self.take_in(rail, &id, reference),
             Prepared::Refused(_) | Prepared::Later(_) | Prepared::Unknown(_) => Err("a payment that is refused is begun".into()),
         }
     }
 
-    /// Asks the rail's network until the rail says what becomes of the payment. This is the loop that serves all rails.
-    async fn prepare(&self, connection: &Connection, purchase: &Purchase, was_good: bool) -> Result<Prepared> {
+    /// Asks the rail's network until the rail says what becomes of a payment for which nothing was sent.
+    async fn prepare(&self, rail: &RailState, purchase: &Purchase, was_good: bool) -> Result<Prepared> {
+        self.advance(rail, purchase, &mut progress(purchase, was_good)).await
+    }
+
+    /// This is the loop that serves all rails.
+    async fn advance(&self, rail: &RailState, purchase: &Purchase, progress: &mut Progress) -> Result<Prepared> {
         let payment = purchase.payment();
-        let mut progress = Progress { answers: Vec::new(), presented: purchase.presented(), was_good, reserved: Amount::ZERO };
         loop {
-            return Ok(match payment.next(&progress) {
-                Step::Ask(ask) => {
-                    progress.answers.push(connection.ask(ask).await);
-                    let others = self.on_their_way(&payment.id())?;
-                    let sum = others.into_values().try_fold(Amount::ZERO, Amount::checked_add);
-                    progress.reserved = sum.unwrap_or(Amount::from_base_units(u128::MAX));
-                    continue;
-                }
-                Step::Send(send) => Prepared::Send(send),
-                Step::Settled(reference) => Prepared::Settled(reference),
-                Step::Refused(problem) => Prepared::Refused(problem),
-                Step::Later(problem) => Prepared::Later(problem),
-                Step::Unknown(problem) => Prepared::Unknown(problem),
-            });
+            match rail.rail.next(payment, progress) {
+                Step::Ask(ask) => progress.answers.push(rail.ask(ask).await),
+                Step::Prepared(prepared) => return Ok(prepared),
+            }
+            let others = self.on_their_way(&payment.id())?;
+            let sum = others.into_values().try_fold(Amount::ZERO, Amount::checked_add);
+            progress.reserved = sum.unwrap_or(Amount::from_base_units(u128::MAX));
         }
     }
 
     /// The money is there without anything to be sent.
-    fn take_in(&self, connection: &Connection, id: &B256, reference: Reference) -> Result<PayerReply> {
+    fn take_in(&self, rail: &RailState, id: &B256, reference: Reference) -> Result<PayerReply> {
         self.change(id, |purchase| purchase.settle(reference))?;
-        self.hand_over(connection, id)
+        self.hand_over(rail, id)
     }
 
     /// Waits for a place among the payer's charges that are on their way, as long as clients wait for a settlement.
-    async fn take_place(&self, connection: &Connection, payment: &Payment) -> Result<Outcome<()>> {
-        let deadline = now().saturating_add(connection.limits.settlement_timeout);
+    async fn take_place(&self, rail: &RailState, payment: &Payment) -> Result<Outcome<()>> {
+        let deadline = now().saturating_add(rail.limits.settlement_timeout);
         loop {
             let places = self.store.record()?.places(now());
             if places == 0 {
@@ -326,24 +321,27 @@ impl Payer {
     }
 
     /// Gives the settled purchase to the request that presented it.
-    fn hand_over(&self, connection: &Connection, id: &B256) -> Result<PayerReply> {
-        let duration = lease_duration(connection);
+    fn hand_over(&self, rail: &RailState, id: &B256) -> Result<PayerReply> {
+        let duration = lease_duration(rail);
         let paid = |(lease, reference)| PayerReply::Paid { lease, reference };
         self.change(id, |purchase| purchase.hand_over(now(), duration).map_or_else(lost, paid))
     }
 
-    /// Has the charge settled, and hands it over when it is.
-    async fn settle(&self, connection: &Connection, purchase: &Purchase, send: Send) -> Result<PayerReply> {
-        let id = purchase.payment().id();
-        Ok(match self.await_verdict(connection, purchase, send).await? {
-            Ok(Verdict::Settled { .. }) => self.hand_over(connection, &id)?,
-            Ok(Verdict::Failed(failure)) => PayerReply::Refused(failure.problem().into()),
-            Err(problem) => PayerReply::Refused(problem.into()),
-        })
+    /// Has the payment settled, and hands it over when it is.
+    async fn settle(&self, rail: &RailState, purchase: &Purchase, send: Send) -> Result<PayerReply> {
+        let sent = self.send(rail, purchase, send).await?;
+        self.hand_over_if(rail, &purchase.payment().id(), sent)
+    }
+
+    fn hand_over_if(&self, rail: &RailState, id: &B256, sent: Outcome<()>) -> Result<PayerReply> {
+        match sent {
+            Ok(()) => self.hand_over(rail, id),
+            Err(problem) => Ok(PayerReply::Refused(problem.into())),
+        }
     }
 
     /// The origin has answered: settles the reserved purchase for the request that holds it.
-    async fn settle_reserved(&self, connection: &Connection, id: B256, lease: LeaseId) -> Result<PayerReply> {
+    async fn settle_reserved(&self, rail: &RailState, id: B256, lease: LeaseId) -> Result<PayerReply> {
         let resumed = self.change(&id, |purchase| purchase.resume(lease).map(|()| purchase.clone()))?;
         let purchase = match resumed {
             Ok(purchase) => purchase,
@@ -351,62 +349,94 @@ impl Payer {
         };
         let _at_work = AtWork::on(self, id, Some(purchase.payment().amount()));
         // What was found out first is as old as the origin was slow.
-        let send = match self.prepare(connection, &purchase, true).await? {
-            Prepared::Send(send) => Some(send),
+        let sent = match self.prepare(rail, &purchase, true).await? {
+            Prepared::Send(send) => self.send(rail, &purchase, *send).await?,
             Prepared::Settled(reference) => {
                 self.change(&id, |purchase| purchase.settle(reference))?;
-                None
+                Ok(())
             }
             Prepared::Refused(problem) | Prepared::Later(problem) | Prepared::Unknown(problem) => {
                 self.keep_or_forget(&id, Purchase::forgo)?;
-                return Ok(PayerReply::Refused(problem.into()));
+                Err(problem)
             }
         };
-        let verdict = match send {
-            Some(send) => self.await_verdict(connection, &purchase, *send).await?.map(Some),
-            None => Ok(None),
-        };
-        Ok(match verdict {
-            Ok(None | Some(Verdict::Settled { .. })) => {
-                let paid = |reference| PayerReply::Paid { lease, reference };
-                self.change(&id, |purchase| purchase.hand_back(lease, now(), LEASE_MARGIN).map_or_else(lost, paid))?
-            }
-            Ok(Some(Verdict::Failed(failure))) => PayerReply::Refused(failure.problem().into()),
+        let paid = |reference| PayerReply::Paid { lease, reference };
+        Ok(match sent {
+            Ok(()) => self.change(&id, |purchase| purchase.hand_back(lease, now(), LEASE_MARGIN).map_or_else(lost, paid))?,
             Err(problem) => PayerReply::Refused(problem.into()),
         })
     }
 
-    /// Hands the charge to the settlement account and waits for the verdict. Without a `gas_limit` nothing
-    /// new is sent.
-    async fn await_verdict(&self, connection: &Connection, purchase: &Purchase, send: Send) -> Result<Outcome<Verdict>> {
-        let Send { purpose, gas_limit } = send;
+    /// Does what moves the money, and waits for what comes of it: `Ok` when it is there.
+    async fn send(&self, rail: &RailState, purchase: &Purchase, send: Send) -> Result<Outcome<()>> {
+        match send {
+            Send::Transaction { purpose, gas_limit } => self.transact(rail, purchase, purpose, gas_limit).await,
+            Send::Request(request) => self.request(rail, purchase, Some(request)).await,
+        }
+    }
+
+    /// Sends the rail's request, which from here on may move money; without one, finds out what came of one that was sent before.
+    async fn request(&self, rail: &RailState, purchase: &Purchase, request: Option<Ask>) -> Result<Outcome<()>> {
         let id = purchase.payment().id();
+        let mut progress = Progress { is_sent: true, ..progress(purchase, true) };
+        let mut next = request;
+        loop {
+            if let Some(request) = next.take() {
+                // Remembered before it is sent, until it is known what came of it.
+                self.change(&id, |purchase| purchase.submit(None))?;
+                progress.answers.push(rail.ask(request).await);
+            }
+            let verdict = match self.advance(rail, purchase, &mut progress).await? {
+                Prepared::Send(send) => match *send {
+                    Send::Request(request) if progress.answers.len() < MOST_ANSWERS => {
+                        next = Some(request);
+                        continue;
+                    }
+                    _ => return Err("a rail sends without end, or by another way than it began".into()),
+                },
+                Prepared::Settled(reference) => {
+                    self.change(&id, |purchase| purchase.settle(reference))?;
+                    return Ok(Ok(()));
+                }
+                Prepared::Refused(problem) => problem,
+                Prepared::Later(problem) | Prepared::Unknown(problem) => {
+                    self.wake_within(SOON).await?;
+                    return Ok(Err(problem));
+                }
+            };
+            self.change(&id, |purchase| purchase.conclude(Verdict::Failed(Failure::Declined)))?;
+            return Ok(Err(verdict));
+        }
+    }
+
+    /// Hands the payment to the settlement account and waits for the verdict. Without a `gas_limit` nothing
+    /// new is sent.
+    async fn transact(&self, rail: &RailState, purchase: &Purchase, purpose: Purpose, gas_limit: Option<u64>) -> Result<Outcome<()>> {
+        let id = purchase.payment().id();
+        let connection = rail.connection().ok_or_else(unconfigured)?;
         // From here on it may be on chain: remembered until the verdict is known.
         self.change(&id, |purchase| purchase.submit(gas_limit))?;
         let errand = gas_limit.map_or(Errand::Search, |gas_limit| Errand::Send { gas_limit });
-        let verdict = match ask_account(connection, &self.env, &SettleMessage { purpose, errand }).await {
-            Ok(SettleReply::Ended(verdict)) => verdict,
-            Ok(SettleReply::Pending) => {
-                self.wake_within(SOON).await?;
-                return Ok(Err(Problem::unavailable("the transfer is not settled yet")));
+        let open = match ask_account(connection, &self.env, &SettleMessage { purpose, errand }).await {
+            Ok(SettleReply::Ended(verdict)) => {
+                let submitted = self.change(&id, |purchase| {
+                    let stage = purchase.stage().clone();
+                    purchase.conclude(verdict);
+                    stage
+                })?;
+                self.note(&submitted, verdict)?;
+                return Ok(match verdict {
+                    Verdict::Settled { .. } => Ok(()),
+                    Verdict::Failed(failure) => Err(failure.problem()),
+                });
             }
+            Ok(SettleReply::Pending) => Problem::unavailable("the transfer is not settled yet"),
             // Nothing was begun this time; an earlier call may still be on its way.
-            Ok(SettleReply::NotTaken) => {
-                self.wake_within(SOON).await?;
-                return Ok(Err(Problem::unavailable("nothing can be sent to the chain at the moment")));
-            }
-            Err(problem) => {
-                self.wake_within(SOON).await?;
-                return Ok(Err(problem));
-            }
+            Ok(SettleReply::NotTaken) => Problem::unavailable("nothing can be sent to the chain at the moment"),
+            Err(problem) => problem,
         };
-        let submitted = self.change(&id, |purchase| {
-            let stage = purchase.stage().clone();
-            purchase.conclude(verdict);
-            stage
-        })?;
-        self.note(&submitted, verdict)?;
-        Ok(Ok(verdict))
+        self.wake_within(SOON).await?;
+        Ok(Err(open))
     }
 
     /// Remembers what the payer has cost us for nothing.
@@ -455,11 +485,19 @@ impl Payer {
         let mut open = false;
         for purchase in self.store.open()? {
             let Stage::Submitted { .. } = purchase.stage() else { continue };
-            let Some(purpose) = purchase.payment().search(purchase.presented()) else { continue };
+            let id = purchase.payment().id();
+            let rail = isolate.rail_of(purchase.payment()).ok_or_else(unconfigured)?;
+            let Some(purpose) = purchase.payment().search(purchase.presented()) else {
+                if !self.at_work.borrow().contains_key(&id) {
+                    let _at_work = AtWork::on(self, id, Some(purchase.payment().amount()));
+                    let _ = self.request(rail, &purchase, None).await?;
+                    open |= self.store.read(&id)?.is_some_and(|purchase| matches!(purchase.stage(), Stage::Submitted { .. }));
+                }
+                continue;
+            };
             let message = SettleMessage { purpose, errand: Errand::Inquire };
-            let connection = isolate.connection_for(purchase.payment()).ok_or_else(unconfigured)?;
-            let answer = ask_account(connection, &self.env, &message).await;
-            open |= !self.take_note(&purchase.payment().id(), answer)?;
+            let answer = ask_account(rail.connection().ok_or_else(unconfigured)?, &self.env, &message).await;
+            open |= !self.take_note(&id, answer)?;
         }
         Ok(open)
     }
@@ -484,10 +522,15 @@ impl Payer {
     }
 }
 
+/// Of a payment that nothing was asked about yet.
+fn progress(purchase: &Purchase, was_good: bool) -> Progress {
+    Progress { answers: Vec::new(), presented: purchase.presented(), was_good, is_sent: false, reserved: Amount::ZERO }
+}
+
 fn lost(lost: Lost) -> PayerReply {
     PayerReply::Refused(lost.into_problem().into())
 }
 
-fn lease_duration(connection: &Connection) -> Duration {
-    connection.limits.origin_timeout + LEASE_MARGIN
+fn lease_duration(rail: &RailState) -> Duration {
+    rail.limits.origin_timeout + LEASE_MARGIN
 }

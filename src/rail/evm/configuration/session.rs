@@ -1,13 +1,31 @@
 //! The rules for sessions.
 
-use super::{Findings, Rule, bounded};
 use crate::channel::Policy;
-use crate::gateway::config::{Limits, RawSession};
+use crate::gateway::config::Limits;
+use crate::gateway::validate::{Findings, Rule, bounded};
 use crate::money::Amount;
 use crate::rail::evm::Session;
 use alloc::format;
 use alloc::string::String;
 use core::time::Duration;
+use serde::Deserialize;
+
+/// The table of sessions as written: one for all rails.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct RawSession {
+    settle_amount: Option<String>,
+    settle_minimum: Option<String>,
+    settle_after_seconds: Option<u64>,
+    close_idle_seconds: Option<u64>,
+    watch_seconds: Option<u64>,
+    voucher_wait_seconds: Option<u64>,
+    suggested_deposit: Option<String>,
+    min_voucher_delta: Option<String>,
+    #[serde(default)]
+    pub(crate) fee_payer: bool,
+    min_deposit: Option<String>,
+}
 
 /// A booking may still be credited back this long after the origin's time-out.
 const DELIVERY_MARGIN: Duration = Duration::from_secs(5);

@@ -1,0 +1,109 @@
+//! What a rail wants from its network, as data: the shell does it, for every rail in the same loop (`worker/objects/payer`).
+
+use super::Reference;
+use crate::evm::jsonrpc;
+use crate::evm::transaction::Call;
+use crate::money::Amount;
+use crate::settlement::{Purpose, Tried};
+use crate::time::Timestamp;
+use crate::wire::problem::Problem;
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+/// What must be done next to have a payment settled.
+#[derive(Clone, Debug)]
+pub enum Step {
+    /// Ask the network. No money moves by that. The answer comes to [`Progress::answers`].
+    Ask(Ask),
+    /// Enough is known.
+    Prepared(Prepared),
+}
+
+/// What becomes of a payment, as far as the network was asked.
+#[derive(Clone, Debug)]
+pub enum Prepared {
+    /// It can be settled: remember that, and then send this. Money may move from here on.
+    Send(Box<Send>),
+    /// The money is there already.
+    Settled(Reference),
+    /// It will not do, and is to be forgotten; or it failed, after something was sent for it. The answer.
+    Refused(Problem),
+    /// It would do, but not at the moment: to be remembered, and asked for again. The answer.
+    Later(Problem),
+    /// Nothing is known: whether it would do, or that it would not. The answer.
+    Unknown(Problem),
+}
+
+/// A question to the network of a rail.
+#[derive(Clone, Debug)]
+pub enum Ask {
+    /// Try a transaction of the settlement account out, and ask a node more with it, in one batch.
+    TryOut {
+        /// The call.
+        call: Call,
+        /// The most gas that it may take.
+        gas_cap: u64,
+        /// What else is asked.
+        more: Vec<jsonrpc::Request>,
+    },
+    /// An HTTP request to a provider.
+    Http {
+        /// Such as `GET`.
+        method: &'static str,
+        /// Absolute, `https`.
+        url: String,
+        /// The body, JSON.
+        body: Option<String>,
+    },
+}
+
+/// What came of an [`Ask`].
+#[derive(Clone, Debug)]
+pub enum Answer {
+    /// Of [`Ask::TryOut`].
+    Tried(Tried, Vec<jsonrpc::NodeAnswer>),
+    /// Of [`Ask::Http`]: status and body.
+    Http(u16, String),
+    /// There was none.
+    Nothing,
+}
+
+/// What moves money.
+#[allow(clippy::large_enum_variant, reason = "it is boxed where it is kept")]
+#[derive(Clone, Debug)]
+pub enum Send {
+    /// A transaction of the settlement account, through its outbox.
+    Transaction {
+        /// What is to be brought about.
+        purpose: Purpose,
+        /// For the transaction; `None` when somebody else seems to have sent one, which is to be looked for.
+        gas_limit: Option<u64>,
+    },
+    /// A request to the rail's provider. It may be sent again after a restart, or when its answer was lost, so the rail must see to it that
+    /// sending it twice is sending it once, by a key of its own that follows from the payment. What it is answered comes to
+    /// [`Progress::answers`], with [`Progress::is_sent`].
+    Request(Ask),
+}
+
+/// What is known of a payment that is to be settled.
+#[derive(Clone, Debug)]
+pub struct Progress {
+    /// What was asked so far, in order.
+    pub answers: Vec<Answer>,
+    /// When it was presented first.
+    pub presented: Timestamp,
+    /// It was found to be good before: who has used its proof since then had it from the payer.
+    pub was_good: bool,
+    /// Its [`Send::Request`] was sent, or may have been: now, or before a restart. What came of it is to be found out, by sending it again if need be.
+    pub is_sent: bool,
+    /// What the payer's other payments on their way will take.
+    pub reserved: Amount,
+}
+
+impl Send {
+    /// Whether money moves only by this; else somebody else seems to have moved it.
+    pub const fn is_ours(&self) -> bool {
+        !matches!(self, Self::Transaction { gas_limit: None, .. })
+    }
+}

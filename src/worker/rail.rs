@@ -1,0 +1,106 @@
+//! What an isolate has of each rail: its settings, whether it is up, and its connection where it is an EVM network.
+
+use super::clock::now;
+use super::connection::Connection;
+use super::failure::internal;
+use super::http;
+use crate::gateway::config::{Gateway, Limits};
+use crate::rail::{Answer, AnyRail, Ask, Payment, Proof};
+use crate::time::Timestamp;
+use crate::wire::problem::Problem;
+use std::cell::Cell;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// See the module.
+pub(super) struct RailState {
+    /// What is configured.
+    pub(super) rail: Arc<dyn AnyRail>,
+    /// Bounds on time.
+    pub(super) limits: Limits,
+    /// To its network, where it is an EVM one.
+    connection: Option<Connection>,
+    /// Nobody answered there when last asked.
+    is_down: Cell<bool>,
+    /// When that was last found out.
+    probed_at: Cell<Option<Timestamp>>,
+    /// Something failed there since.
+    is_doubted: Cell<bool>,
+}
+
+/// A rail that may be down is asked again after this.
+const PROBE_AGAIN: Duration = Duration::from_secs(2);
+
+impl RailState {
+    /// One for each rail, in the order of the configuration.
+    pub(super) fn all(gateway: &Gateway) -> Vec<Self> {
+        let limits = gateway.limits;
+        let one = |rail: &Arc<dyn AnyRail>| Self {
+            rail: rail.clone(),
+            limits,
+            connection: rail.evm().map(|rail| Connection::new(rail.clone(), limits)),
+            is_down: Cell::new(false),
+            probed_at: Cell::new(None),
+            is_doubted: Cell::new(false),
+        };
+        gateway.rails.iter().map(one).collect()
+    }
+
+    /// To its network, where it is an EVM one.
+    pub(super) const fn connection(&self) -> Option<&Connection> {
+        self.connection.as_ref()
+    }
+
+    /// Whether its network answers, as far as is known here.
+    pub(super) const fn is_up(&self) -> bool {
+        !self.is_down.get()
+    }
+
+    /// Something failed that its network may be to blame for.
+    pub(super) fn doubt(&self) {
+        self.is_doubted.set(true);
+    }
+
+    /// Whether it is to be found out if its network answers: it did not, or something failed since it did.
+    pub(super) const fn is_in_doubt(&self) -> bool {
+        self.is_down.get() || self.is_doubted.get()
+    }
+
+    /// Finds out whether its network answers, unless that was done a moment ago.
+    pub(super) async fn probe(&self) {
+        if self.probed_at.get().is_some_and(|at| now().since(at) < PROBE_AGAIN) {
+            return;
+        }
+        self.probed_at.set(Some(now()));
+        self.is_doubted.set(false);
+        if let Some(connection) = &self.connection {
+            self.is_down.set(!connection.answers().await);
+        }
+    }
+
+    /// The longest that what it asks for may take.
+    pub(super) fn patience(&self) -> Duration {
+        self.connection.as_ref().map_or(self.limits.rpc_timeout, |connection| connection.rpc.patience())
+    }
+
+    /// Does what a rail asks for.
+    pub(super) async fn ask(&self, ask: Ask) -> Answer {
+        match (ask, &self.connection) {
+            (Ask::TryOut { call, gas_cap, more }, Some(connection)) => connection.try_out(&call, gas_cap, more).await,
+            (Ask::TryOut { .. }, None) => Answer::Nothing,
+            (Ask::Http { method, url, body }, _) => {
+                let answer = http::request(method, &url, body.as_deref(), self.limits.rpc_timeout).await;
+                answer.map_or(Answer::Nothing, |(status, text)| Answer::Http(status, text))
+            }
+        }
+    }
+
+    /// Has checked what of a proof can only be checked with what the network says.
+    pub(super) async fn verify(&self, proof: Proof) -> Result<Payment, Problem> {
+        match (proof, &self.connection) {
+            (Proof::Checked(payment), _) => Ok(*payment),
+            (Proof::Signed(check), Some(connection)) => connection.verify(check).await,
+            (Proof::Signed(_), None) => Err(internal("rail", "a signature in the domain of no token")),
+        }
+    }
+}
