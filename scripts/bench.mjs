@@ -3,6 +3,7 @@
 //
 //   npm run bench                  the full run: about 40 minutes, on a machine that does nothing else
 //   npm run bench -- --short       a second each, to see that it works; results go to .dev/bench/results
+//   npm run bench -- --growth      what must not grow, all axes or those named (--axes a,b); some ten minutes; --rounds and --requests count
 //   --cases a,b   --media tmpfs,disk   --rounds N   --seconds S   --warmup S   --build <folder with index.js and index_bg.wasm>
 
 import { relative } from "node:path";
@@ -12,7 +13,7 @@ import { at, ROOT } from "./lib/project.mjs";
 import { runMain, Stop, say, underModernNode } from "./lib/run.mjs";
 import { setup } from "./setup.mjs";
 
-const FULL = { rounds: 5, seconds: 5, warmup: 2, starts: 11 };
+const FULL = { rounds: 4, seconds: 5, warmup: 2, starts: 11 };
 const SHORT = { rounds: 1, seconds: 1, warmup: 0.5, starts: 3 };
 
 await runMain(async () => {
@@ -24,6 +25,7 @@ await runMain(async () => {
 
   const { CASES } = await import("../benches/lib/cases.mjs");
   const { bench } = await import("../benches/lib/bench.mjs");
+  if (given.growth) return grow(given);
   const defaults = given.short ? SHORT : FULL;
   const number = (name) => (given[name] === undefined ? defaults[name] : positive(name, given[name]));
   const cases = given.cases?.split(",") ?? Object.keys(CASES);
@@ -44,12 +46,32 @@ await runMain(async () => {
   if (failed.length > 0) throw new Stop(`failed: ${failed.join("; ")}`);
 });
 
+async function grow(given) {
+  const { AXES } = await import("../benches/lib/growth.mjs");
+  const { benchGrowth } = await import("../benches/lib/bench.mjs");
+  const axes = given.axes?.split(",") ?? Object.keys(AXES);
+  const unknown = axes.find((name) => !AXES[name]);
+  if (unknown) throw new Stop(`unknown axis ${unknown}; there are ${Object.keys(AXES).join(", ")}`);
+  const path = await benchGrowth({
+    axes,
+    rounds: given.rounds ? positive("rounds", given.rounds) : 5,
+    count: given.requests ? positive("requests", given.requests) : 1_000,
+    buildDir: given.build ?? at("build"),
+    outDir: given.short ? at(".dev/bench/results") : at("benches/results"),
+    medium: given.media ?? "tmpfs",
+  });
+  say(`\nResults: ${relative(ROOT, path)}`);
+}
+
 function options() {
   const text = { type: "string" };
   try {
     const { values } = parseArgs({
       options: {
         short: { type: "boolean" },
+        growth: { type: "boolean" },
+        axes: text,
+        requests: text,
         cases: text,
         media: text,
         rounds: text,

@@ -5,11 +5,12 @@ import { Stop, say, step } from "../../scripts/lib/run.mjs";
 import { CASES } from "./cases.mjs";
 import { ChainStub } from "./chain.mjs";
 import { contestants as allContestants, probed, sizes } from "./contestants.mjs";
+import { growth } from "./growth.mjs";
 import { machine, versions } from "./machine.mjs";
 import { buildLoad, slice, startUp } from "./measure.mjs";
 import { startOrigin } from "./origin.mjs";
 import { media } from "./places.mjs";
-import { markdown } from "./report.mjs";
+import { growthMarkdown, markdown } from "./report.mjs";
 import { CHAIN_ID, channelsOnChain, ESCROW, settlement, TOKEN } from "./setting.mjs";
 import { median, summary } from "./statistics.mjs";
 
@@ -34,7 +35,7 @@ export async function bench(options) {
     const tools = { chain, origin, load: await step("load client", buildLoad), contestants };
     const report = await measureAll(options, tools);
     const failed = report.results.filter((result) => result.failed).map((result) => `${result.case} on ${result.medium}`);
-    return { path: write(options.outDir, report), failed };
+    return { path: write(options.outDir, report, markdown), failed };
   } finally {
     await origin.stop();
     await chain.stop();
@@ -125,9 +126,29 @@ async function startUps({ starts }, { contestants, origin }, place) {
   return Object.fromEntries(Object.entries(found).map(([name, list]) => [name, of(list)]));
 }
 
-function write(outDir, report) {
+/**
+ * What must not grow, axis by axis.
+ * @param {{axes: string[], rounds: number, count: number, buildDir: string, outDir: string, medium: string}} options
+ */
+export async function benchGrowth({ axes, rounds, count, buildDir, outDir, medium }) {
+  const place = media().find(({ name }) => name === medium);
+  if (!place) throw new Stop(`${medium} is not here`);
+  const load = await step("load client", buildLoad);
+  const report = { date: new Date().toISOString(), machine: machine(), medium: place.kind, rounds, count, results: [] };
+  for (const axis of axes) {
+    const work = (detail) => growth({ axes: [axis], rounds, count, buildDir, load, folder: place.folder, detail });
+    const found = await step(`growth: ${axis}`, work);
+    report.results.push(...found);
+    for (const { who, size, cpuMicros, ratio } of found) {
+      say(`    ${who.padEnd(6)} ${`${size}`.padStart(7)}  ${cpuMicros.toFixed(0).padStart(6)} µs  ${ratio.toFixed(2)}`);
+    }
+  }
+  return write(outDir, report, growthMarkdown, "-growth");
+}
+
+function write(outDir, report, markdown, kind = "") {
   mkdirSync(outDir, { recursive: true });
-  const name = report.date.slice(0, 16).replace(/[:T-]/g, "");
+  const name = `${report.date.slice(0, 16).replace(/[:T-]/g, "")}${kind}`;
   const path = join(outDir, name);
   writeFileSync(`${path}.json`, `${JSON.stringify(report, null, 2)}\n`);
   writeFileSync(`${path}.md`, markdown(report));

@@ -131,12 +131,12 @@ const dearLines = () => [
   ...Array.from({ length: 120 }, (_, i) => `X-Original-Path.Of.Mine-${i}: 1`),
 ];
 
-const head = (worker, method, path, lines = []) =>
+export const head = (worker, method, path, lines = []) =>
   Buffer.from([`${method} ${path} HTTP/1.1`, `Host: ${worker.host}`, ...lines, "", ""].join("\r\n"));
 const get = (worker, path, lines) => head(worker, "GET", path, lines);
 
 /** The `evm` challenge of `intent` that a contestant issues for a path; the floor issues none. */
-async function challengeOf(worker, path, intent) {
+export async function challengeOf(worker, path, intent) {
   const answer = await fetch(`${worker.url}${path}`);
   await answer.arrayBuffer();
   const header = answer.headers.get("www-authenticate");
@@ -144,8 +144,8 @@ async function challengeOf(worker, path, intent) {
   return parseChallenges([header]).find((challenge) => challenge.method === "evm" && challenge.intent === intent);
 }
 
-/** Charges of 64 payers in turn. Each answers a challenge of its own, as an honest client's would. */
-async function charges(worker, count, signer) {
+/** Charges of payers in turn. Each answers a challenge of its own, as an honest client's would. */
+export async function charges(worker, count, signer, from = payers) {
   const path = "/charge/quote";
   const challenge = await challengeOf(worker, path, "charge");
   if (!challenge) return [get(worker, path)];
@@ -153,7 +153,7 @@ async function charges(worker, count, signer) {
   const made = Array.from({ length: count }, (_, i) => {
     // Every millisecond of expiry is another challenge; the secret is ours, so they need not be asked for one by one.
     const own = reissue(challenge, SECRET, { expires: new Date(expires - i).toISOString() });
-    const payer = payers[i % payers.length];
+    const payer = from[i % from.length];
     const account = signer ? { address: payer.address, signTypedData: signer.signTypedData } : payer;
     return evmCredential(own, account, { domain: TOKEN_DOMAIN });
   });

@@ -7,6 +7,9 @@ import { command } from "../../scripts/lib/run.mjs";
 import { scratch, work } from "./places.mjs";
 import { residentBytes, startWorker } from "./workerd.mjs";
 
+/** The longest that requests which are to be sent to the last may take. */
+const UNTIL_SENT_MS = 500_000;
+
 /** Compiles the load client when its source has changed. */
 export async function buildLoad() {
   const source = at("benches/client/load.rs");
@@ -41,34 +44,25 @@ export async function slice({ load, contestant, item, folder, chain, warmupMs, m
     const prepared = count ?? Math.ceil((item.rate ?? 0) * seconds);
     let requests = await item.requests(worker, Math.max(prepared, 1));
     if (count) requests = Array.from({ length: count }, (_, i) => requests[i % requests.length]);
-    // What is sent must not have to be read from a disk while measuring.
-    const { dir: inMemory, remove: forget } = scratch(existsSync("/dev/shm") ? "/dev/shm" : work());
-    writeFileSync(join(inMemory, "requests"), frames(requests));
-    if (item.body) writeFileSync(join(inMemory, "body"), item.body);
     const rpcBefore = { posts: chain.posts, calls: { ...chain.calls } };
     const callsBefore = count && (await probe(worker)).calls;
     const helperBefore = process.cpuUsage();
     const begun = performance.now();
     const expect = contestant.name === "floor" ? (item.floor ?? item.expect) : item.expect;
-    const { output } = await command(
-      [
-        load,
-        `address=${worker.host}`,
-        `requests=${join(inMemory, "requests")}`,
-        ...(item.body ? [`body=${join(inMemory, "body")}`] : []),
-        `connections=${count ? Math.min(4, item.connections) : item.connections}`,
-        `warmup=${count ? 0 : warmupMs}`,
-        `measure=${count ? 60_000 : measureMs}`,
-        `expect=${expect}`,
-        `order=${count ? "shared" : (item.order ?? "shared")}`,
-        `wrap=${!count && (item.wrap || contestant.name === "floor") ? "yes" : "no"}`,
-        `pid=${worker.pid}`,
-      ],
-      { timeoutSeconds: 300 },
-    ).finally(forget);
+    const measured = await drive({
+      load,
+      worker,
+      requests,
+      body: item.body,
+      connections: count ? Math.min(4, item.connections) : item.connections,
+      warmupMs: count ? 0 : warmupMs,
+      measureMs: count ? undefined : measureMs,
+      expect,
+      order: count ? "shared" : item.order,
+      wrap: !count && (item.wrap || contestant.name === "floor"),
+    });
     const { user, system } = process.cpuUsage(helperBefore);
     const helperUtilisation = (user + system) / 1000 / (performance.now() - begun);
-    const measured = JSON.parse(output.trim().split("\n").at(-1));
     const probed = count && (await probe(worker));
     if (chain.unknown.size > 0) throw new Error("a wrong chain gives wrong numbers");
     return {
@@ -85,6 +79,40 @@ export async function slice({ load, contestant, item, folder, chain, warmupMs, m
     throw error;
   } finally {
     await worker.stop();
+    remove();
+  }
+}
+
+/**
+ * Sends requests, and says what workerd took for them.
+ * @param {{load: string, worker: object, requests: Buffer[], body?: Buffer, connections: number, warmupMs?: number, measureMs?: number,
+ *   expect: number, order?: "shared" | "affine", wrap?: boolean}} options
+ *   without `measureMs`: until all are sent
+ */
+export async function drive({ load, worker, requests, body, connections, warmupMs = 0, measureMs, expect, order, wrap }) {
+  // What is sent must not have to be read from a disk while measuring.
+  const { dir, remove } = scratch(existsSync("/dev/shm") ? "/dev/shm" : work());
+  try {
+    writeFileSync(join(dir, "requests"), frames(requests));
+    if (body) writeFileSync(join(dir, "body"), body);
+    const { output } = await command(
+      [
+        load,
+        `address=${worker.host}`,
+        `requests=${join(dir, "requests")}`,
+        ...(body ? [`body=${join(dir, "body")}`] : []),
+        `connections=${connections}`,
+        `warmup=${warmupMs}`,
+        `measure=${measureMs ?? UNTIL_SENT_MS}`,
+        `expect=${expect}`,
+        `order=${order ?? "shared"}`,
+        `wrap=${wrap ? "yes" : "no"}`,
+        `pid=${worker.pid}`,
+      ],
+      { timeoutSeconds: 600 },
+    );
+    return JSON.parse(output.trim().split("\n").at(-1));
+  } finally {
     remove();
   }
 }

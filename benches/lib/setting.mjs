@@ -33,8 +33,8 @@ export const payers = Array.from({ length: 64 }, (_, i) => account(`payer ${i}`)
 export const DEPOSIT = 10n ** 18n;
 const NOBODY = "0x0000000000000000000000000000000000000000";
 
-/** Channel `index` of payer `index`, whose vouchers the payer signs. */
-function channelOf(payer, index) {
+/** Channel `index`, whose vouchers its payer signs. */
+export function channelOf(payer, index) {
   const fields = [payer.address, settlement.address, TOKEN.address, keyOf(`salt ${index}`), NOBODY, ESCROW, BigInt(CHAIN_ID)];
   const types = ["address", "address", "address", "bytes32", "address", "address", "uint256"];
   return {
@@ -50,10 +50,12 @@ function channelOf(payer, index) {
 
 export const channels = payers.map(channelOf);
 
-/** What the escrow's `getChannel` says of them. */
-export const channelsOnChain = new Map(
-  channels.map(({ id, payer }) => [id, [false, 0n, payer.address, settlement.address, TOKEN.address, NOBODY, DEPOSIT, 0n]]),
-);
+/** What the escrow's `getChannel` says of channels. */
+export const onChain = (channels) =>
+  new Map(
+    channels.map(({ id, payer }) => [id, [false, 0n, payer.address, settlement.address, TOKEN.address, NOBODY, DEPOSIT, 0n]]),
+  );
+export const channelsOnChain = onChain(channels);
 
 const VOUCHER_TYPE = keccak256(toHex("Voucher(bytes32 channelId,uint128 cumulativeAmount)"));
 /** Of the domain that vouchers are signed in, as the escrow says it. */

@@ -3,45 +3,39 @@ import { ratios } from "./ratios.mjs";
 
 /** @type {{what: string, of: (run: Run) => number | undefined, limit: number, atLeast?: boolean, digits?: number}[]} */
 const TARGETS = [
-  {
-    what: "voucher alone, 64 channels: overhead ÷ peer's",
-    of: (run) => run.ratio("voucher-only-64", "overheadToPeers"),
-    limit: 0.2,
-  },
-  {
-    what: "voucher alone, 64 channels: requests/s ÷ floor's",
-    of: (run) => run.ratio("voucher-only-64", "rateToFloors"),
-    limit: 0.65,
-    atLeast: true,
-  },
-  {
-    what: "voucher, paid request, 64 channels: overhead ÷ peer's",
-    of: (run) => run.ratio("voucher-64", "overheadToPeers"),
-    limit: 0.2,
-  },
+  { what: "recovery in workerd, µs", of: ({ report }) => report.recovery?.ours, limit: 45, digits: 0 },
+  overhead("voucher alone, 64 channels", "voucher-only-64", 0.15),
+  overhead("voucher, paid request, 64 channels", "voucher-64", 0.25),
   {
     what: "voucher, paid request, 64 channels: requests/s ÷ floor's",
     of: (run) => run.ratio("voucher-64", "rateToFloors"),
     limit: 0.65,
     atLeast: true,
   },
-  { what: "402, one offer: overhead ÷ peer's", of: (run) => run.ratio("402-one", "overheadToPeers"), limit: 0.25 },
-  { what: "402, four offers: overhead ÷ peer's", of: (run) => run.ratio("402-four", "overheadToPeers"), limit: 0.25 },
-  { what: "charge verification: CPU ÷ peer's", of: (run) => run.ratio("verify", "cpuToPeers"), limit: 0.2 },
-  { what: "pass-through: requests/s ÷ peer's", of: (run) => run.ratio("pass", "rateToPeers"), limit: 0.8, atLeast: true },
-  {
-    what: "charge verification less 402, µs (more than the recovery alone)",
-    of: (run) => run.cpu("verify") - run.cpu("402-one"),
-    limit: 120,
-    digits: 0,
-  },
-  { what: "script by gzip, KiB", of: ({ report }) => report.sizes.ours.gzip / 1024, limit: 350, digits: 0 },
+  overhead("402, one offer", "402-one", 0.2),
+  overhead("402, four offers", "402-four", 0.1),
+  cpu("charge verified", "verify", 0.12),
+  cpu("charge settled", "charge", 0.9),
+  overhead("events, paced", "events-paced", 0.3),
+  overhead("events, burst", "events-burst", 0.3),
+  cpu("1 MB body", "body", 1),
+  cpu("pass-through", "pass", 1.1),
   {
     what: "start-up to first answer ÷ peer's",
     of: ({ report }) => report.startUp.ours.median / report.startUp.peer.median,
     limit: 1,
   },
+  { what: "script by gzip, KiB", of: ({ report }) => report.sizes.ours.gzip / 1024, limit: 600, digits: 0 },
+  { what: "dearest unpaid request ÷ a plain 402, CPU", of: (run) => run.cpu("402-dear") / run.cpu("402-one"), limit: 3 },
 ];
+
+function overhead(what, name, limit) {
+  return { what: `${what}: overhead ÷ peer's`, of: (run) => run.ratio(name, "overheadToPeers"), limit };
+}
+
+function cpu(what, name, limit) {
+  return { what: `${what}: CPU ÷ peer's`, of: (run) => run.ratio(name, "cpuToPeers"), limit };
+}
 
 class Run {
   constructor(report, medium) {
