@@ -82,8 +82,8 @@ pub trait Terms: fmt::Debug {
     /// The JCS form of the request object of a challenge, with a line for people, and with what was asked for first.
     fn request(&self, description: Option<&str>, fresh: Option<&Fresh>) -> String;
 
-    /// What the network must be asked before this can be offered, such as an invoice. Unpaid requests cause it, so the shell asks it once
-    /// for each client until the answer expires, and only so often in all; where it cannot be asked, this is not offered.
+    /// What the network must be asked before this can be offered, such as an invoice. Unpaid requests cause it, so the shell asks it only so
+    /// often; where it cannot be asked, this is not offered.
     fn first(&self) -> Option<Ask> {
         None
     }

@@ -1,5 +1,5 @@
-//! What a rail asks its network for before it can make an offer, such as an invoice. Whoever does not pay causes it, so it is asked for once
-//! for each client and offer until what came of it expires, and only so often in all: then the offer is left out.
+//! What a rail asks its network for before it can make an offer, such as an invoice. Whoever does not pay causes it, so who asks for the same
+//! again and again gets the same for a while, and it is only asked for so often in all: then the offer is left out.
 
 use super::clock::now;
 use super::config::load;
@@ -15,17 +15,19 @@ use worker::console_warn;
 /// How often an isolate asks, whoever causes it.
 const BOUNDS: Bounds = Bounds { patience: Duration::from_secs(10), per_second: 16 };
 
-/// What was given is not given out any more when less than this is left of it.
-const LEAST: Duration = Duration::from_secs(60);
+/// What was given is given out again for so long, to who asks for the same. Not for longer: once it is paid, nobody can pay it again.
+const LIFETIME: Duration = Duration::from_secs(10);
 
 /// A network that gave nothing is not asked again for the same client so soon.
 const NOTHING_LIFETIME: Duration = Duration::from_secs(2);
 
-/// An offer, as its rail and request object name it, and for whom.
+/// An offer, as its rail and request object name it, for what, and for whom.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Wanted {
     rail: RailId,
     request: String,
+    method: String,
+    target: String,
     client: String,
 }
 
@@ -36,7 +38,8 @@ std::thread_local! {
 /// What the network gives for an offer to this client. `None` when it gives nothing now, or was asked for too much.
 pub(super) async fn fresh(request: &PaidRequest<'_>, offer: &Offer, ask: Ask) -> Option<Fresh> {
     let client = request.incoming.header("cf-connecting-ip").unwrap_or_default();
-    let wanted = Wanted { rail: offer.rail, request: offer.request.clone(), client };
+    let (method, target) = (request.asked.method.to_owned(), request.asked.target.to_owned());
+    let wanted = Wanted { rail: offer.rail, request: offer.request.clone(), method, target, client };
     let find_out = {
         let (env, rail, terms) = (request.env.clone(), offer.rail, offer.charge()?.clone());
         move || async move {
@@ -46,7 +49,7 @@ pub(super) async fn fresh(request: &PaidRequest<'_>, offer: &Offer, ask: Ask) ->
                 Some(state) => terms.freshen(&state.ask(ask).await),
                 None => None,
             };
-            let lifetime = found.as_ref().map_or(NOTHING_LIFETIME, |fresh| fresh.until.since(now()).saturating_sub(LEAST));
+            let lifetime = found.as_ref().map_or(NOTHING_LIFETIME, |fresh| fresh.until.since(now()).min(LIFETIME));
             (found, lifetime)
         }
     };
