@@ -1,5 +1,5 @@
 // `npm run counts`: what must not grow unnoticed, counted and compared with benches/counts.json: the size of the script, calls of objects
-// and of the chain in each case of the bench, and instructions of the core. Never a time: see benches/README.md.
+// and of the chain in each case of the bench with what is billed of them, and instructions of the core. Never a time: see benches/README.md.
 //
 //   npm run counts                    fails when a count is not what is written there
 //   npm run counts -- --update        writes what is counted now

@@ -96,7 +96,8 @@ async function measureCase(name, place, { contestants, rounds, detail, ...rest }
   for (const contestant of taking) {
     detail(`counting, ${contestant.name}`);
     const { probe } = await slice({ ...rest, contestant: probed(contestant), item, folder: place.folder, count });
-    counted.set(contestant.name, { objectCalls: probe.calls / count, wasmBytes: probe.wasmBytes });
+    const { wasmBytes, ...billed } = probe;
+    counted.set(contestant.name, { billed, wasmBytes });
   }
   const figures = taking.map(({ name: who }) => [
     who,

@@ -17,7 +17,8 @@ const SIGNED_WRONGLY = 512;
  * @property {number} [floor]
  * @property {boolean} [stored] an object writes, so what the storage lies on matters
  * @property {boolean} [sessions] needs a worker that takes sessions
- * @property {number} [probed] how many requests object calls are counted over
+ * @property {number} [probed] how many requests what is billed is counted over
+ * @property {number} [early] so many more are sent before these: what is new to the gateway is not counted
  * @property {number} [rate] requests per second that are prepared for, at most
  * @property {number} [unitsPerRequest] what is counted besides requests: events
  * @property {Buffer} [body]
@@ -71,6 +72,7 @@ export const CASES = {
     connections: 64,
     stored: true,
     rate: 1_000,
+    early: 64,
     expect: 200,
     requests: (worker, count) => charges(worker, count),
   },
@@ -97,6 +99,7 @@ export const CASES = {
     }),
     unitsPerRequest: EVENTS,
     probed: 4,
+    early: 4,
     rate: 8,
   },
   "events-burst": {
@@ -108,6 +111,7 @@ export const CASES = {
       units: EVENTS,
     }),
     unitsPerRequest: EVENTS,
+    early: 16,
     rate: 1_000,
   },
   body: {

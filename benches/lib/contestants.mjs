@@ -133,7 +133,7 @@ export function sizes(paths) {
   return { raw: sum((file) => file.length), gzip: sum((file) => gzipSync(file, { level: 9 }).length) };
 }
 
-/** The same contestant with its object calls counted and its wasm memory known, at `/__bench`. Only for what is not timed. */
+/** The same contestant with what is billed counted and its wasm memory known, at `/__bench`. Only for what is not timed. */
 export function probed(contestant) {
   const [main] = Object.keys(contestant.modules);
   const classes = contestant.objects.map(({ className }) => className);
@@ -141,9 +141,9 @@ export function probed(contestant) {
   writeFileSync(
     entry,
     `import "./probe.js";
-import { answer } from "./probe.js";
-import Entry from "./${main}";
-export { ${classes.join(", ")} } from "./${main}";
+import { answer, observed } from "./probe.js";
+import Entry, * as contestant from "./${main}";
+${classes.map((name) => `export const ${name} = observed(contestant.${name});`).join("\n")}
 export default answer(Entry);
 `,
   );

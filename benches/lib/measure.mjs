@@ -42,10 +42,12 @@ export async function slice({ load, contestant, item, folder, chain, warmupMs, m
   try {
     const seconds = (warmupMs + measureMs) / 1000;
     const prepared = count ?? Math.ceil((item.rate ?? 0) * seconds);
-    let requests = await item.requests(worker, Math.max(prepared, 1));
-    if (count) requests = Array.from({ length: count }, (_, i) => requests[i % requests.length]);
+    const early = count ? (item.early ?? 0) : 0;
+    let requests = await item.requests(worker, Math.max(prepared + early, 1));
+    if (count) requests = Array.from({ length: count + early }, (_, i) => requests[i % requests.length]);
+    for (const request of requests.splice(0, early)) await send(worker, request, item);
+    const before = count && (await probe(worker));
     const rpcBefore = { posts: chain.posts, calls: { ...chain.calls } };
-    const callsBefore = count && (await probe(worker)).calls;
     const helperBefore = process.cpuUsage();
     const begun = performance.now();
     const expect = contestant.name === "floor" ? (item.floor ?? item.expect) : item.expect;
@@ -70,7 +72,7 @@ export async function slice({ load, contestant, item, folder, chain, warmupMs, m
       ...rpc(rpcBefore, chain, measured.total),
       helperUtilisation,
       rssBytes: residentBytes(worker.pid),
-      probe: probed && { calls: probed.calls - callsBefore, wasmBytes: probed.wasmBytes },
+      probe: probed && { ...each(before, probed, count), wasmBytes: probed.wasmBytes },
     };
   } catch (error) {
     if (chain.unknown.size > 0) error.message += `\nthe chain stub was asked for what it does not know: ${[...chain.unknown]}`;
@@ -119,6 +121,20 @@ export async function drive({ load, worker, requests, body, connections, warmupM
 
 /** What the probe inside of a contestant has seen so far. */
 const probe = async (worker) => (await fetch(`${worker.url}/__bench`)).json();
+
+/** What it has seen since, for each of `count` requests. */
+const each = (before, after, count) =>
+  Object.fromEntries(Object.keys(before).map((what) => [what, (after[what] - before[what]) / count]));
+
+/** Sends what was made for a socket, before anything is counted. */
+async function send(worker, request, { expect }) {
+  const [line, ...lines] = request.toString("latin1").split("\r\n").filter(Boolean);
+  const [method, path] = line.split(" ");
+  const headers = lines.map((one) => [one.slice(0, one.indexOf(":")), one.slice(one.indexOf(":") + 2)]);
+  const answer = await fetch(`${worker.url}${path}`, { method, headers: headers.filter(([name]) => name === "Authorization") });
+  await answer.arrayBuffer();
+  if (answer.status !== expect) throw new Error(`a request before those that are counted was answered by ${answer.status}`);
+}
 
 /** Numbers a request, whatever of a request the window holds: long answers count by their bytes. */
 function figures(measured, item) {

@@ -1,9 +1,17 @@
-// Runs inside of a contestant, before its own modules: counts the calls of Durable Objects and finds the wasm memory. What it
-// costs is not measured, because nothing is timed with it.
+// Runs inside of a contestant, before its own modules: counts what is billed besides processor time (calls of Durable Objects, their
+// alarms, rows, and how long they are at work), and finds the wasm memory. What it costs is not measured, because nothing is timed with it.
 import { env, WorkerEntrypoint } from "cloudflare:workers";
 
-let calls = 0;
+/** Since the start. An alarm that rings is a request of its object, as a call is. */
+const billed = { calls: 0, rings: 0, rowsRead: 0, rowsWritten: 0, alarms: 0, objectMillis: 0 };
 const memories = [];
+/** The objects that were called, each by what gets it anew. */
+const called = new Map();
+/** How far ahead of the machine's clock this isolate's is. */
+let ahead = 0;
+
+const clock = Date.now;
+Date.now = () => clock() + ahead;
 
 WebAssembly.Instance = new Proxy(WebAssembly.Instance, {
   construct(target, given, newTarget) {
@@ -19,7 +27,9 @@ const prototype = namespace && Object.getPrototypeOf(namespace);
 for (const method of namespace ? ["get", "getByName"] : []) {
   const original = prototype[method];
   prototype[method] = function (...given) {
-    return counted(original.apply(this, given));
+    const stub = original.apply(this, given);
+    called.set(`${stub.id}`, () => original.apply(this, given));
+    return counted(stub);
   };
 }
 
@@ -28,7 +38,7 @@ function counted(stub) {
     get(_, property) {
       if (typeof stub[property] !== "function") return stub[property];
       return (...given) => {
-        calls += 1;
+        billed.calls += 1;
         // Not by `apply`: a property of a stub's method is a method of the object, too.
         return stub[property](...given);
       };
@@ -36,13 +46,99 @@ function counted(stub) {
   });
 }
 
-/** The contestant's entry with one more path. */
+const watched = new Set();
+
+/** Has what every object of this kind does counted, from now on. */
+function watch(kind, methods) {
+  const prototype = Object.getPrototypeOf(kind);
+  if (watched.has(prototype)) return;
+  watched.add(prototype);
+  for (const [name, around] of Object.entries(methods)) {
+    const original = prototype[name];
+    prototype[name] = function (...given) {
+      return around(original.apply(this, given));
+    };
+  }
+}
+
+function statement(cursor) {
+  // It has been read to its end when whoever ran it is done.
+  Promise.resolve().then(() => {
+    billed.rowsRead += cursor.rowsRead;
+    billed.rowsWritten += cursor.rowsWritten;
+  });
+  return cursor;
+}
+
+function alarm(set) {
+  billed.alarms += 1;
+  return set;
+}
+
+/** A contestant's class of objects, with what is billed counted: an object is at work from a call to its answer, once for all at a time. */
+export function observed(Class) {
+  class Observed extends Class {
+    #working = 0;
+    #since = 0;
+
+    constructor(ctx, env) {
+      watch(ctx.storage, { setAlarm: alarm });
+      watch(ctx.storage.sql, { exec: statement });
+      super(ctx, env);
+    }
+
+    work(answer) {
+      if (this.#working === 0) this.#since = clock();
+      this.#working += 1;
+      const done = () => {
+        this.#working -= 1;
+        if (this.#working === 0) billed.objectMillis += clock() - this.#since;
+      };
+      let answered;
+      try {
+        answered = answer();
+      } catch (error) {
+        done();
+        throw error;
+      }
+      if (typeof answered?.then !== "function") {
+        done();
+        return answered;
+      }
+      return answered.finally(done);
+    }
+
+    /** As if its alarm rang. */
+    ring() {
+      return this.alarm?.();
+    }
+  }
+  for (const name of Object.getOwnPropertyNames(Class.prototype)) {
+    if (name === "constructor") continue;
+    Observed.prototype[name] = function (...given) {
+      if (name === "alarm") billed.rings += 1;
+      return this.work(() => Class.prototype[name].apply(this, given));
+    };
+  }
+  return Observed;
+}
+
+/**
+ * The contestant's entry with two more paths: one tells what was counted, the other has the clock go ahead and rings every object
+ * that was called.
+ */
 export function answer(Entry) {
   return class extends WorkerEntrypoint {
-    fetch(request) {
-      if (new URL(request.url).pathname === "/__bench") {
+    async fetch(request) {
+      const { pathname, searchParams } = new URL(request.url);
+      if (pathname === "/__bench") {
         const wasmBytes = memories.reduce((sum, { buffer }) => sum + buffer.byteLength, 0);
-        return Response.json({ calls, wasmBytes });
+        return Response.json({ ...billed, wasmBytes });
+      }
+      if (pathname === "/__bench/later") {
+        ahead += Number(searchParams.get("millis"));
+        for (const stub of called.values()) await stub().ring();
+        return new Response(null, { status: 204 });
       }
       return typeof Entry === "function"
         ? new Entry(this.ctx, this.env).fetch(request)

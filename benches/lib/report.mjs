@@ -1,5 +1,6 @@
 // Results as Markdown: the numbers, the ratios that the targets are about, and what they were measured on.
 import { CASES } from "./cases.mjs";
+import { billed, dollars } from "./cost.mjs";
 import { ratios } from "./ratios.mjs";
 import { targets } from "./targets.mjs";
 
@@ -18,7 +19,8 @@ function table(titles, rows) {
 
 function figures(result) {
   const rows = [];
-  for (const [name, { summary, objectCalls }] of Object.entries(result.contestants)) {
+  for (const [name, { summary, billed: seen }] of Object.entries(result.contestants)) {
+    const bill = billed(seen, summary.cpuMicros);
     rows.push([
       name,
       whole(summary.rate),
@@ -29,7 +31,10 @@ function figures(result) {
       percent(summary.spread.cpuMicros),
       two(summary.utilisation),
       two(summary.helperUtilisation),
-      objectCalls === undefined ? "–" : two(objectCalls),
+      two(bill.objectRequests),
+      fixed(4)(bill.objectSeconds),
+      two(bill.rowsWritten),
+      two(dollars(bill)),
       two(summary.rpcCalls),
       two(summary.rpcPosts),
       mib(summary.rssBytes),
@@ -37,7 +42,7 @@ function figures(result) {
   }
   const titles = [
     ...["", "requests/s", "spread", "p50 ms", "p99 ms", "CPU µs", "spread", "cores", "helper's"],
-    ...["object calls", "RPC calls", "RPC posts", "memory"],
+    ...["object requests", "object s", "rows written", "$ per million", "RPC calls", "RPC posts", "memory"],
   ];
   return table(titles, rows);
 }
@@ -107,7 +112,8 @@ ${machine.cpu}, ${machine.cores} cores, ${machine.memoryGiB} GiB, ${machine.syst
 ${versions.workerd}, ${versions.rustc}, Node ${versions.node}, mppx ${versions.mppx}, viem ${versions.viem}; commit ${versions.commit}, wasm ${versions.wasmSha256}.
 Storage: ${storage.join(", ")}. ${options.rounds} rounds of ${options.measureMs / 1000} s after ${options.warmupMs / 1000} s of warm-up, contestants in turn, each on a
 fresh process and an empty storage. CPU is workerd's processor time divided by requests; percentiles are of every latency as it was; spread is half
-the distance between the rounds' extremes. Overhead is CPU above the floor's of the same round. Origin, chain and load
+the distance between the rounds' extremes. Dollars are those of Cloudflare's price list (benches/lib/cost.mjs), by what a few requests of a
+separate run are billed for and the CPU that is measured. Overhead is CPU above the floor's of the same round. Origin, chain and load
 share the machine with workerd: “cores” is how much of one core workerd used, “helper's” how much origin and chain did.
 
 ## Compared
