@@ -194,13 +194,13 @@ impl Payer {
         self.wake_within(ROUND).await?;
         match next {
             Next::Prepare => Err("a payment that was to be prepared is not".into()),
-            Next::Deliver => self.hand_over(rail, &id),
+            Next::Deliver => self.hand_over(rail, &id, None),
             Next::Replay { reference } => Ok(PayerReply::Replayed { reference }),
             // It was said to be used, which may have been a mistake: nothing was sent yet.
             Next::Settle { gas_limit: None } if !purchase.payment().is_too_late(now()) && purchase.payment().search(now()).is_some() => {
                 match self.prepare(rail, &purchase, true).await? {
                     Prepared::Send(send) => self.settle(rail, &purchase, *send).await,
-                    Prepared::Settled(reference) => self.take_in(rail, &id, reference),
+                    Prepared::Settled(reference) => self.hand_over(rail, &id, Some(reference)),
                     Prepared::Refused(problem) | Prepared::Later(problem) | Prepared::Unknown(problem) => {
                         Ok(PayerReply::Refused(problem.into()))
                     }
@@ -221,7 +221,7 @@ impl Payer {
     async fn begin(
         &self,
         rail: &RailState,
-        purchase: Purchase,
+        mut purchase: Purchase,
         identifier: Option<B256>,
         reserve: bool,
         was_good: bool,
@@ -251,15 +251,28 @@ impl Payer {
             let detail = "extensions.payment-identifier.info.id: is that of another payment of this payer; take another one";
             return Ok(PayerReply::Refused(Problem::new(ProblemKind::Conflict, detail).into()));
         }
-        self.save(purchase.clone())?;
+        // What it becomes first is stored with it.
         match prepared {
             Prepared::Send(send) if reserve && send.is_ours() => {
-                let duration = lease_duration(rail);
                 let reserved = |lease| PayerReply::Reserved { lease };
-                self.change(&id, |purchase| purchase.reserve(now(), duration).map_or_else(lost, reserved))
+                let reply = purchase.reserve(now(), lease_duration(rail)).map_or_else(lost, reserved);
+                self.save(purchase)?;
+                Ok(reply)
             }
-            Prepared::Send(send) => self.settle(rail, &purchase, *send).await,
-            Prepared::Settled(reference) => self.take_in(rail, &id, reference),
+            Prepared::Send(send) => {
+                let gas_limit = match *send {
+                    Send::Transaction { gas_limit, .. } => gas_limit,
+                    Send::Request(_) => None,
+                };
+                purchase.submit(gas_limit);
+                self.save(purchase.clone())?;
+                self.settle(rail, &purchase, *send).await
+            }
+            Prepared::Settled(reference) => {
+                let reply = hand_over(rail, &mut purchase, Some(reference));
+                self.save(purchase)?;
+                Ok(reply)
+            }
             Prepared::Refused(_) | Prepared::Later(_) | Prepared::Unknown(_) => Err("a payment that is refused is begun".into()),
         }
     }
@@ -281,12 +294,6 @@ impl Payer {
             let sum = others.into_values().try_fold(Amount::ZERO, Amount::checked_add);
             progress.reserved = sum.unwrap_or(Amount::from_base_units(u128::MAX));
         }
-    }
-
-    /// The money is there without anything to be sent.
-    fn take_in(&self, rail: &RailState, id: &B256, reference: Reference) -> Result<PayerReply> {
-        self.change(id, |purchase| purchase.settle(reference))?;
-        self.hand_over(rail, id)
     }
 
     /// Waits for a place among the payer's charges that are on their way, as long as clients wait for a settlement.
@@ -320,11 +327,8 @@ impl Payer {
         }
     }
 
-    /// Gives the settled purchase to the request that presented it.
-    fn hand_over(&self, rail: &RailState, id: &B256) -> Result<PayerReply> {
-        let duration = lease_duration(rail);
-        let paid = |(lease, reference)| PayerReply::Paid { lease, reference };
-        self.change(id, |purchase| purchase.hand_over(now(), duration).map_or_else(lost, paid))
+    fn hand_over(&self, rail: &RailState, id: &B256, settled: Option<Reference>) -> Result<PayerReply> {
+        self.change(id, |purchase| hand_over(rail, purchase, settled))
     }
 
     /// Has the payment settled, and hands it over when it is.
@@ -333,9 +337,9 @@ impl Payer {
         self.hand_over_if(rail, &purchase.payment().id(), sent)
     }
 
-    fn hand_over_if(&self, rail: &RailState, id: &B256, sent: Outcome<()>) -> Result<PayerReply> {
+    fn hand_over_if(&self, rail: &RailState, id: &B256, sent: Outcome<Reference>) -> Result<PayerReply> {
         match sent {
-            Ok(()) => self.hand_over(rail, id),
+            Ok(reference) => self.hand_over(rail, id, Some(reference)),
             Err(problem) => Ok(PayerReply::Refused(problem.into())),
         }
     }
@@ -351,10 +355,7 @@ impl Payer {
         // What was found out first is as old as the origin was slow.
         let sent = match self.prepare(rail, &purchase, true).await? {
             Prepared::Send(send) => self.send(rail, &purchase, *send).await?,
-            Prepared::Settled(reference) => {
-                self.change(&id, |purchase| purchase.settle(reference))?;
-                Ok(())
-            }
+            Prepared::Settled(reference) => Ok(reference),
             Prepared::Refused(problem) | Prepared::Later(problem) | Prepared::Unknown(problem) => {
                 self.keep_or_forget(&id, Purchase::forgo)?;
                 Err(problem)
@@ -362,13 +363,17 @@ impl Payer {
         };
         let paid = |reference| PayerReply::Paid { lease, reference };
         Ok(match sent {
-            Ok(()) => self.change(&id, |purchase| purchase.hand_back(lease, now(), LEASE_MARGIN).map_or_else(lost, paid))?,
+            Ok(reference) => self.change(&id, |purchase| {
+                purchase.settle(reference);
+                purchase.hand_back(lease, now(), LEASE_MARGIN).map_or_else(lost, paid)
+            })?,
             Err(problem) => PayerReply::Refused(problem.into()),
         })
     }
 
-    /// Does what moves the money, and waits for what comes of it: `Ok` when it is there.
-    async fn send(&self, rail: &RailState, purchase: &Purchase, send: Send) -> Result<Outcome<()>> {
+    /// Does what moves the money, and waits for what comes of it: what names it on its rail when it is there, which the caller stores
+    /// with what comes next.
+    async fn send(&self, rail: &RailState, purchase: &Purchase, send: Send) -> Result<Outcome<Reference>> {
         match send {
             Send::Transaction { purpose, gas_limit } => self.transact(rail, purchase, purpose, gas_limit).await,
             Send::Request(request) => self.request(rail, purchase, Some(request)).await,
@@ -376,7 +381,7 @@ impl Payer {
     }
 
     /// Sends the rail's request, which from here on may move money; without one, finds out what came of one that was sent before.
-    async fn request(&self, rail: &RailState, purchase: &Purchase, request: Option<Ask>) -> Result<Outcome<()>> {
+    async fn request(&self, rail: &RailState, purchase: &Purchase, request: Option<Ask>) -> Result<Outcome<Reference>> {
         let id = purchase.payment().id();
         let mut progress = Progress { is_sent: true, ..progress(purchase, true) };
         let mut next = request;
@@ -394,10 +399,7 @@ impl Payer {
                     }
                     _ => return Err("a rail sends without end, or by another way than it began".into()),
                 },
-                Prepared::Settled(reference) => {
-                    self.change(&id, |purchase| purchase.settle(reference))?;
-                    return Ok(Ok(()));
-                }
+                Prepared::Settled(reference) => return Ok(Ok(reference)),
                 Prepared::Refused(problem) => problem,
                 Prepared::Later(problem) | Prepared::Unknown(problem) => {
                     self.wake_within(SOON).await?;
@@ -411,24 +413,28 @@ impl Payer {
 
     /// Hands the payment to the settlement account and waits for the verdict. Without a `gas_limit` nothing
     /// new is sent.
-    async fn transact(&self, rail: &RailState, purchase: &Purchase, purpose: Purpose, gas_limit: Option<u64>) -> Result<Outcome<()>> {
+    async fn transact(
+        &self,
+        rail: &RailState,
+        purchase: &Purchase,
+        purpose: Purpose,
+        gas_limit: Option<u64>,
+    ) -> Result<Outcome<Reference>> {
         let id = purchase.payment().id();
         let connection = rail.connection().ok_or_else(unconfigured)?;
         // From here on it may be on chain: remembered until the verdict is known.
         self.change(&id, |purchase| purchase.submit(gas_limit))?;
         let errand = gas_limit.map_or(Errand::Search, |gas_limit| Errand::Send { gas_limit });
         let open = match ask_account(connection, &self.env, &SettleMessage { purpose, errand }).await {
-            Ok(SettleReply::Ended(verdict)) => {
+            Ok(SettleReply::Ended(Verdict::Settled { transaction })) => return Ok(Ok(transaction.into())),
+            Ok(SettleReply::Ended(verdict @ Verdict::Failed(failure))) => {
                 let submitted = self.change(&id, |purchase| {
                     let stage = purchase.stage().clone();
                     purchase.conclude(verdict);
                     stage
                 })?;
                 self.note(&submitted, verdict)?;
-                return Ok(match verdict {
-                    Verdict::Settled { .. } => Ok(()),
-                    Verdict::Failed(failure) => Err(failure.problem()),
-                });
+                return Ok(Err(failure.problem()));
             }
             Ok(SettleReply::Pending) => Problem::unavailable("the transfer is not settled yet"),
             // Nothing was begun this time; an earlier call may still be on its way.
@@ -490,7 +496,9 @@ impl Payer {
             let Some(purpose) = purchase.payment().search(purchase.presented()) else {
                 if !self.at_work.borrow().contains_key(&id) {
                     let _at_work = AtWork::on(self, id, Some(purchase.payment().amount()));
-                    let _ = self.request(rail, &purchase, None).await?;
+                    if let Ok(reference) = self.request(rail, &purchase, None).await? {
+                        self.change(&id, |purchase| purchase.settle(reference))?;
+                    }
                     open |= self.store.read(&id)?.is_some_and(|purchase| matches!(purchase.stage(), Stage::Submitted { .. }));
                 }
                 continue;
@@ -525,6 +533,15 @@ impl Payer {
 /// Of a payment that nothing was asked about yet.
 fn progress(purchase: &Purchase, was_good: bool) -> Progress {
     Progress { answers: Vec::new(), presented: purchase.presented(), was_good, is_sent: false, reserved: Amount::ZERO }
+}
+
+/// Gives a purchase to the request that presented it. It is settled, or is now.
+fn hand_over(rail: &RailState, purchase: &mut Purchase, settled: Option<Reference>) -> PayerReply {
+    if let Some(reference) = settled {
+        purchase.settle(reference);
+    }
+    let paid = |(lease, reference)| PayerReply::Paid { lease, reference };
+    purchase.hand_over(now(), lease_duration(rail)).map_or_else(lost, paid)
 }
 
 fn lost(lost: Lost) -> PayerReply {

@@ -73,6 +73,9 @@ impl Store {
     pub(super) fn save(&self, purchase: Purchase) -> Result<()> {
         let id = purchase.payment().id();
         let is_open = purchase.is_open();
+        if self.is_stored(&purchase) {
+            return Ok(());
+        }
         let known = self.unsure();
         self.purchases()?.put(&id, &purchase, (!is_open).then(|| purchase.forget_at()))?;
         let Some(mut open) = known else {
@@ -87,6 +90,13 @@ impl Store {
         }
         self.open.replace(Some(open));
         Ok(())
+    }
+
+    /// Whether it is known to be stored as it is.
+    fn is_stored(&self, purchase: &Purchase) -> bool {
+        let (open, latest) = (self.open.borrow(), self.latest.borrow());
+        let known = open.as_ref().and_then(|open| open.get(&purchase.payment().id())).or(latest.as_ref());
+        known == Some(purchase)
     }
 
     pub(super) fn remove(&self, id: &B256) -> Result<()> {
