@@ -27,11 +27,15 @@ pub struct Broken {
 impl Broken {
     /// Whether that releases the delivery: the origin broke it off, and too little of it had gone out.
     pub const fn is_undelivered(&self) -> bool {
-        let much = match self.announced {
+        !self.upload_broke && self.kept_waiting.as_millis() < PATIENCE.as_millis() && self.delivered < Self::much(self.announced)
+    }
+
+    /// From how many bytes on an answer counts as delivered however it ends, when so many were `announced`.
+    pub const fn much(announced: Option<u64>) -> u64 {
+        match announced {
             Some(announced) => announced.div_ceil(2),
             None => MUCH,
-        };
-        !self.upload_broke && self.kept_waiting.as_millis() < PATIENCE.as_millis() && self.delivered < much
+        }
     }
 }
 
@@ -72,6 +76,7 @@ mod tests {
             (MUCH, Some(4 * MUCH), true),
         ] {
             assert_eq!(Broken { delivered, announced, ..ORIGINS }.is_undelivered(), undelivered, "{delivered} of {announced:?}");
+            assert_eq!(delivered < Broken::much(announced), undelivered, "{delivered} of {announced:?}");
         }
     }
 }

@@ -2,8 +2,10 @@
 
 use super::config::{Isolate, load};
 use super::failure::{internal, misconfigured};
-use super::origin::{Incoming, Outgoing, send};
+use super::glue;
+use super::origin::{Incoming, Outgoing, late, pass, send, unreached, watched_headers};
 use super::priced::{presented, priced, unpaid_authorization};
+use super::promised::at_once;
 use super::respond::problem;
 use super::watch::discard;
 use super::{respond, status};
@@ -14,66 +16,68 @@ use crate::gateway::cors::Preflight;
 use crate::gateway::path::Readings;
 use crate::gateway::probe;
 use crate::gateway::route::{Route, is_priced};
-use crate::gateway::target::Target;
 use crate::rail::evm::Intent;
 use crate::wire::detect::Presented;
 use crate::wire::mpp::credential::CredentialField;
-use crate::wire::problem::{Problem, ProblemKind};
 use std::time::Duration;
-use web_sys::{Request, Response, Url};
-use worker::{Context, Env, Result, event};
+use wasm_bindgen::prelude::{Closure, wasm_bindgen};
+use wasm_bindgen::{JsCast, JsValue};
+use web_sys::{Request, Response};
+use worker::{Context, Env, Result, worker_sys};
 
 /// The origin may take this long for an unpriced request under a wrong configuration.
 const DEFAULT_ORIGIN_TIMEOUT: Duration = Duration::from_secs(60);
 
-#[event(fetch)]
-async fn fetch(request: Request, env: Env, context: Context) -> Result<Response> {
-    match answer(request, env, context).await {
-        Ok(response) => Ok(response),
-        Err(error) => problem(&internal("fetch", error)),
-    }
+#[expect(unreachable_pub, reason = "the runtime calls it")]
+/// Answers a request, by a promise where something has to be waited for.
+///
+/// # Errors
+/// Not even a problem could be answered.
+#[wasm_bindgen]
+pub fn fetch(request: Request, env: Env, context: worker_sys::Context) -> std::result::Result<JsValue, JsValue> {
+    let context = Context::new(context);
+    at_once(async move {
+        match answer(request, env, context).await {
+            Ok(answer) => Ok(answer),
+            Err(error) => Ok(problem(&internal("fetch", error))?.into()),
+        }
+    })
 }
 
-async fn answer(request: Request, env: Env, context: Context) -> Result<Response> {
-    // What is priced must be what is sent on: the runtime resolves dot segments when it sends, so they are
-    // resolved here already.
-    let url = request.url();
-    let resolved = || Target::parse(&Url::new(&url).map_or_else(|_| url.clone(), |url| url.href()));
-    let Some(target) = Target::parse_resolved(&url).or_else(resolved) else {
-        return problem(&Problem::new(ProblemKind::BadRequest, "the request has no absolute URL"));
-    };
-    let incoming = match Incoming::new(request, target) {
+/// The answer, or the runtime's promise of it.
+async fn answer(request: Request, env: Env, context: Context) -> Result<JsValue> {
+    let incoming = match Incoming::new(request) {
         Ok(incoming) => incoming,
-        Err(reason) => return problem(&reason),
+        Err(reason) => return Ok(problem(&reason)?.into()),
     };
     let loaded = load(&env);
     if let (Ok(isolate), Some(mark)) = (loaded.as_ref(), incoming.header(probe::HEADER))
         && let Some(answer) = probe::answer(&isolate.gateway.binding_keys, &mark)
     {
-        return respond::looped(&answer);
+        return Ok(respond::looped(&answer)?.into());
     }
     if let Some(response) = status::answer(&loaded, &env, &context, &incoming).await? {
-        return Ok(response);
+        return Ok(response.into());
     }
     match loaded.as_ref() {
         Ok(isolate) => route(isolate, &env, &context, incoming).await,
-        Err(broken) => broken_route(broken, &env, &incoming).await,
+        Err(broken) => broken_route(broken, &env, &incoming),
     }
 }
 
-async fn route(isolate: &Isolate, env: &Env, context: &Context, incoming: Incoming) -> Result<Response> {
+async fn route(isolate: &Isolate, env: &Env, context: &Context, incoming: Incoming) -> Result<JsValue> {
     let gateway = &isolate.gateway;
     let path = match gateway.origin.read(incoming.target.path()) {
         Ok(path) => path,
-        Err(invalid) => return problem(&invalid.into()),
+        Err(invalid) => return Ok(problem(&invalid.into())?.into()),
     };
     if let Some(preflight) = preflight_of(&incoming).filter(|preflight| preflight.is_priced(&gateway.router, &path)) {
-        return preflighted(env, gateway, &incoming, &preflight).await;
+        return Ok(preflighted(env, gateway, &incoming, &preflight).await?.into());
     }
     let route = gateway.router.find(&incoming.method, &path).or_else(|| managed_route(gateway, &incoming, &path));
     match route {
-        Some(route) => priced(isolate, env, context, &incoming, route).await,
-        None => unpriced(env, &gateway.origin, &incoming, gateway.limits.origin_timeout).await,
+        Some(route) => Ok(priced(isolate, env, context, &incoming, route).await?.into()),
+        None => unpriced(env, &gateway.origin, &incoming, gateway.limits.origin_timeout),
     }
 }
 
@@ -91,21 +95,59 @@ fn managed_route<'a>(gateway: &'a Gateway, incoming: &Incoming, path: &Readings)
 }
 
 /// A request without a price passes, but no credential goes with it.
-async fn unpriced(env: &Env, origin: &Origin, incoming: &Incoming, limit: Duration) -> Result<Response> {
-    let authorization = match unpaid_authorization(incoming) {
-        Ok(authorization) => authorization,
+fn unpriced(env: &Env, origin: &Origin, incoming: &Incoming, limit: Duration) -> Result<JsValue> {
+    OTHERWISE.with(|_| ());
+    let passed = unpaid_authorization(incoming)
+        .and_then(|authorization| pass(env, origin, incoming, authorization.as_deref(), is_paid_privately(incoming), limit));
+    match passed {
+        Ok(promise) => Ok(promise.into()),
+        Err(reason) => Ok(problem(&reason)?.into()),
+    }
+}
+
+std::thread_local! {
+    /// What becomes of an answer to a request without a price that is not handed on as it is.
+    static OTHERWISE: Closure<dyn Fn(Env, Request, JsValue, bool) -> JsValue> = {
+        let otherwise = Closure::new(|env, request, outcome, failed| {
+            let answer = passed_otherwise(&env, request, outcome, failed).or_else(|error| problem(&internal("fetch", error)));
+            answer.map_or_else(JsValue::from, JsValue::from)
+        });
+        glue::watch_for(watched_headers(), &otherwise);
+        otherwise
+    };
+}
+
+/// The origin's answer, if there was one, as the client gets it.
+fn passed_otherwise(env: &Env, request: Request, outcome: JsValue, failed: bool) -> Result<Response> {
+    if failed {
+        return problem(&unreached(outcome));
+    }
+    if outcome.is_undefined() {
+        return problem(&late());
+    }
+    let response: Response = outcome.unchecked_into();
+    let incoming = match Incoming::new(request) {
+        Ok(incoming) => incoming,
         Err(reason) => return problem(&reason),
     };
-    let response = match send(env, origin, incoming, authorization.as_deref(), None, limit).await {
-        Ok(response) => response,
-        Err(reason) => return problem(&reason),
+    let loaded = load(env);
+    let origin = match loaded.as_ref() {
+        Ok(isolate) => &isolate.gateway.origin,
+        Err(broken) => match &broken.surface {
+            Some(surface) => &surface.origin,
+            None => return problem(&misconfigured(&broken.errors)),
+        },
     };
-    let mut outgoing = Outgoing::new(&response, incoming, origin)?;
-    // Unlike `Authorization`, a field of its own keeps no shared cache from storing the answer.
-    if incoming.header(CredentialField::PaymentAuthorization.key()).is_some() {
+    let mut outgoing = Outgoing::new(&response, &incoming, origin)?;
+    if is_paid_privately(&incoming) {
         outgoing.keep_private()?;
     }
     outgoing.finish()
+}
+
+/// Unlike `Authorization`, a field of its own keeps no shared cache from storing the answer.
+fn is_paid_privately(incoming: &Incoming) -> bool {
+    incoming.header(CredentialField::PaymentAuthorization.key()).is_some()
 }
 
 /// A browser's question whether a page may send a request.
@@ -137,11 +179,12 @@ async fn preflighted(env: &Env, gateway: &Gateway, incoming: &Incoming, prefligh
 }
 
 /// Under a wrong configuration paid routes are closed, and so is everything when it is unknown which are.
-async fn broken_route(broken: &Misconfigured, env: &Env, incoming: &Incoming) -> Result<Response> {
-    let Some(Surface { origin, priced }) = &broken.surface else { return problem(&misconfigured(&broken.errors)) };
+fn broken_route(broken: &Misconfigured, env: &Env, incoming: &Incoming) -> Result<JsValue> {
+    let closed = || Ok(problem(&misconfigured(&broken.errors))?.into());
+    let Some(Surface { origin, priced }) = &broken.surface else { return closed() };
     match origin.read(incoming.target.path()) {
-        Ok(path) if is_priced(priced, &incoming.method, &path) => problem(&misconfigured(&broken.errors)),
-        Ok(_) => unpriced(env, origin, incoming, DEFAULT_ORIGIN_TIMEOUT).await,
-        Err(invalid) => problem(&invalid.into()),
+        Ok(path) if is_priced(priced, &incoming.method, &path) => closed(),
+        Ok(_) => unpriced(env, origin, incoming, DEFAULT_ORIGIN_TIMEOUT),
+        Err(invalid) => Ok(problem(&invalid.into())?.into()),
     }
 }

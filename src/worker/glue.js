@@ -14,81 +14,189 @@ globalThis.queueMicrotask = (task) => {
   });
 };
 
-/** The names of all headers, in lower case, each with a line feed behind it. */
-export function names(headers) {
+/** Headers that much is asked for: their values come along with the names of all. */
+const LOOKED_AT = new Set([
+  "accept-encoding",
+  "accept-payment",
+  "access-control-expose-headers",
+  "authorization",
+  "cache-control",
+  "connection",
+  "content-encoding",
+  "content-length",
+  "idempotency-key",
+  "location",
+  "payment-authorization",
+  "payment-signature",
+  "upgrade",
+  "www-authenticate",
+  "x-payment",
+]);
+
+/**
+ * The headers of a message: name and value of those that are looked at, each with a line feed behind it; an empty line; the names of
+ * all, in lower case, each with a line feed behind it. No header holds a line feed.
+ */
+function head(headers) {
   let names = "";
-  for (const name of headers.keys()) names += `${name}\n`;
-  return names;
+  let values = "";
+  for (const name of headers.keys()) {
+    names += `${name}\n`;
+    if (LOOKED_AT.has(name)) values += `${name}\n${headers.get(name)}\n`;
+  }
+  return `${values}\n${names}`;
 }
 
-/** Name and value in turn, each with a line feed behind it, as pairs. */
-function pairs(lines) {
-  const parts = lines.split("\n");
-  const pairs = [];
-  for (let i = 0; i + 1 < parts.length; i += 2) pairs.push([parts[i], parts[i + 1]]);
-  return pairs;
+/** Method, URL and {@link head} of a request. */
+export function requested(request) {
+  return `${request.method}\n${request.url}\n${head(request.headers)}`;
 }
 
-/** Removes the headers named, each with a line feed behind it, and sets others, given as for {@link pairs}. */
-function change(headers, removed, added) {
-  for (const name of removed.split("\n")) if (name !== "") headers.delete(name);
-  for (const [name, value] of pairs(added)) headers.set(name, value);
+/** The {@link head} of a response. */
+export function responded(response) {
+  return head(response.headers);
 }
 
-/** A request like `request` to `url`, with other headers. */
-export function forwarded(request, url, removed, added, body) {
-  const init = { method: request.method, headers: request.headers, redirect: "manual" };
+/** Changes headers by lines, from the one at `at` on: the names of those to remove; an empty line; name and value of those to set. */
+function change(headers, lines, at) {
+  let i = at;
+  for (; lines[i] !== ""; i += 1) headers.delete(lines[i]);
+  for (i += 1; i + 1 < lines.length; i += 2) headers.set(lines[i], lines[i + 1]);
+}
+
+/**
+ * Sends a request on, to a service that is bound to the gateway or over the network: one like `request`, to the URL in the first of the
+ * lines, with its headers changed by the others. A redirect is not followed. No request of our own is made for that: it would be one
+ * more object with a header object of its own.
+ */
+function forward(env, service, request, text, body) {
+  const lines = text.split("\n");
+  const headers = new Headers(request.headers);
+  change(headers, lines, 1);
+  const init = { method: request.method, headers, redirect: "manual" };
   if (body) init.body = body;
-  const forwarded = new Request(url, init);
-  change(forwarded.headers, removed, added);
-  return forwarded;
+  return service === undefined ? fetch(lines[0], init) : env[service].fetch(lines[0], init);
 }
 
-/** A response like `response`, with other headers and with `body`. */
-export function changed(response, removed, added, body) {
+/** A response like `response`, with its headers changed and with `body`. */
+export function changed(response, text, body) {
   const changed = new Response(body, response);
-  change(changed.headers, removed, added);
+  change(changed.headers, text.split("\n"), 0);
   return changed;
 }
 
 /**
- * The gateway's own response. A header that is set twice becomes one line, as it would on the wire. A plain object is what the
- * runtime reads fastest.
+ * The gateway's own response: name and value of each header in turn. One that is set twice becomes one line, as it would on the wire. A
+ * plain object is what the runtime reads fastest.
  */
-export function answer(status, lines, body) {
+export function answer(status, text, body) {
+  const lines = text.split("\n");
   const headers = {};
-  for (const [name, value] of pairs(lines)) headers[name] = name in headers ? `${headers[name]}, ${value}` : value;
+  for (let i = 0; i + 1 < lines.length; i += 2) {
+    const [name, value] = [lines[i], lines[i + 1]];
+    headers[name] = name in headers ? `${headers[name]}, ${value}` : value;
+  }
   return new Response(body, { status, headers });
 }
 
 /**
- * What `promise` gives, `undefined` if it takes longer than `limit` milliseconds. The time runs as long as nothing moves of `upload`,
- * if there is one.
+ * Tells by `settle` what `promise` gives, `undefined` if it takes longer than `limit` milliseconds. The time runs as long as nothing
+ * moves of `upload`, if there is one.
  */
-function within(limit, promise, upload) {
-  return new Promise((resolve, reject) => {
-    const wait = () => {
-      const rest = upload ? limit - upload.still : 0;
-      if (rest > 0) timer = setTimeout(wait, rest);
-      else resolve();
-    };
-    let timer = setTimeout(wait, limit);
-    const end = (settle) => (outcome) => {
+function within(limit, promise, upload, settle) {
+  const wait = () => {
+    const rest = upload ? limit - upload.still : 0;
+    if (rest > 0) timer = setTimeout(wait, rest);
+    else settle(undefined, false);
+  };
+  let timer = setTimeout(wait, limit);
+  promise.then(
+    (value) => {
       clearTimeout(timer);
-      settle(outcome);
-    };
-    promise.then(end(resolve), end(reject));
-  });
+      settle(value, false);
+    },
+    (error) => {
+      clearTimeout(timer);
+      settle(error, true);
+    },
+  );
+}
+
+/** Tells by `settle` what a promise gives. */
+export function watch(promise, id, settle) {
+  promise.then(
+    (value) => settle(id, value, false),
+    (error) => settle(id, error, true),
+  );
 }
 
 /** Asks an object. One whose instance has crashed may never answer. */
-export function ask(env, namespace, name, message, limit) {
-  return within(limit, env[namespace].getByName(name).ask(message));
+export function ask(env, namespace, name, message, limit, id, settle) {
+  within(limit, env[namespace].getByName(name).ask(message), undefined, (outcome, failed) => settle(id, outcome, failed));
 }
 
-/** Fetches from a service that is bound to the gateway, or over the network. `upload` is the flow of the request's body. */
-export function fetched(env, service, request, limit, upload) {
-  return within(limit, service === undefined ? fetch(request) : env[service].fetch(request), upload);
+/** Fetches from a service that is bound to the gateway, or over the network. */
+export function fetched(env, service, request, limit, id, settle) {
+  const answer = service === undefined ? fetch(request) : env[service].fetch(request);
+  within(limit, answer, undefined, (outcome, failed) => settle(id, outcome, failed));
+}
+
+/** Tells what comes of sending a request on, as {@link forward} does. `upload` is the flow of its body. */
+export function sent(env, service, request, text, body, limit, upload, id, settle) {
+  within(limit, forward(env, service, request, text, body), upload, (outcome, failed) => settle(id, outcome, failed));
+}
+
+/** Which headers a response to a request without a price may not have, and what becomes of one that has, or of none. */
+let watched;
+let otherwise;
+
+/** Says what {@link passed} has to know: the names in lower case, each with a line feed behind it. */
+export function watchFor(names, becomes) {
+  watched = new Set(names.split("\n"));
+  otherwise = becomes;
+}
+
+/** Sends a request on, as {@link forward} does, and gives the response as it came, unless it is to be looked at. */
+export function passed(env, service, request, text, body, limit, isLookedAt) {
+  const answer = forward(env, service, request, text, body);
+  return new Promise((resolve, reject) => {
+    within(limit, answer, undefined, (outcome, failed) => {
+      try {
+        const isPassed = !failed && outcome !== undefined && !isLookedAt && isPlain(outcome);
+        resolve(isPassed ? outcome : otherwise(env, request, outcome, failed));
+      } catch (error) {
+        reject(error);
+      }
+    });
+  });
+}
+
+function isPlain(response) {
+  for (const name of response.headers.keys()) if (watched.has(name)) return false;
+  return true;
+}
+
+/** What a promise gives, `undefined` if it takes longer than `limit` milliseconds. */
+function inTime(limit, promise) {
+  return new Promise((resolve, reject) => {
+    within(limit, promise, undefined, (outcome, failed) => (failed ? reject : resolve)(outcome));
+  });
+}
+
+/**
+ * Keeps a request alive, even when its client leaves; `left` is told by `id` that it did.
+ * @returns {() => void} what ends that
+ */
+export function hold(context, client, id, left) {
+  let end;
+  context.waitUntil(
+    new Promise((resolve) => {
+      end = resolve;
+    }),
+  );
+  if (client.aborted) left(id);
+  else client.addEventListener("abort", () => left(id));
+  return end;
 }
 
 /** What there is at first of a body of `length` bytes; `undefined` when its stream cannot tell. */
@@ -106,8 +214,9 @@ export async function beginning(body, length) {
   }
 }
 
-/** The length of what is read at once of a body that is watched. */
-const PIECE = 64 * 1024;
+/** The length of what is read at first of a body that is watched, and at most: where as much as that is there, more may be. */
+const FIRST_PIECE = 16 * 1024;
+const PIECE = 256 * 1024;
 
 /**
  * A body on its way from one end to the other that is watched: the runtime's own pipe tells neither which end failed, nor how far it
@@ -115,6 +224,9 @@ const PIECE = 64 * 1024;
  */
 export class Flow {
   #beginning;
+  #source;
+  #sink;
+  #enough;
   #reader;
   #writer;
   #isByob = true;
@@ -127,9 +239,15 @@ export class Flow {
   #gone = 0;
   #failed = false;
 
-  /** `beginning` was read of `source` before. */
-  constructor(beginning, source, sink) {
+  /**
+   * `beginning` was read of `source` before. After `enough` bytes, if that is told, it does not matter any more how it ends: the rest
+   * goes through the runtime's own pipe.
+   */
+  constructor(beginning, source, sink, enough) {
     this.#beginning = beginning;
+    this.#source = source;
+    this.#sink = sink;
+    this.#enough = enough === undefined ? Number.POSITIVE_INFINITY : Number(enough);
     this.#writer = sink.getWriter();
     try {
       this.#reader = source.getReader({ mode: "byob" });
@@ -141,18 +259,25 @@ export class Flow {
 
   /** Resolves when it has ended. Nothing is cancelled or aborted. */
   async run() {
-    let buffer = this.#isByob ? new ArrayBuffer(PIECE) : undefined;
+    let buffer = this.#isByob ? new ArrayBuffer(FIRST_PIECE) : undefined;
     try {
       if (this.#beginning) await this.#write(this.#beginning);
-      for (;;) {
+      while (this.#gone < this.#enough) {
         this.#wait("source");
         const { value, done } = await (buffer ? this.#reader.read(new Uint8Array(buffer)) : this.#reader.read());
-        if (done) break;
+        if (done) {
+          // A sink that was promised more is not to blame.
+          await this.#writer.close();
+          this.#wait("nothing");
+          return;
+        }
         await this.#write(value);
-        if (buffer) buffer = value.buffer;
+        if (buffer) buffer = next(value);
       }
-      // A sink that was promised more is not to blame.
-      await this.#writer.close();
+      this.#wait("sink");
+      this.#reader.releaseLock();
+      this.#writer.releaseLock();
+      await this.#source.pipeTo(this.#sink);
       this.#wait("nothing");
     } catch {
       this.#failed = true;
@@ -222,6 +347,12 @@ export class Flow {
   get still() {
     return Date.now() - this.#since;
   }
+}
+
+/** What is to be read into after `piece`: the same again, or more where it was filled. */
+function next({ buffer, byteLength }) {
+  const isFilled = byteLength === buffer.byteLength && byteLength < PIECE;
+  return isFilled ? new ArrayBuffer(4 * byteLength) : buffer;
 }
 
 /** Bodies that are held until their requests are paid for, in the order in which something last happened to them. */
@@ -295,7 +426,7 @@ export async function read(request, id, most, budget, patience, lifetime) {
   try {
     for (;;) {
       const left = Math.min(patience, patience + length / SLOWEST - (Date.now() - begun));
-      const read = await within(Math.max(left, 1), reader.read(new Uint8Array(buffer)));
+      const read = await inTime(Math.max(left, 1), reader.read(new Uint8Array(buffer)));
       if (read === undefined) return fail("slow");
       if (read.done) break;
       length += read.value.length;

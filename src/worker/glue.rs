@@ -1,48 +1,79 @@
 //! Rust's side of `glue.js`: what the runtime does for the gateway in one call.
 
+use super::promised::{Promised, Settle};
 use crate::gateway::headers::Names;
-use js_sys::{Object, Uint8Array};
+use js_sys::{Function, Object, Promise, Uint8Array};
+use std::future::Future;
 use std::num::NonZeroU32;
 use std::time::Duration;
+use wasm_bindgen::prelude::Closure;
 use wasm_bindgen::{JsCast, JsValue};
-use web_sys::{ReadableStream, Request, Response};
+use web_sys::{AbortSignal, Headers, ReadableStream, Request, Response};
 use worker::Env;
+use worker::worker_sys::Context;
 
 mod js {
-    use js_sys::{Object, Promise, Uint8Array};
+    use super::Settle;
+    use js_sys::{Function, Object, Promise, Uint8Array};
     use wasm_bindgen::JsValue;
-    use wasm_bindgen::prelude::wasm_bindgen;
-    use web_sys::{Headers, ReadableStream, Request, Response, WritableStream};
+    use wasm_bindgen::prelude::{Closure, wasm_bindgen};
+    use web_sys::{AbortSignal, ReadableStream, Request, Response, WritableStream};
     use worker::Env;
+    use worker::worker_sys::Context;
 
     #[wasm_bindgen(module = "/src/worker/glue.js")]
     extern "C" {
-        pub(super) fn names(headers: &Headers) -> String;
+        pub(super) fn requested(request: &Request) -> String;
+        pub(super) fn responded(response: &Response) -> String;
         #[wasm_bindgen(catch)]
-        pub(super) fn forwarded(request: &Request, url: &str, removed: &str, added: &str, body: &JsValue) -> Result<Request, JsValue>;
+        pub(super) fn changed(response: &Response, changes: &str, body: Option<&Object>) -> Result<Response, JsValue>;
         #[wasm_bindgen(catch)]
-        pub(super) fn changed(response: &Response, removed: &str, added: &str, body: Option<&Object>) -> Result<Response, JsValue>;
+        pub(super) fn ask(
+            env: &Env,
+            namespace: &str,
+            name: &str,
+            message: Uint8Array,
+            limit: i32,
+            id: u32,
+            settle: &Settle,
+        ) -> Result<(), JsValue>;
         #[wasm_bindgen(catch)]
-        pub(super) async fn ask(env: &Env, namespace: &str, name: &str, message: Uint8Array, limit: i32) -> Result<JsValue, JsValue>;
-        #[wasm_bindgen(catch)]
-        pub(super) async fn fetched(
+        pub(super) fn fetched(
             env: &Env,
             service: Option<&str>,
             request: &Request,
             limit: i32,
-            upload: Option<&Flow>,
-        ) -> Result<JsValue, JsValue>;
-        #[wasm_bindgen(catch)]
-        pub(super) async fn beginning(body: &ReadableStream, length: u32) -> Result<JsValue, JsValue>;
-        #[wasm_bindgen(catch)]
-        pub(super) async fn read(
-            request: &Request,
             id: u32,
-            most: u32,
-            budget: u32,
-            patience: i32,
-            lifetime: i32,
-        ) -> Result<JsValue, JsValue>;
+            settle: &Settle,
+        ) -> Result<(), JsValue>;
+        #[wasm_bindgen(catch)]
+        pub(super) fn sent(
+            env: &Env,
+            service: Option<&str>,
+            request: &Request,
+            changes: &str,
+            body: &JsValue,
+            limit: i32,
+            upload: Option<&Flow>,
+            id: u32,
+            settle: &Settle,
+        ) -> Result<(), JsValue>;
+        #[wasm_bindgen(js_name = watchFor)]
+        pub(super) fn watch_for(names: &str, otherwise: &Closure<dyn Fn(Env, Request, JsValue, bool) -> JsValue>);
+        #[wasm_bindgen(catch)]
+        pub(super) fn passed(
+            env: &Env,
+            service: Option<&str>,
+            request: &Request,
+            changes: &str,
+            body: &JsValue,
+            limit: i32,
+            is_looked_at: bool,
+        ) -> Result<Promise, JsValue>;
+        pub(super) fn watch(promise: &Promise, id: u32, settle: &Settle);
+        pub(super) fn hold(context: &Context, client: &AbortSignal, id: u32, left: &Closure<dyn Fn(u32)>) -> Function;
+        pub(super) fn beginning(body: &ReadableStream, length: u32) -> Promise;
+        pub(super) fn read(request: &Request, id: u32, most: u32, budget: u32, patience: i32, lifetime: i32) -> Promise;
         pub(in crate::worker) fn held(id: u32) -> Option<Uint8Array>;
         pub(in crate::worker) fn release(id: u32);
         #[wasm_bindgen(catch)]
@@ -51,11 +82,17 @@ mod js {
         /// A body on its way from one end to the other that is watched.
         #[derive(Clone)]
         pub(in crate::worker) type Flow;
+        /// After `enough` bytes, if that is told, it does not matter any more how it ends.
         #[wasm_bindgen(constructor)]
-        pub(in crate::worker) fn new(beginning: Option<Uint8Array>, source: &ReadableStream, sink: &WritableStream) -> Flow;
+        pub(in crate::worker) fn new(
+            beginning: Option<Uint8Array>,
+            source: &ReadableStream,
+            sink: &WritableStream,
+            enough: Option<u64>,
+        ) -> Flow;
         /// Resolves when it has ended. Nothing is cancelled or aborted.
         #[wasm_bindgen(method)]
-        pub(in crate::worker) async fn run(this: &Flow);
+        pub(in crate::worker) fn run(this: &Flow) -> Promise;
         /// The same, by itself; if it does not end whole each end learns of it at once.
         #[wasm_bindgen(method)]
         pub(in crate::worker) fn pour(this: &Flow) -> Promise;
@@ -65,7 +102,7 @@ mod js {
         /// Each end learns that there is nothing more to come from the other.
         #[wasm_bindgen(method)]
         pub(in crate::worker) fn stop(this: &Flow);
-        /// Bytes that the sink has taken.
+        /// Bytes that the sink has taken; where more than enough are gone, at least so many.
         #[wasm_bindgen(method, getter)]
         pub(in crate::worker) fn gone(this: &Flow) -> u64;
         /// How long it has waited for the source, in milliseconds.
@@ -80,9 +117,50 @@ mod js {
     }
 }
 
-/// The names of a message's headers. Most that is asked for is not there: then nothing else has to be asked.
-pub(super) fn names(headers: &web_sys::Headers) -> Names {
-    Names::new(js::names(headers))
+/// The headers of a message, as they were when they were read.
+pub(super) struct Head {
+    /// Which there are. Most that is asked for is not there: then nothing else has to be asked.
+    pub(super) names: Names,
+    /// The values of those that much is asked for.
+    values: Vec<(String, String)>,
+}
+
+impl Head {
+    /// Those of a response.
+    pub(super) fn of(response: &Response) -> Self {
+        Self::read(&js::responded(response))
+    }
+
+    fn read(mut text: &str) -> Self {
+        let mut values = Vec::new();
+        while let Some((name, rest)) = text.split_once('\n') {
+            text = rest;
+            if name.is_empty() {
+                break;
+            }
+            let (value, rest) = rest.split_once('\n').unwrap_or((rest, ""));
+            values.push((name.into(), value.into()));
+            text = rest;
+        }
+        Self { names: Names::new(text.into()), values }
+    }
+
+    /// A header's value, its name in lower case; several are joined with `, `. What did not come along is asked of `headers`.
+    pub(super) fn get(&self, name: &str, headers: impl FnOnce() -> Headers) -> Option<String> {
+        match self.values.iter().find(|(known, _)| known == name) {
+            Some((_, value)) => Some(value.clone()),
+            None if self.names.has(name) => headers().get(name).ok().flatten(),
+            None => None,
+        }
+    }
+}
+
+/// A request's method, URL and headers.
+pub(super) fn requested(request: &Request) -> (String, String, Head) {
+    let text = js::requested(request);
+    let (method, rest) = text.split_once('\n').unwrap_or_default();
+    let (url, rest) = rest.split_once('\n').unwrap_or_default();
+    (method.into(), url.into(), Head::read(rest))
 }
 
 /// Changes of a message's headers: first some are removed, then some are set.
@@ -106,14 +184,13 @@ impl Changes {
         self.removed.is_empty() && self.added.is_empty()
     }
 
-    /// A request like `request` to `url` with its headers changed. A redirect will not be followed.
-    pub(super) fn request(&self, request: &Request, url: &str, body: &JsValue) -> Result<Request, JsValue> {
-        js::forwarded(request, url, &self.removed, &self.added, body)
+    fn text(&self) -> String {
+        format!("{}\n{}", self.removed, self.added)
     }
 
     /// A response like `response` with its headers changed, and with `body`.
     pub(super) fn response(&self, response: &Response, body: Option<&Object>) -> Result<Response, JsValue> {
-        js::changed(response, &self.removed, &self.added, body)
+        js::changed(response, &self.text(), body)
     }
 
     /// The gateway's own response, with the headers that are set. One that is set twice is one line of both values.
@@ -122,9 +199,53 @@ impl Changes {
     }
 }
 
+/// A request on its way to a service that is bound to the gateway, or else over the network.
+pub(super) struct Forwarded<'a> {
+    pub(super) env: &'a Env,
+    pub(super) service: Option<&'a str>,
+    /// What it is like.
+    pub(super) request: &'a Request,
+    pub(super) url: &'a str,
+    pub(super) changes: &'a Changes,
+    /// Its body, or `undefined`.
+    pub(super) body: &'a JsValue,
+    /// How long the answer may take.
+    pub(super) limit: Duration,
+}
+
+impl Forwarded<'_> {
+    fn text(&self) -> String {
+        let mut text = String::new();
+        line(&mut text, self.url);
+        text + &self.changes.text()
+    }
+
+    /// What is answered; `None` if not in time. The time runs as long as nothing moves of `upload`, the request's body.
+    pub(super) async fn send(&self, upload: Option<&Flow>) -> Result<Option<Response>, JsValue> {
+        let Self { env, service, request, body, limit, .. } = *self;
+        let text = self.text();
+        Ok(response(Promised::begin(|id, settle| js::sent(env, service, request, &text, body, millis(limit), upload, id, settle)).await?))
+    }
+
+    /// A promise of the answer as it comes, unless it `is_looked_at` or something about it is to be; see [`watch_for`].
+    pub(super) fn pass(&self, is_looked_at: bool) -> Result<Promise, JsValue> {
+        let Self { env, service, request, body, limit, .. } = *self;
+        js::passed(env, service, request, &self.text(), body, millis(limit), is_looked_at)
+    }
+}
+
+/// Says what of an answer that [`Forwarded::pass`] promises is to be looked at, by the headers that it has, and who looks: of an answer
+/// that has none of them, of none at all (`undefined`), and of an error he says what the client gets.
+pub(super) fn watch_for<'a>(names: impl Iterator<Item = &'a str>, otherwise: &Closure<dyn Fn(Env, Request, JsValue, bool) -> JsValue>) {
+    let mut lines = String::new();
+    names.for_each(|name| line(&mut lines, name));
+    js::watch_for(&lines, otherwise);
+}
+
 /// What the object called `name` answers to `message`.
 pub(super) async fn ask(env: &Env, namespace: &str, name: &str, message: &[u8], limit: Duration) -> worker::Result<Vec<u8>> {
-    let answer = js::ask(env, namespace, name, Uint8Array::from(message), millis(limit)).await?;
+    let message = Uint8Array::from(message);
+    let answer = Promised::begin(|id, settle| js::ask(env, namespace, name, message, millis(limit), id, settle)).await?;
     if answer.is_undefined() {
         return Err("no answer in time".into());
     }
@@ -132,21 +253,30 @@ pub(super) async fn ask(env: &Env, namespace: &str, name: &str, message: &[u8], 
 }
 
 /// What a service that is bound to the gateway, or else the network, answers to a request; `None` if not in time.
-/// The time runs as long as nothing moves of `upload`, the request's body.
-pub(super) async fn fetched(
-    env: &Env,
-    service: Option<&str>,
-    request: &Request,
-    limit: Duration,
-    upload: Option<&Flow>,
-) -> Result<Option<Response>, JsValue> {
-    let response = js::fetched(env, service, request, millis(limit), upload).await?;
-    Ok(if response.is_undefined() { None } else { Some(response.unchecked_into()) })
+pub(super) async fn fetched(env: &Env, service: Option<&str>, request: &Request, limit: Duration) -> Result<Option<Response>, JsValue> {
+    Ok(response(Promised::begin(|id, settle| js::fetched(env, service, request, millis(limit), id, settle)).await?))
+}
+
+fn response(outcome: JsValue) -> Option<Response> {
+    if outcome.is_undefined() { None } else { Some(outcome.unchecked_into()) }
+}
+
+/// Keeps a request alive, even when its client leaves; `left` is told by `id` that it did. Returns what ends that.
+pub(super) fn hold(context: &Context, client: &AbortSignal, id: u32, left: &Closure<dyn Fn(u32)>) -> Function {
+    js::hold(context, client, id, left)
+}
+
+/// What a promise gives.
+pub(super) fn of(promise: &Promise) -> impl Future<Output = Result<JsValue, JsValue>> + 'static + use<> {
+    Promised::begin(|id, settle| {
+        js::watch(promise, id, settle);
+        Ok(())
+    })
 }
 
 /// What there is at first of a body of `length` bytes, if its stream can tell.
 pub(super) async fn beginning(body: &ReadableStream, length: u32) -> Result<Option<Uint8Array>, JsValue> {
-    let read = js::beginning(body, length).await?;
+    let read = of(&js::beginning(body, length)).await?;
     Ok(if read.is_undefined() { None } else { Some(read.unchecked_into()) })
 }
 
@@ -168,7 +298,7 @@ pub(super) struct Bounds {
 /// Reads a body, and holds it as `id` if there is one. Gives its SHA-256, or a word for what is wrong.
 pub(super) async fn read(request: &Request, id: Option<NonZeroU32>, bounds: &Bounds) -> Result<JsValue, JsValue> {
     let Bounds { most, budget, patience, lifetime } = *bounds;
-    js::read(request, id.map_or(0, NonZeroU32::get), most, budget, millis(patience), millis(lifetime)).await
+    of(&js::read(request, id.map_or(0, NonZeroU32::get), most, budget, millis(patience), millis(lifetime))).await
 }
 
 /// As the runtime's timers take it.

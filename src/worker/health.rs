@@ -195,7 +195,7 @@ async fn examine_origin(env: &Env, isolate: &Isolate, base: &str) -> Cow<'static
     let Ok(probe) = entropy().map(Probe::new) else { return "could not be asked".into() };
     let limit = gateway.limits.origin_timeout.min(ORIGIN_PATIENCE);
     let response = match question(&format!("{base}/"), &probe.mark(&gateway.binding_keys)) {
-        Ok(request) => fetched(env, service, &request, limit, None).await,
+        Ok(request) => fetched(env, service, &request, limit).await,
         Err(error) => Err(error),
     };
     let response = match response {

@@ -22,6 +22,7 @@ mod objects;
 mod origin;
 mod paid;
 mod priced;
+mod promised;
 mod rail;
 mod remote;
 mod respond;

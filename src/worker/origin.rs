@@ -1,18 +1,18 @@
 //! Towards the origin and back, streaming both ways.
 
 use super::body::{self, Held};
-use super::glue::{Changes, fetched, names};
+use super::glue::{self, Changes, Forwarded, Head};
 use super::watch::{Upload, broken, discard};
 use crate::gateway::config::{Limits, Origin};
 use crate::gateway::cors::{EXPOSED_HEADERS, allowed_headers};
 use crate::gateway::headers::{
-    Names, PAYER_PREFIX, RESPONSE_PAYMENT, Withheld, below, is_readable, overrules_cache_control, private_cache_control, readable_codings,
+    PAYER_PREFIX, RESPONSE_PAYMENT, Withheld, below, is_readable, overrules_cache_control, private_cache_control, readable_codings,
     with_names, without_payment_challenges,
 };
 use crate::gateway::target::{LONGEST, Target};
 use crate::wire::mpp::digest::BodyDigest;
 use crate::wire::problem::{Problem, ProblemKind};
-use js_sys::Object;
+use js_sys::{Object, Promise};
 use std::cell::OnceCell;
 use std::time::Duration;
 use wasm_bindgen::JsValue;
@@ -27,9 +27,7 @@ pub(super) struct Incoming {
     pub(super) target: Target,
     /// Its method.
     pub(super) method: String,
-    /// Which headers it has.
-    names: Names,
-    connection: Option<String>,
+    head: Head,
     /// Its body, once it is on its way to the origin for a paid request.
     upload: OnceCell<Upload>,
     /// Its body, if that had to be read before it can be passed on.
@@ -50,21 +48,26 @@ pub(super) struct PaidBy<'a> {
 
 impl Incoming {
     /// # Errors
-    /// The request is larger than what is looked at before it is paid for.
-    pub(super) fn new(request: Request, target: Target) -> std::result::Result<Self, Problem> {
+    /// The request is larger than what is looked at before it is paid for, or its URL is none.
+    pub(super) fn new(request: Request) -> std::result::Result<Self, Problem> {
+        let (method, url, head) = glue::requested(&request);
+        // What is priced must be what is sent on: the runtime resolves dot segments when it sends, so they are
+        // resolved here already.
+        let resolved = || Target::parse(&Url::new(&url).map_or_else(|_| url.clone(), |url| url.href()));
+        let Some(target) = Target::parse_resolved(&url).or_else(resolved) else {
+            return Err(Problem::new(ProblemKind::BadRequest, "the request has no absolute URL"));
+        };
         if !target.fits() {
             return Err(Problem::new(ProblemKind::UriTooLong, format!("path and query are longer than {LONGEST} bytes; shorten them")));
         }
-        let headers = request.headers();
-        let names = names(&headers);
-        let connection = if names.has("connection") { headers.get("connection").ok().flatten() } else { None };
-        names.admit(connection.as_deref())?;
-        Ok(Self { target, method: request.method(), names, connection, request, upload: OnceCell::new(), held: OnceCell::new() })
+        let incoming = Self { request, target, method, head, upload: OnceCell::new(), held: OnceCell::new() };
+        incoming.head.names.admit(incoming.header("connection").as_deref())?;
+        Ok(incoming)
     }
 
     /// A header's value, its name in lower case; several are joined with `, `.
     pub(super) fn header(&self, name: &str) -> Option<String> {
-        if self.names.has(name) { self.request.headers().get(name).ok().flatten() } else { None }
+        self.head.get(name, || self.request.headers())
     }
 
     /// Reads the body, which is held from then on, and gives its digest.
@@ -88,7 +91,7 @@ impl Incoming {
     /// a length of 0 was announced says that it is empty.
     pub(super) fn has_body(&self) -> bool {
         let length = self.header("content-length");
-        let announced = self.names.has("transfer-encoding") || length.as_ref().is_some_and(|length| length.trim() != "0");
+        let announced = self.head.names.has("transfer-encoding") || length.as_ref().is_some_and(|length| length.trim() != "0");
         announced || (length.is_none() && self.request.body().is_some())
     }
 
@@ -132,23 +135,14 @@ pub(super) async fn send(
     paid_by: Option<&PaidBy<'_>>,
     limit: Duration,
 ) -> std::result::Result<Response, Problem> {
-    let failed = |error: JsValue| {
-        console_error!("origin: {error:?}");
-        Problem::new(ProblemKind::OriginFailed, "the origin could not be reached, and nothing was delivered; send the same request again")
-    };
+    let (url, changes) = (url(origin, incoming), changes(incoming, origin, authorization, paid_by));
     let body = match incoming.held.get() {
-        _ if matches!(incoming.method.as_str(), "GET" | "HEAD") => JsValue::UNDEFINED,
+        _ if is_bodiless(incoming) => JsValue::UNDEFINED,
         Some(held) => held.bytes()?.into(),
-        None => incoming.body(paid_by.is_some()).map_err(failed)?,
+        None => incoming.body(paid_by.is_some()).map_err(unreached)?,
     };
-    let url = match origin {
-        Origin::Url(base) => format!("{base}{}", incoming.target.path_and_query),
-        Origin::Service(_) | Origin::Dns => {
-            format!("{}://{}{}", incoming.target.scheme, incoming.target.host, incoming.target.path_and_query)
-        }
-    };
-    let request = changes(incoming, origin, authorization, paid_by).request(&incoming.request, &url, &body).map_err(failed)?;
-    let service = if let Origin::Service(name) = origin { Some(name.as_str()) } else { None };
+    let forwarded =
+        Forwarded { env, service: service(origin), request: &incoming.request, url: &url, changes: &changes, body: &body, limit };
     let upload = incoming.upload();
     let flow = upload.as_ref().map(Upload::flow);
     // One that is late is cancelled by the runtime together with ours, which ends here.
@@ -156,27 +150,75 @@ pub(super) async fn send(
         if let Some(flow) = flow {
             flow.give_up();
         }
-        Problem::new(
-            ProblemKind::OriginTimeout,
-            "the origin did not answer in time, and nothing was delivered; send the same request again",
-        )
+        late()
     };
-    let answer = fetched(env, service, &request, limit, flow).await.map_err(failed);
+    let answer = forwarded.send(flow).await.map_err(unreached);
     let response = answer.and_then(|answer| answer.ok_or_else(late)).map_err(|problem| {
         if incoming.is_failed_by_origin() {
             return problem;
         }
         Problem::new(ProblemKind::BadRequest, "the request's body broke off, or came too slowly; send the whole request again")
     })?;
-    let coding = response.headers().get("content-encoding").ok().flatten();
-    if paid_by.is_some_and(|paid_by| paid_by.metered) && !is_readable(coding.as_deref()) {
-        discard(&response);
-        return Err(Problem::new(
-            ProblemKind::OriginFailed,
-            "the origin answered in a Content-Encoding that it was not asked for and that cannot be metered; nothing was delivered",
-        ));
+    if paid_by.is_some_and(|paid_by| paid_by.metered) {
+        let coding = response.headers().get("content-encoding").ok().flatten();
+        if !is_readable(coding.as_deref()) {
+            discard(&response);
+            return Err(Problem::new(
+                ProblemKind::OriginFailed,
+                "the origin answered in a Content-Encoding that it was not asked for and that cannot be metered; nothing was delivered",
+            ));
+        }
     }
     Ok(response)
+}
+
+/// Hands a request that costs nothing to the origin, and its answer back as it comes; where anything of that is to be looked at, to
+/// whoever [`glue::watch_for`] was told, and in any case where it `is_looked_at`. A body is not held for such a request.
+pub(super) fn pass(
+    env: &Env,
+    origin: &Origin,
+    incoming: &Incoming,
+    authorization: Option<&str>,
+    is_looked_at: bool,
+    limit: Duration,
+) -> std::result::Result<Promise, Problem> {
+    let (url, changes) = (url(origin, incoming), changes(incoming, origin, authorization, None));
+    let body = if is_bodiless(incoming) { JsValue::UNDEFINED } else { incoming.body(false).map_err(unreached)? };
+    Forwarded { env, service: service(origin), request: &incoming.request, url: &url, changes: &changes, body: &body, limit }
+        .pass(is_looked_at)
+        .map_err(unreached)
+}
+
+/// Headers of an answer that make [`Outgoing`] change it, priced or not.
+pub(super) fn watched_headers() -> impl Iterator<Item = &'static str> {
+    RESPONSE_PAYMENT.into_iter().chain(["www-authenticate", "location"])
+}
+
+fn is_bodiless(incoming: &Incoming) -> bool {
+    matches!(incoming.method.as_str(), "GET" | "HEAD")
+}
+
+fn url(origin: &Origin, incoming: &Incoming) -> String {
+    let target = &incoming.target;
+    match origin {
+        Origin::Url(base) => format!("{base}{}", target.path_and_query),
+        Origin::Service(_) | Origin::Dns => format!("{}://{}{}", target.scheme, target.host, target.path_and_query),
+    }
+}
+
+const fn service(origin: &Origin) -> Option<&str> {
+    if let Origin::Service(name) = origin { Some(name.as_str()) } else { None }
+}
+
+/// The origin could not be reached.
+pub(super) fn unreached(error: JsValue) -> Problem {
+    console_error!("origin: {error:?}");
+    Problem::new(ProblemKind::OriginFailed, "the origin could not be reached, and nothing was delivered; send the same request again")
+}
+
+/// The origin did not answer.
+pub(super) fn late() -> Problem {
+    Problem::new(ProblemKind::OriginTimeout, "the origin did not answer in time, and nothing was delivered; send the same request again")
 }
 
 /// What of the request's headers the origin gets otherwise.
@@ -185,8 +227,8 @@ fn changes(incoming: &Incoming, origin: &Origin, authorization: Option<&str>, pa
     let upgrades = incoming.is_websocket();
     // An origin with a URL of its own sees another host: it is told the client's, and no client may tell it another.
     let renamed = matches!(origin, Origin::Url(_));
-    let withheld = Withheld::new(incoming.connection.as_deref(), renamed, upgrades);
-    for name in incoming.names.iter().filter(|name| withheld.holds(name)) {
+    let withheld = Withheld::new(incoming.header("connection").as_deref(), renamed, upgrades);
+    for name in incoming.head.names.iter().filter(|name| withheld.holds(name)) {
         changes.remove(name);
     }
     if let Some(value) = authorization {
@@ -220,14 +262,13 @@ fn changes(incoming: &Incoming, origin: &Origin, authorization: Option<&str>, pa
 /// gateway's alone.
 pub(super) struct Outgoing<'a> {
     response: &'a Response,
-    names: Names,
+    head: Head,
     changes: Changes,
 }
 
 impl<'a> Outgoing<'a> {
     pub(super) fn new(response: &'a Response, incoming: &Incoming, origin: &Origin) -> Result<Self> {
-        let names = names(&response.headers());
-        let mut outgoing = Self { response, names, changes: Changes::default() };
+        let mut outgoing = Self { response, head: Head::of(response), changes: Changes::default() };
         outgoing.remove(&RESPONSE_PAYMENT);
         if let Some(challenges) = outgoing.header("www-authenticate")? {
             match without_payment_challenges(&challenges) {
@@ -244,11 +285,11 @@ impl<'a> Outgoing<'a> {
 
     /// A header's value as the origin gave it, its name in lower case.
     pub(super) fn header(&self, name: &str) -> Result<Option<String>> {
-        Ok(if self.names.has(name) { self.response.headers().get(name)? } else { None })
+        Ok(self.head.get(name, || self.response.headers()))
     }
 
     pub(super) fn remove(&mut self, names: &[&str]) {
-        for name in names.iter().filter(|name| self.names.has(name)) {
+        for name in names.iter().filter(|name| self.head.names.has(name)) {
             self.changes.remove(name);
         }
     }
@@ -261,7 +302,7 @@ impl<'a> Outgoing<'a> {
     pub(super) fn keep_private(&mut self) -> Result<()> {
         let from_origin = self.header("cache-control")?;
         self.set("cache-control", &private_cache_control(from_origin.as_deref()));
-        for name in self.names.iter().filter(|name| overrules_cache_control(name)) {
+        for name in self.head.names.iter().filter(|name| overrules_cache_control(name)) {
             self.changes.remove(name);
         }
         Ok(())
@@ -271,7 +312,7 @@ impl<'a> Outgoing<'a> {
     /// cookies: browsers let nobody read an answer to those with `*`.
     pub(super) fn open_to_pages(&mut self, incoming: &Incoming) -> Result<()> {
         if !self.is_open_to_pages() {
-            if incoming.names.has("cookie") {
+            if incoming.head.names.has("cookie") {
                 return Ok(());
             }
             self.remove(&["access-control-allow-credentials"]);
@@ -285,7 +326,7 @@ impl<'a> Outgoing<'a> {
 
     /// Whether the origin says whose pages may read it.
     pub(super) fn is_open_to_pages(&self) -> bool {
-        self.names.has("access-control-allow-origin")
+        self.head.names.has("access-control-allow-origin")
     }
 
     /// Adds what is needed to pay to the request headers that the origin lets pages send.

@@ -2,15 +2,15 @@
 //! had gone out. When the origin breaks off, the payer may fetch again; when the client brings that about, it may not.
 
 use super::clock::sleep;
-use super::glue::{Flow, beginning};
+use super::glue::{self, Flow, beginning};
 use crate::purchase::Broken;
 use crate::wire::problem::{Problem, ProblemKind};
-use js_sys::{BigInt, Object, Promise, Uint8Array};
+use js_sys::{BigInt, Object, Uint8Array};
 use std::future::Future;
 use std::time::Duration;
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast, JsValue};
-use web_sys::{AbortSignal, ReadableStream, Request, Response, TransformStream, WritableStream};
+use web_sys::{ReadableStream, Request, Response, TransformStream, WritableStream};
 use worker::{Context, console_error};
 
 #[wasm_bindgen]
@@ -117,10 +117,11 @@ impl WatchedPipe {
         upload: Option<Upload>,
         on_end: impl FnOnce(Ending) -> F + 'static,
     ) {
-        let flow = Flow::new(self.beginning, &self.source, &self.pipe.writable());
+        let flow = Flow::new(self.beginning, &self.source, &self.pipe.writable(), Some(Broken::much(self.length)));
         let (client, announced) = (request.signal(), self.length);
         context.wait_until(async move {
-            flow.run().await;
+            // It never fails.
+            let _ = glue::of(&flow.run()).await;
             if flow.is_whole() {
                 return on_end(Ending::Delivered).await;
             }
@@ -153,7 +154,7 @@ impl Upload {
     /// The body flows from here on; the origin reads it from the stream.
     pub(super) fn start(body: &ReadableStream, length: Option<u64>) -> Result<(Self, ReadableStream), JsValue> {
         let pipe = pipe(length)?;
-        let flow = Flow::new(None, body, &pipe.writable());
+        let flow = Flow::new(None, body, &pipe.writable(), None);
         // It never fails, and nobody waits for it.
         let _ = flow.pour();
         Ok((Self(flow), pipe.readable()))
@@ -181,17 +182,6 @@ pub(super) fn discard(response: &Response) {
         // Whether cancelling works changes nothing for the client.
         let _ = body.cancel();
     }
-}
-
-/// Resolves when the client hangs up.
-pub(super) fn hung_up(client: &AbortSignal) -> Promise {
-    Promise::new(&mut |resolve, _| {
-        if client.aborted() {
-            let _ = resolve.call0(&resolve);
-        } else {
-            let _ = client.add_event_listener_with_callback("abort", &resolve);
-        }
-    })
 }
 
 /// How long the body is by the origin's word, unless the runtime decodes it on the way.

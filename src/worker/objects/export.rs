@@ -6,31 +6,20 @@ use super::channel::object::ChannelObject as Channel;
 use super::message::{binary, read};
 use super::object::Object;
 use super::payer::object::Payer;
-use futures_util::future::FutureExt;
-use futures_util::stream::{FuturesUnordered, StreamExt};
+use crate::worker::promised::at_once;
 use js_sys::{Promise, Uint8Array};
 use std::rc::Rc;
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen_futures::future_to_promise;
 use worker::worker_sys::DurableObjectState;
-use worker::{Env, Error, Result, State};
+use worker::{Env, State};
 
 /// The answer in binary form, or a promise of it when the object must wait for something.
-fn ask<O: Object>(object: &Rc<O>, message: &[u8]) -> Result<JsValue> {
+fn ask<O: Object>(object: &Rc<O>, message: &[u8]) -> std::result::Result<JsValue, JsValue> {
     let object = object.clone();
     let message = read(message)?;
-    let answer = async move { binary(&object.answer(message).await?).map(|bytes| JsValue::from(Uint8Array::from(bytes.as_slice()))) };
-    // Futures keep the waker of their first poll, so both polls are those of one set.
-    let mut answers = FuturesUnordered::from_iter([answer]);
-    match answers.next().now_or_never() {
-        Some(answer) => answer.unwrap_or_else(|| Err(no_answer())),
-        None => Ok(future_to_promise(async move { Ok(answers.next().await.unwrap_or_else(|| Err(no_answer()))?) }).into()),
-    }
-}
-
-fn no_answer() -> Error {
-    Error::RustError("an object has no answer".into())
+    at_once(async move { Ok(Uint8Array::from(binary(&object.answer(message).await?)?.as_slice()).into()) })
 }
 
 fn wake<O: Object>(object: &Rc<O>) -> Promise {
@@ -54,7 +43,7 @@ macro_rules! export {
 
             #[doc = "Answers a message."]
             pub fn ask(&self, message: &[u8]) -> std::result::Result<JsValue, JsValue> {
-                Ok(ask(&self.0, message)?)
+                ask(&self.0, message)
             }
 
             #[doc = "The alarm rings."]

@@ -7,6 +7,7 @@ import { gzipSync } from "node:zlib";
 import { expectPaid } from "../harness/expect.mjs";
 import { faults } from "../harness/origin.mjs";
 import { until } from "../harness/processes.mjs";
+import { encodeCredential } from "../harness/protocol.mjs";
 import { startStack } from "../harness/stack.mjs";
 
 const stack = await startStack({ services: ({ origin }) => ({ ORIGIN: `127.0.0.1:${origin.port}` }) });
@@ -127,6 +128,37 @@ test("64 MiB pass both ways unchanged", async () => {
   assert.equal(received.digest("hex"), wanted);
   assert.equal(back.digest("hex"), wanted);
 });
+
+for (const announced of [true, false]) {
+  test(`a paid request and its answer are watched, and pass unchanged: bodies ${announced ? "of known length" : "in chunks"}`, async () => {
+    // The ends of pieces that are read, and of the half that is watched, fall where nothing else does.
+    for (const length of [1, 16 * 1024, 100_003, 2 * 1024 * 1024 + 1, 9_000_001]) {
+      const [up, down] = [randomBytes(length), randomBytes(length)];
+      let received;
+      origin.next({
+        early(request, response) {
+          const chunks = [];
+          request.on("data", (chunk) => chunks.push(chunk));
+          request.on("end", () => {
+            received = Buffer.concat(chunks);
+            response.writeHead(200, announced ? { "content-length": `${length}` } : {});
+            response.end(down);
+          });
+        },
+      });
+      const credential = await stack.credential("/v1/uploads", { method: "POST" });
+      const authorization = encodeCredential(credential);
+      const body = announced ? up : Readable.from([up.subarray(0, 1), up.subarray(1)]);
+      const response = await stack.open("/v1/uploads", { method: "POST", body, headers: { Authorization: authorization } });
+      const chunks = [];
+      for await (const chunk of response) chunks.push(chunk);
+      assert.equal(response.statusCode, 200);
+      assert.ok(received.equals(up), `${length} bytes up`);
+      assert.ok(Buffer.concat(chunks).equals(down), `${length} bytes down`);
+      assert.equal(response.headers["content-length"], announced ? `${length}` : undefined);
+    }
+  });
+}
 
 test("a client that does not read holds the origin back: nothing piles up in the gateway", async () => {
   const block = Buffer.alloc(64 * 1024, 0x61);

@@ -1,0 +1,107 @@
+//! Waiting for the runtime's promises. wasm-bindgen's own way makes two functions for each, which the collector has to be told of and
+//! to find; here one serves all.
+
+use futures_util::future::FutureExt;
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+use wasm_bindgen::JsValue;
+use wasm_bindgen::prelude::Closure;
+use wasm_bindgen_futures::future_to_promise;
+
+/// What the runtime is given to tell how it went: a number, what came of it, and whether that is an error.
+pub(super) type Settle = Closure<dyn Fn(u32, JsValue, bool)>;
+
+#[derive(Default)]
+struct Waiting {
+    last: u32,
+    /// Of each that somebody waits for: its outcome once it is there, until then who is to be woken.
+    of: BTreeMap<u32, State>,
+}
+
+enum State {
+    Open(Option<Waker>),
+    Settled(Result<JsValue, JsValue>),
+}
+
+std::thread_local! {
+    static WAITING: RefCell<Waiting> = RefCell::default();
+    static SETTLE: Settle = Closure::new(settle);
+}
+
+/// Something that the runtime does. Dropped, its outcome is not waited for any more.
+pub(super) struct Promised(u32);
+
+impl Promised {
+    /// Begins it: `begin` is handed what the runtime tells its end with.
+    pub(super) fn begin(begin: impl FnOnce(u32, &Settle) -> Result<(), JsValue>) -> Self {
+        let id = WAITING.with_borrow_mut(|waiting| {
+            waiting.last = waiting.last.wrapping_add(1);
+            waiting.of.insert(waiting.last, State::Open(None));
+            waiting.last
+        });
+        let begun = Self(id);
+        if let Err(error) = SETTLE.with(|settle| begin(id, settle)) {
+            settle(id, error, true);
+        }
+        begun
+    }
+}
+
+impl Future for Promised {
+    type Output = Result<JsValue, JsValue>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        WAITING.with_borrow_mut(|waiting| match waiting.of.remove(&self.0) {
+            Some(State::Settled(outcome)) => Poll::Ready(outcome),
+            _ => {
+                waiting.of.insert(self.0, State::Open(Some(context.waker().clone())));
+                Poll::Pending
+            }
+        })
+    }
+}
+
+impl Drop for Promised {
+    fn drop(&mut self) {
+        // What it held is dropped when nothing is borrowed any more.
+        let state = WAITING.with_borrow_mut(|waiting| waiting.of.remove(&self.0));
+        drop(state);
+    }
+}
+
+fn settle(id: u32, outcome: JsValue, failed: bool) {
+    let outcome = if failed { Err(outcome) } else { Ok(outcome) };
+    let waker = WAITING.with_borrow_mut(|waiting| match waiting.of.get_mut(&id) {
+        Some(state @ State::Open(_)) => match std::mem::replace(state, State::Settled(outcome)) {
+            State::Open(waker) => waker,
+            State::Settled(_) => None,
+        },
+        // Nobody waits for it, or it came in time after it was late.
+        _ => None,
+    });
+    if let Some(waker) = waker {
+        waker.wake();
+    }
+}
+
+/// What a future gives, or a promise of it when something has to be waited for.
+///
+/// # Errors
+/// Those of the future.
+pub(super) fn at_once(future: impl Future<Output = Result<JsValue, JsValue>> + 'static) -> Result<JsValue, JsValue> {
+    // Futures keep the waker of their first poll, so both polls are those of one set.
+    let mut outcomes = FuturesUnordered::from_iter([future]);
+    match outcomes.next().now_or_never() {
+        Some(outcome) => outcome.unwrap_or_else(none),
+        None => Ok(future_to_promise(async move { outcomes.next().await.unwrap_or_else(none) }).into()),
+    }
+}
+
+/// Of a set that is never empty.
+const fn none() -> Result<JsValue, JsValue> {
+    Ok(JsValue::UNDEFINED)
+}
