@@ -11,6 +11,7 @@ mod bench;
 mod challenges;
 mod credentials;
 mod ledger;
+mod outbox;
 mod proofs;
 mod routes;
 mod setting;
@@ -25,6 +26,7 @@ fn main() {
     challenges::all(&mut bench);
     credentials::all(&mut bench);
     ledger::all(&mut bench);
+    outbox::all(&mut bench);
     routes::all(&mut bench);
     unpaid::all(&mut bench);
     x402::all(&mut bench);

@@ -92,8 +92,9 @@ export const AXES = {
   },
   payments: {
     title: "payments that one payer's object remembers",
-    sizes: [10, 1_000, 5_000],
-    connections: 4,
+    sizes: [10, 5_000],
+    // As many of a payer's charges as may be on their way at once.
+    connections: 16,
     prepare: async ({ size, worker, send }) => {
       const next = (count) => charges(worker, count, undefined, payers.slice(0, 1));
       for (let left = size; left > 0; left -= PORTION) await send(await next(Math.min(left, PORTION)), 200);

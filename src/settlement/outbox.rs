@@ -93,6 +93,12 @@ pub struct Receipts {
     pub unknown: BTreeSet<B256>,
 }
 
+/// [`Receipts`], by what each operation asks for.
+struct News<'a> {
+    mined: BTreeMap<B256, &'a TransactionReceipt>,
+    unknown: &'a BTreeSet<B256>,
+}
+
 /// What the shell must do for an operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
@@ -206,8 +212,10 @@ impl Outbox {
     /// Looks at every operation in the light of the last [`Outbox::look`] and these receipts.
     pub fn review(&mut self, receipts: &Receipts, now: Timestamp) -> Vec<(B256, Effect)> {
         let Some(chain) = self.chain() else { return Vec::new() };
+        let mined = receipts.mined.iter().map(|receipt| (receipt.transaction_hash, receipt)).collect();
+        let news = News { mined, unknown: &receipts.unknown };
         let ids: Vec<B256> = self.operations.keys().copied().collect();
-        ids.into_iter().filter_map(|id| self.review_one(id, receipts, &chain, now).map(|effect| (id, effect))).collect()
+        ids.into_iter().filter_map(|id| self.review_one(id, &news, &chain, now).map(|effect| (id, effect))).collect()
     }
 
     fn chain(&self) -> Option<Chain> {
@@ -226,12 +234,11 @@ impl Outbox {
         })
     }
 
-    fn review_one(&mut self, id: B256, receipts: &Receipts, chain: &Chain, now: Timestamp) -> Option<Effect> {
+    fn review_one(&mut self, id: B256, news: &News<'_>, chain: &Chain, now: Timestamp) -> Option<Effect> {
         let operation = self.operations.get_mut(&id)?;
         let before = operation.clone();
-        let mined = |receipt: &&TransactionReceipt| operation.attempts().iter().any(|attempt| attempt.hash == receipt.transaction_hash);
-        let mined: Vec<&TransactionReceipt> = receipts.mined.iter().filter(mined).collect();
-        if mined.is_empty() && operation.attempts().iter().any(|attempt| receipts.unknown.contains(&attempt.hash)) {
+        let mined: Vec<_> = operation.attempts().iter().filter_map(|attempt| news.mined.get(&attempt.hash).copied()).collect();
+        if mined.is_empty() && operation.attempts().iter().any(|attempt| news.unknown.contains(&attempt.hash)) {
             return None;
         }
         let step = operation.review(chain, &mined, now);
