@@ -1,5 +1,6 @@
 // `npm run counts`: what must not grow unnoticed, counted and compared with benches/counts.json: the size of the script, calls of objects
 // and of the chain in each case of the bench with what is billed of them, and instructions of the core. Never a time: see benches/README.md.
+// What it comes to in dollars stands in docs/performance.md.
 //
 //   npm run counts                    fails when a count is not what is written there
 //   npm run counts -- --update        writes what is counted now
@@ -41,6 +42,8 @@ await runMain(async () => {
   const dearest = dearestUnpaid(counted.instructions ?? {});
   if (dearest) say(dearest.text);
   if (dearest?.fails) throw new Stop("Nobody has paid for that request: bound what is done for it.");
+  const { checkCost } = await import("../benches/lib/cost.mjs");
+  const saysCost = !counted.calls || checkCost(counted.calls, { update });
   if (update) {
     writeFileSync(FILE, `${JSON.stringify({ ...committed, ...counted }, null, 2)}\n`);
     say(found.length > 0 ? "Written to benches/counts.json." : "benches/counts.json says so already.");
@@ -52,6 +55,7 @@ await runMain(async () => {
       `benches/counts.json says otherwise.${other}\nWhere that is meant to be, \`npm run counts -- --update\` writes it down.`,
     );
   }
+  if (!saysCost) throw new Stop("docs/performance.md says other costs: `npm run counts -- --update` writes them.");
   say(found.length > 0 ? "Better than is written: `npm run counts -- --update`." : "All counts are what they were.");
 });
 

@@ -51,7 +51,10 @@ const BLOCK = /<!-- cost by (\d+) -->\n[\s\S]*?<!-- cost -->/;
  */
 function table(name, calls) {
   const report = JSON.parse(readFileSync(at("benches/results", `${name}.json`), "utf8"));
-  const fixed = (value) => (value >= 0.995 ? value.toFixed(2) : value.toPrecision(2));
+  const fixed = (value) => {
+    if (Number.isInteger(value)) return `${value}`;
+    return value >= 0.995 ? value.toFixed(2) : value.toPrecision(2);
+  };
   const rows = SHOWN.flatMap((shown) => {
     const result = report.results.find(({ case: one, failed }) => one === shown.name && !failed);
     if (!result) return [];

@@ -46,33 +46,45 @@ function counted(stub) {
   });
 }
 
-const watched = new Set();
+/**
+ * Alarms are counted, and ring when they are told to: when they would by themselves depends on how busy the machine is. By the storage of
+ * the object.
+ */
+const alarms = new WeakMap();
 
-/** Has what every object of this kind does counted, from now on. */
-function watch(kind, methods) {
-  const prototype = Object.getPrototypeOf(kind);
-  if (watched.has(prototype)) return;
-  watched.add(prototype);
-  for (const [name, around] of Object.entries(methods)) {
-    const original = prototype[name];
-    prototype[name] = function (...given) {
-      return around(original.apply(this, given));
-    };
-  }
-}
+const STORAGE = {
+  setAlarm(at) {
+    billed.alarms += 1;
+    alarms.set(this, Number(at));
+    return Promise.resolve();
+  },
+  getAlarm() {
+    return Promise.resolve(alarms.get(this) ?? null);
+  },
+  deleteAlarm() {
+    alarms.delete(this);
+    return Promise.resolve();
+  },
+};
 
-function statement(cursor) {
-  // It has been read to its end when whoever ran it is done.
-  Promise.resolve().then(() => {
-    billed.rowsRead += cursor.rowsRead;
-    billed.rowsWritten += cursor.rowsWritten;
-  });
-  return cursor;
-}
+let isWatched = false;
 
-function alarm(set) {
-  billed.alarms += 1;
-  return set;
+/** Has what every object stores counted, from now on. */
+function watch(storage) {
+  if (isWatched) return;
+  isWatched = true;
+  Object.assign(Object.getPrototypeOf(storage), STORAGE);
+  const sql = Object.getPrototypeOf(storage.sql);
+  const { exec } = sql;
+  sql.exec = function (...given) {
+    const cursor = exec.apply(this, given);
+    // It has been read to its end when whoever ran it is done.
+    Promise.resolve().then(() => {
+      billed.rowsRead += cursor.rowsRead;
+      billed.rowsWritten += cursor.rowsWritten;
+    });
+    return cursor;
+  };
 }
 
 /** A contestant's class of objects, with what is billed counted: an object is at work from a call to its answer, once for all at a time. */
@@ -80,11 +92,12 @@ export function observed(Class) {
   class Observed extends Class {
     #working = 0;
     #since = 0;
+    #storage;
 
     constructor(ctx, env) {
-      watch(ctx.storage, { setAlarm: alarm });
-      watch(ctx.storage.sql, { exec: statement });
+      watch(ctx.storage);
       super(ctx, env);
+      this.#storage = ctx.storage;
     }
 
     work(answer) {
@@ -108,9 +121,9 @@ export function observed(Class) {
       return answered.finally(done);
     }
 
-    /** As if its alarm rang. */
+    /** Its alarm rings, if it is set. */
     ring() {
-      return this.alarm?.();
+      return alarms.delete(this.#storage) ? this.alarm() : undefined;
     }
   }
   for (const name of Object.getOwnPropertyNames(Class.prototype)) {
@@ -124,8 +137,7 @@ export function observed(Class) {
 }
 
 /**
- * The contestant's entry with two more paths: one tells what was counted, the other has the clock go ahead and rings every object
- * that was called.
+ * The contestant's entry with two more paths: one tells what was counted, the other has the clock go ahead and all alarms ring.
  */
 export function answer(Entry) {
   return class extends WorkerEntrypoint {
