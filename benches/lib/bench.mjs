@@ -81,7 +81,9 @@ async function measureAll(options, tools) {
 
 async function measureCase(name, place, { contestants, rounds, detail, ...rest }) {
   const item = CASES[name];
-  const taking = Object.values(contestants).filter(({ sessions }) => sessions || !item.sessions);
+  const taking = Object.values(contestants).filter(
+    ({ name: who, sessions }) => (sessions || !item.sessions) && (item.only ?? who) === who,
+  );
   const found = new Map(taking.map((contestant) => [contestant.name, []]));
   for (let round = 0; round < rounds; round += 1) {
     // Whoever comes first in one round comes last in another.

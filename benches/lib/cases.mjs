@@ -17,6 +17,7 @@ const SIGNED_WRONGLY = 512;
  * @property {number} [floor]
  * @property {boolean} [stored] an object writes, so what the storage lies on matters
  * @property {boolean} [sessions] needs a worker that takes sessions
+ * @property {string} [only] the one contestant that it says something of
  * @property {number} [probed] how many requests what is billed is counted over
  * @property {number} [early] so many more are sent before these: what is new to the gateway is not counted
  * @property {number} [rate] requests per second that are prepared for, at most
@@ -66,6 +67,14 @@ export const CASES = {
     expect: 402,
     floor: 200,
     requests: (worker) => charges(worker, SIGNED_WRONGLY, stranger),
+  },
+  "verify-unread": {
+    title: "the same with a signature that is refused before it is looked at: verify less this is a recovery",
+    connections: 64,
+    wrap: true,
+    only: "ours",
+    expect: 402,
+    requests: (worker) => charges(worker, SIGNED_WRONGLY, malleable(stranger)),
   },
   charge: {
     title: "charge settled by an instant chain",
@@ -126,6 +135,19 @@ export const CASES = {
     rate: 1_000,
   },
 };
+
+/** Signs like `account`, but with the other `s` that the curve allows and Ethereum does not. */
+function malleable(account) {
+  const order = 0xfffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141n;
+  return {
+    async signTypedData(given) {
+      const signature = await account.signTypedData(given);
+      const s = order - BigInt(`0x${signature.slice(66, 130)}`);
+      const v = signature.endsWith("1b") ? "1c" : "1b";
+      return `${signature.slice(0, 66)}${s.toString(16).padStart(64, "0")}${v}`;
+    },
+  };
+}
 
 /** What the gateway reads of headers before anybody has paid. */
 const dearLines = () => [
