@@ -59,20 +59,23 @@ const lightdefault = {
     return guardedFetch.call({ env, ctx }, request);
   },
 };
-const callable = (Inner) =>
-  class extends DurableObject {
+const callable = (Inner) => {
+  let guardedAsk;
+  return class extends DurableObject {
     #inner;
     constructor(ctx, env) {
       super(ctx, env);
       this.#inner = new Inner(ctx, env);
     }
     ask(message) {
-      return this.#inner.ask(message);
+      guardedAsk ??= this.#inner.ask;
+      return guardedAsk.call(this.#inner, message);
     }
     alarm() {
       return this.#inner.alarm();
     }
   };
+};
 ${objects.join("")}`;
   writeFileSync(path, `${built}${light}`);
 }

@@ -120,7 +120,7 @@ impl ProvenCharge<'_> {
         let (key, identifier) = (self.key, self.identifier);
         let claim =
             async move { ask(&env, &payment, &PayerMessage::Claim { payment: Cow::Borrowed(&payment), key, identifier, reserve }).await };
-        hold(self.request.context, self.request.incoming.request.signal(), claim, release).await
+        hold(self.request.context, &self.request.incoming.request, claim, release).await
     }
 
     async fn ask(&self, message: &PayerMessage<'_>) -> Result<PayerReply, Problem> {

@@ -10,7 +10,7 @@ use crate::evm::escrow::{EscrowFacts, facts_calls, opened, topped_up};
 use crate::evm::jsonrpc::{NodeAnswer, NodeError, Request, TransactionReceipt, decode, has_code};
 use crate::evm::reading::{Heights, Reading, Views, channel_questions, read_head};
 use crate::evm::transaction::Call;
-use crate::evm::{Address, B256, U256};
+use crate::evm::{Address, B256, ChainId, U256};
 use crate::gateway::escrow_misfit;
 use crate::gateway::offer::SessionOffer;
 use crate::gateway::route::Router;
@@ -19,6 +19,8 @@ use crate::rail::evm::session::domain;
 use crate::settlement::{Flaw, Purpose, Verdict};
 use crate::wire::problem::Problem;
 use alloy_primitives::Bytes;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use worker::{Env, console_warn};
 
 /// Whether the escrows of the methods in which sessions are sold can be relied on; what is wrong, if not.
@@ -58,11 +60,21 @@ pub(super) fn expected(connection: &Connection, method: Method, claim: &Claim) -
     let rail = &connection.rail;
     Expected {
         escrow: claim.escrow,
-        separator: domain(method, rail.chain_id, claim.escrow).separator(),
+        separator: separator(method, rail.chain_id, claim.escrow),
         payee: rail.recipient,
         asset: rail.asset(),
         price: claim.price,
     }
+}
+
+std::thread_local! {
+    /// Separators of configured escrows: each is a few hashes, and needed for each voucher.
+    static SEPARATORS: RefCell<BTreeMap<(Method, ChainId, Address), B256>> = const { RefCell::new(BTreeMap::new()) };
+}
+
+fn separator(method: Method, chain_id: ChainId, escrow: Address) -> B256 {
+    let hash = || domain(method, chain_id, escrow).separator();
+    SEPARATORS.with_borrow_mut(|known| *known.entry((method, chain_id, escrow)).or_insert_with(hash))
 }
 
 /// Reads the channel of a claim, and checks the transaction that is said to have opened it, if there is one.

@@ -184,34 +184,47 @@ function inTime(limit, promise) {
 }
 
 /**
- * Keeps a request alive, even when its client leaves; `left` is told by `id` that it did.
+ * Keeps what is done for a request alive, even when its client leaves; `left` is told by `id` that it did.
  * @returns {() => void} what ends that
  */
-export function hold(context, client, id, left) {
+export function hold(context, { signal }, id, left) {
   let end;
   context.waitUntil(
     new Promise((resolve) => {
       end = resolve;
     }),
   );
-  if (client.aborted) left(id);
-  else client.addEventListener("abort", () => left(id));
+  if (signal.aborted) left(id);
+  else signal.addEventListener("abort", () => left(id));
   return end;
 }
 
-/** What there is at first of a body of `length` bytes; `undefined` when its stream cannot tell. */
-export async function beginning(body, length) {
+/**
+ * Waits for the beginning of a response's body that is not longer than `most` bytes by the origin's word, and not decoded on the way.
+ * Tells by `settle`: the bytes when they are all of it, a list of those that are not, an empty one of any other body, `null` when there
+ * is none.
+ */
+export async function begun(response, most, id, settle) {
+  const { body, headers } = response;
+  if (body === null) return settle(id, null, false);
+  const announced = headers.has("content-encoding") ? null : headers.get("content-length");
+  const length = /^[0-9]{1,9}$/.test(announced ?? "") ? Number(announced) : 0;
+  if (length === 0 || length > most) return settle(id, [], false);
   let reader;
   try {
     reader = body.getReader({ mode: "byob" });
   } catch {
-    return undefined;
+    return settle(id, [], false);
   }
+  let bytes;
   try {
-    return (await reader.read(new Uint8Array(length))).value;
+    bytes = (await reader.read(new Uint8Array(length))).value;
+  } catch (error) {
+    return settle(id, error, true);
   } finally {
     reader.releaseLock();
   }
+  settle(id, bytes?.length === length ? bytes : [bytes], false);
 }
 
 /** The length of what is read at first of a body that is watched, and at most: where as much as that is there, more may be. */

@@ -2,13 +2,13 @@
 
 use super::promised::{Promised, Settle};
 use crate::gateway::headers::Names;
-use js_sys::{Function, Object, Promise, Uint8Array};
+use js_sys::{Array, Function, Object, Promise, Uint8Array};
 use std::future::Future;
 use std::num::NonZeroU32;
 use std::time::Duration;
 use wasm_bindgen::prelude::Closure;
 use wasm_bindgen::{JsCast, JsValue};
-use web_sys::{AbortSignal, Headers, ReadableStream, Request, Response};
+use web_sys::{Headers, Request, Response};
 use worker::Env;
 use worker::worker_sys::Context;
 
@@ -17,7 +17,7 @@ mod js {
     use js_sys::{Function, Object, Promise, Uint8Array};
     use wasm_bindgen::JsValue;
     use wasm_bindgen::prelude::{Closure, wasm_bindgen};
-    use web_sys::{AbortSignal, ReadableStream, Request, Response, WritableStream};
+    use web_sys::{ReadableStream, Request, Response, WritableStream};
     use worker::Env;
     use worker::worker_sys::Context;
 
@@ -71,8 +71,8 @@ mod js {
             is_looked_at: bool,
         ) -> Result<Promise, JsValue>;
         pub(super) fn watch(promise: &Promise, id: u32, settle: &Settle);
-        pub(super) fn hold(context: &Context, client: &AbortSignal, id: u32, left: &Closure<dyn Fn(u32)>) -> Function;
-        pub(super) fn beginning(body: &ReadableStream, length: u32) -> Promise;
+        pub(super) fn hold(context: &Context, request: &Request, id: u32, left: &Closure<dyn Fn(u32)>) -> Function;
+        pub(super) fn begun(response: &Response, most: u32, id: u32, settle: &Settle);
         pub(super) fn read(request: &Request, id: u32, most: u32, budget: u32, patience: i32, lifetime: i32) -> Promise;
         pub(in crate::worker) fn held(id: u32) -> Option<Uint8Array>;
         pub(in crate::worker) fn release(id: u32);
@@ -261,9 +261,9 @@ fn response(outcome: JsValue) -> Option<Response> {
     if outcome.is_undefined() { None } else { Some(outcome.unchecked_into()) }
 }
 
-/// Keeps a request alive, even when its client leaves; `left` is told by `id` that it did. Returns what ends that.
-pub(super) fn hold(context: &Context, client: &AbortSignal, id: u32, left: &Closure<dyn Fn(u32)>) -> Function {
-    js::hold(context, client, id, left)
+/// Keeps what is done for a request alive, even when its client leaves; `left` is told by `id` that it did. Returns what ends that.
+pub(super) fn hold(context: &Context, request: &Request, id: u32, left: &Closure<dyn Fn(u32)>) -> Function {
+    js::hold(context, request, id, left)
 }
 
 /// What a promise gives.
@@ -274,10 +274,29 @@ pub(super) fn of(promise: &Promise) -> impl Future<Output = Result<JsValue, JsVa
     })
 }
 
-/// What there is at first of a body of `length` bytes, if its stream can tell.
-pub(super) async fn beginning(body: &ReadableStream, length: u32) -> Result<Option<Uint8Array>, JsValue> {
-    let read = of(&js::beginning(body, length)).await?;
-    Ok(if read.is_undefined() { None } else { Some(read.unchecked_into()) })
+/// How a response's body begins.
+pub(super) enum Begun {
+    /// This is all of it.
+    Whole(Uint8Array),
+    /// There is more to come; this was read of it.
+    Part(Option<Uint8Array>),
+}
+
+/// Waits for the beginning of a response's body of `most` bytes by the origin's word, reads nothing of another, and gives `None` when
+/// there is none.
+pub(super) async fn begun(response: &Response, most: u32) -> Result<Option<Begun>, JsValue> {
+    let begun = Promised::begin(|id, settle| {
+        js::begun(response, most, id, settle);
+        Ok(())
+    });
+    let begun = begun.await?;
+    if begun.is_null() {
+        return Ok(None);
+    }
+    Ok(Some(match begun.dyn_into::<Array>() {
+        Ok(part) => Begun::Part(part.get(0).dyn_into().ok()),
+        Err(whole) => Begun::Whole(whole.unchecked_into()),
+    }))
 }
 
 pub(super) use js::Flow;

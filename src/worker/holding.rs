@@ -12,7 +12,7 @@ use std::pin::Pin;
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::Closure;
 use wasm_bindgen_futures::spawn_local;
-use web_sys::AbortSignal;
+use web_sys::Request;
 use worker::Context;
 
 /// A request that is kept alive until this is dropped.
@@ -57,14 +57,14 @@ impl Drop for Holding {
 /// must be called as soon as this is ready: a client that left before is not served.
 pub(super) async fn hold<C: 'static, G: Future<Output = ()> + 'static>(
     context: &Context,
-    client: AbortSignal,
+    request: &Request,
     claim: impl Future<Output = Result<C, Problem>> + 'static,
     release: impl Fn(&C, Undelivered) -> Option<G> + 'static,
 ) -> Result<(C, Holding), Problem> {
     let id = LAST.replace(LAST.get().wrapping_add(1));
     to(id, Some(Stage::Claiming));
     let holding = Holding(id);
-    let alive = Alive { end: LEFT.with(|left| glue::hold(context.as_ref(), &client, id, left)) };
+    let alive = Alive { end: LEFT.with(|left| glue::hold(context.as_ref(), request, id, left)) };
     let claimed = claim.await;
     if let Some(Stage::Left) = to(id, None) {
         if let Some(early) = claimed.as_ref().ok().and_then(|claimed| release(claimed, Undelivered::Uncalled)) {

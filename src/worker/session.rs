@@ -90,7 +90,7 @@ async fn present(visit: &Visit<'_>) -> Result<(ChannelReply, Option<Holding>), P
         let (remote, delivery) = (remote.clone(), releasable.undelivered(*bought, how)?);
         Some(async move { remote.tell(delivery, releasable.price).await })
     };
-    let (reply, holding) = hold(context, incoming.request.signal(), claim, release).await?;
+    let (reply, holding) = hold(context, &incoming.request, claim, release).await?;
     Ok((reply, Some(holding)))
 }
 

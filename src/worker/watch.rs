@@ -2,7 +2,7 @@
 //! had gone out. When the origin breaks off, the payer may fetch again; when the client brings that about, it may not.
 
 use super::clock::sleep;
-use super::glue::{self, Flow, beginning};
+use super::glue::{self, Begun, Flow};
 use crate::purchase::Broken;
 use crate::wire::problem::{Problem, ProblemKind};
 use js_sys::{BigInt, Object, Uint8Array};
@@ -52,17 +52,13 @@ impl Body {
             console_error!("origin: {error:?}");
             Problem::new(ProblemKind::OriginFailed, "the origin broke off, and nothing was delivered; send the same request again")
         };
-        let Some(source) = response.body() else { return Ok(None) };
-        let length = length(response).map_err(failed)?;
-        let small = length.and_then(|length| u32::try_from(length).ok()).filter(|length| (1..=SMALL).contains(length));
-        let beginning = match small {
-            Some(small) => beginning(&source, small).await.map_err(failed)?,
-            None => None,
+        let beginning = match glue::begun(response, SMALL).await.map_err(failed)? {
+            None => return Ok(None),
+            Some(Begun::Whole(bytes)) => return Ok(Some(Self::Whole(bytes))),
+            Some(Begun::Part(beginning)) => beginning,
         };
-        if let Some(whole) = beginning.as_ref().filter(|beginning| Some(beginning.length()) == small) {
-            return Ok(Some(Self::Whole(whole.clone())));
-        }
-        Ok(Some(Self::Flowing(WatchedPipe { source, pipe: pipe(length).map_err(failed)?, beginning, length })))
+        let pipe = WatchedPipe::new(response).map_err(|error| failed(error.into()))?;
+        Ok(pipe.map(|pipe| Self::Flowing(WatchedPipe { beginning, ..pipe })))
     }
 
     /// What the client reads.
