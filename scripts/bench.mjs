@@ -4,6 +4,7 @@
 //   npm run bench                  the full run: about 40 minutes, on a machine that does nothing else
 //   npm run bench -- --short       a second each, to see that it works; results go to .dev/bench/results
 //   npm run bench -- --growth      what must not grow, all axes or those named (--axes a,b); some ten minutes; --rounds and --requests count
+//   npm run bench -- --unpaid      requests that nobody has paid for, each kind beside a plain 402
 //   --cases a,b   --media tmpfs,disk   --rounds N   --seconds S   --warmup S   --build <folder with index.js and index_bg.wasm>
 
 import { relative } from "node:path";
@@ -23,6 +24,12 @@ await runMain(async () => {
   await underModernNode();
   if (!given.build) await build();
 
+  if (given.unpaid) {
+    const { unpaidCost } = await import("../benches/lib/unpaid-cost.mjs");
+    const rounds = given.rounds === undefined ? 2 : positive("rounds", given.rounds);
+    const measureMs = (given.seconds === undefined ? 1 : positive("seconds", given.seconds)) * 1000;
+    return unpaidCost({ buildDir: given.build ?? at("build"), rounds, warmupMs: 1000, measureMs });
+  }
   const { CASES } = await import("../benches/lib/cases.mjs");
   const { bench } = await import("../benches/lib/bench.mjs");
   if (given.growth) return grow(given);
@@ -70,6 +77,7 @@ function options() {
       options: {
         short: { type: "boolean" },
         growth: { type: "boolean" },
+        unpaid: { type: "boolean" },
         axes: text,
         requests: text,
         cases: text,

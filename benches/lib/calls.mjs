@@ -7,6 +7,7 @@ import { gateway, probed } from "./contestants.mjs";
 import { startOrigin } from "./origin.mjs";
 import { media, scratch } from "./places.mjs";
 import { CHAIN_ID, channelsOnChain, ESCROW, payers, settlement, TOKEN } from "./setting.mjs";
+import { send as sendAsIs, UNPAID } from "./unpaid.mjs";
 import { startWorker } from "./workerd.mjs";
 
 /**
@@ -48,6 +49,8 @@ export async function countCalls({ buildDir, detail = () => {} }) {
       detail(name);
       counts[name] = await countCase(ours, CASES[options.of ?? name], { ...options, chain });
     }
+    detail("unpaid");
+    counts.unpaid = await countUnpaid(ours, { chain, origin });
     return counts;
   } finally {
     await origin.stop();
@@ -82,6 +85,38 @@ async function countCase(ours, item, { requests: count, start, close, payer, for
     if (forget) {
       await (await fetch(`${worker.url}/__bench/later?millis=${FORGOTTEN_MS}`)).arrayBuffer();
       counts.forget = await counter.take();
+    }
+    return counts;
+  } catch (error) {
+    error.message += `\nworkerd said:\n${worker.printed()}`;
+    throw error;
+  } finally {
+    await worker.stop();
+    remove();
+  }
+}
+
+/** What each kind of request that nobody has paid for makes the gateway ask of others, once the isolate is warm. */
+async function countUnpaid(contestant, { chain, origin }) {
+  const { dir, remove } = scratch(media()[0].folder);
+  chain.reset();
+  const worker = await startWorker(contestant, dir);
+  try {
+    const counter = new Counter(worker, chain);
+    const counts = {};
+    for (const [name, { expect, requests, body }] of Object.entries(UNPAID)) {
+      const made = await requests(worker);
+      const each = [];
+      for (let i = 0; i < 4; i += 1) {
+        const before = origin.requests();
+        const status = await sendAsIs(worker, made[i % made.length], body);
+        if (status !== expect) throw new Error(`unpaid ${name} was answered by ${status}, not ${expect}`);
+        const { objects, rowsWritten, rpcPosts } = await counter.take();
+        const counted = Object.entries({ objects, rowsWritten, rpcPosts, origin: origin.requests() - before });
+        each.push(Object.fromEntries(counted.filter(([, times]) => times > 0)));
+      }
+      // The first one may find out for all.
+      counts[name] = alike(each.slice(1));
     }
     return counts;
   } catch (error) {

@@ -150,7 +150,7 @@ function malleable(account) {
 }
 
 /** What the gateway reads of headers before anybody has paid. */
-const dearLines = () => [
+export const dearLines = () => [
   `Connection: ${"x,".repeat(500)}keep-alive`,
   `Accept-Payment: ${"*/*;q=0.1,".repeat(100)}`,
   `Authorization: ${'""'.repeat(2_000)},x`,

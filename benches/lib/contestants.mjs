@@ -36,6 +36,7 @@ export function gateway({ buildDir, origin, rpcUrl }) {
     { path: "/one", price: PRICES.charge, description: "One call", ...evm },
     { path: "/four", price: PRICES.charge, description: "One call", ...(sessions && { intents: ["charge", "session"] }) },
     { path: "/charge/*", price: PRICES.charge, description: "One call", ...evm },
+    { path: "/digest", price: PRICES.charge, description: "One call", digest: true, ...evm },
   ];
   if (sessions) {
     routes.push(

@@ -11,7 +11,9 @@ const BURST = EVENT.repeat(EVENTS);
 /** `/upload` echoes, `/events/burst` sends all events at once, `/events/paced` one a millisecond, anything else is the constant. */
 export async function startOrigin() {
   const pacer = new Pacer();
+  let requests = 0;
   const server = http.createServer((request, response) => {
+    requests += 1;
     if (request.method === "POST" && request.url.startsWith("/upload")) echo(request, response);
     else if (request.url.startsWith("/events/")) events(request, response, pacer);
     else {
@@ -24,6 +26,8 @@ export async function startOrigin() {
   await listen(server, 0);
   return {
     url: `http://127.0.0.1:${server.address().port}`,
+    /** How many requests have come. */
+    requests: () => requests,
     async stop() {
       pacer.stop();
       await close(server);
