@@ -38,6 +38,7 @@ pub mod evm;
 pub mod gateway;
 mod json;
 pub mod money;
+mod ordered;
 pub mod purchase;
 pub mod rail;
 pub mod settlement;

@@ -299,7 +299,7 @@ impl Asked<'_> {
             .opaque
             .as_deref()
             .and_then(|text| from_base64(text).ok())
-            .and_then(|json| serde_json::from_slice::<Opaque>(&json).ok());
+            .and_then(|json| serde_json::from_str::<Opaque>(str::from_utf8(&json).ok()?).ok());
         let is_bound_to = |offer: &Offer| bound.as_ref().is_some_and(|opaque| opaque.t == offer.binding(self));
         let mut possible = offers.iter().filter(|offer| offer.may_have_made(challenge)).peekable();
         let Some(first) = possible.peek().copied() else {

@@ -1,7 +1,7 @@
 //! What many ask for and one finds out, for all of them: as much work a second as is allowed here, whoever asks.
 
 use crate::time::Timestamp;
-use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
 use core::time::Duration;
 
 /// How many may find out.
@@ -17,7 +17,8 @@ pub struct Bounds {
 #[derive(Clone, Debug)]
 pub struct Shared<K, V> {
     bounds: Bounds,
-    entries: BTreeMap<K, Entry<V>>,
+    /// In the order of their keys: a few seconds' worth of what may be begun in each.
+    entries: Vec<(K, Entry<V>)>,
     /// Since when `begun` is counted.
     counted_since: Timestamp,
     begun: u32,
@@ -45,20 +46,20 @@ pub enum Next<V> {
 impl<K: Ord + Clone, V: Clone> Shared<K, V> {
     /// Nothing is known yet.
     pub const fn new(bounds: Bounds) -> Self {
-        Self { bounds, entries: BTreeMap::new(), counted_since: Timestamp::from_millis(0), begun: 0 }
+        Self { bounds, entries: Vec::new(), counted_since: Timestamp::from_millis(0), begun: 0 }
     }
 
     /// Somebody asks at `now`.
     pub fn ask(&mut self, key: &K, now: Timestamp) -> Next<V> {
-        match self.entries.get(key) {
-            Some(Entry::Found { value, until }) if now < *until => return Next::Take(value.clone()),
-            Some(Entry::Begun(at)) if now.since(*at) < self.bounds.patience => return Next::Wait,
+        match self.place(key).ok().and_then(|place| self.entries.get(place)) {
+            Some((_, Entry::Found { value, until })) if now < *until => return Next::Take(value.clone()),
+            Some((_, Entry::Begun(at))) if now.since(*at) < self.bounds.patience => return Next::Wait,
             _ => {}
         }
         if now.since(self.counted_since) >= Duration::from_secs(1) {
             (self.counted_since, self.begun) = (now, 0);
             let patience = self.bounds.patience;
-            self.entries.retain(|_, entry| match entry {
+            self.entries.retain(|(_, entry)| match entry {
                 Entry::Found { until, .. } => now < *until,
                 Entry::Begun(at) => now.since(*at) < patience,
             });
@@ -67,13 +68,28 @@ impl<K: Ord + Clone, V: Clone> Shared<K, V> {
             return Next::DoWithout;
         }
         self.begun = self.begun.saturating_add(1);
-        self.entries.insert(key.clone(), Entry::Begun(now));
+        self.set(key.clone(), Entry::Begun(now));
         Next::FindOut
     }
 
     /// `value` was found out, and is to be taken until then.
     pub fn found(&mut self, key: K, value: V, until: Timestamp) {
-        self.entries.insert(key, Entry::Found { value, until });
+        self.set(key, Entry::Found { value, until });
+    }
+
+    fn place(&self, key: &K) -> Result<usize, usize> {
+        self.entries.binary_search_by(|(other, _)| other.cmp(key))
+    }
+
+    fn set(&mut self, key: K, entry: Entry<V>) {
+        match self.place(&key) {
+            Ok(place) => {
+                if let Some((_, old)) = self.entries.get_mut(place) {
+                    *old = entry;
+                }
+            }
+            Err(place) => self.entries.insert(place, (key, entry)),
+        }
     }
 }
 

@@ -55,6 +55,7 @@ use crate::evm::jsonrpc::{Block, NodeError, TransactionReceipt};
 use crate::evm::key::PrivateKey;
 use crate::evm::transaction::{Call, GasPrice, Unsigned};
 use crate::evm::{Address, B256, ChainId};
+use crate::ordered;
 use crate::time::Timestamp;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
@@ -123,7 +124,7 @@ pub struct Outbox {
 impl Outbox {
     /// An outbox that goes on with `operations`.
     pub fn new(chain_id: ChainId, key: PrivateKey, confirmations: u64, operations: impl IntoIterator<Item = Operation>) -> Self {
-        let operations = operations.into_iter().map(|operation| (operation.purpose.id(), operation)).collect();
+        let operations = ordered::map(operations.into_iter().map(|operation| (operation.purpose.id(), operation)));
         Self { chain_id, key, confirmations, operations, next_nonce: None, price: None, view: None, changed: BTreeSet::new() }
     }
 
@@ -177,7 +178,7 @@ impl Outbox {
     }
 
     fn held(&self) -> BTreeSet<u64> {
-        self.operations.values().filter_map(Operation::nonce).collect()
+        ordered::set(self.operations.values().filter_map(Operation::nonce))
     }
 
     /// Whether there is no such operation, or one that was only to be searched for and is to be sent now.

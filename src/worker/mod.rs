@@ -33,6 +33,7 @@ mod snapshot;
 mod sponsoring;
 mod status;
 mod stream;
+mod together;
 mod token;
 mod visit;
 mod watch;

@@ -2,6 +2,7 @@
 
 use super::clock::now;
 use super::http;
+use super::together::join_all;
 use crate::evm::Address;
 use crate::evm::ChainId;
 use crate::evm::gather::posts;
@@ -10,7 +11,6 @@ use crate::evm::transaction::{Call, GasPrice};
 use crate::settlement::Tried;
 use crate::time::Timestamp;
 use alloy_primitives::Bytes;
-use futures_util::future::join_all;
 use std::cell::Cell;
 use std::fmt;
 use std::time::Duration;
@@ -267,8 +267,8 @@ impl Rpc {
     fn in_order(&self) -> Vec<(usize, &Endpoint)> {
         let now = now();
         let cools = |endpoint: &Endpoint| endpoint.cool_until.get().is_some_and(|until| now < until);
-        let mut order: Vec<_> = self.endpoints.iter().enumerate().collect();
-        order.sort_by_key(|(_, endpoint)| cools(endpoint));
+        let (mut order, late): (Vec<_>, Vec<_>) = self.endpoints.iter().enumerate().partition(|(_, endpoint)| !cools(endpoint));
+        order.extend(late);
         order
     }
 

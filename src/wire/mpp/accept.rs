@@ -1,6 +1,8 @@
 //! `Accept-Payment`: which offers a client can pay, in its order of preference.
 
+use crate::ordered;
 use alloc::vec::Vec;
+use core::cmp::Reverse;
 
 /// The longest header that is read, in bytes.
 const LONGEST: usize = 1024;
@@ -18,12 +20,11 @@ struct Range<'a> {
 pub fn preferred(offers: &[(&str, &str)], accept_payment: Option<&str>) -> Vec<usize> {
     let all = || (0..offers.len()).collect();
     let Some(ranges) = accept_payment.filter(|header| header.len() <= LONGEST).and_then(parse) else { return all() };
-    let mut rated: Vec<(usize, u16)> =
-        offers.iter().enumerate().map(|(index, offer)| (index, quality(offer, &ranges))).filter(|(_, quality)| *quality > 0).collect();
+    let rated = offers.iter().enumerate().map(|(index, offer)| (index, quality(offer, &ranges))).filter(|(_, quality)| *quality > 0);
+    let rated = ordered::list(rated, |(_, quality)| Reverse(*quality));
     if rated.is_empty() {
         return all();
     }
-    rated.sort_by_key(|(_, quality)| core::cmp::Reverse(*quality));
     rated.into_iter().map(|(index, _)| index).collect()
 }
 

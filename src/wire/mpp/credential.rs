@@ -268,7 +268,9 @@ impl Credential {
     /// [`InvalidCredential`] when it is not base64 of a credential's JSON.
     pub fn parse(token: &str) -> Result<Self, InvalidCredential> {
         let json = from_base64(token).map_err(|_| InvalidCredential::Base64)?;
-        serde_json::from_slice(&json).map_err(|error| InvalidCredential::Json(describe(&error)))
+        // Text like all other JSON here: reading it from bytes would be the whole of reading once more in wasm.
+        let json = str::from_utf8(&json).map_err(|_| InvalidCredential::Json("it is not UTF-8".into()))?;
+        serde_json::from_str(json).map_err(|error| InvalidCredential::Json(describe(&error)))
     }
 }
 
@@ -417,5 +419,6 @@ mod tests {
         let twice = parse(&format!(r#"{{"payload":{{}},"payload":{{}},"challenge":{{{CHALLENGE}}}}}"#)).unwrap_err();
         assert!(format!("{twice}").contains("duplicate field `payload`"), "{twice}");
         assert_eq!(Credential::parse("ä").unwrap_err(), InvalidCredential::Base64);
+        assert_eq!(Credential::parse(&to_base64url(b"{\"\xff\":1}")).unwrap_err(), InvalidCredential::Json("it is not UTF-8".into()));
     }
 }

@@ -4,6 +4,7 @@ use super::store::Store;
 use super::{PayerMessage, PayerReply};
 use crate::evm::B256;
 use crate::money::Amount;
+use crate::ordered;
 use crate::purchase::{LeaseId, Lost, Next, Purchase, Stage};
 use crate::rail::{Ask, Payment, Prepared, Progress, Reference, Send, Step};
 use crate::settlement::{Failure, Purpose, Verdict};
@@ -460,7 +461,7 @@ impl Payer {
         let now = now();
         let at_work = self.at_work.borrow();
         let reserved = |id: &B256| at_work.get(id).copied().flatten();
-        let mut others: BTreeMap<B256, Amount> = at_work.keys().filter_map(|id| Some((*id, reserved(id)?))).collect();
+        let mut others = ordered::map(at_work.keys().filter_map(|id| Some((*id, reserved(id)?))));
         for purchase in self.store.open()? {
             let id = purchase.payment().id();
             let amount = purchase.reserves(now, reserved(&id).is_some());

@@ -1,6 +1,7 @@
 //! What the payer's object stores: its purchases, and what is remembered of the payer.
 
 use crate::evm::B256;
+use crate::ordered;
 use crate::purchase::{Purchase, Record, Reopened};
 use crate::rail::Payment;
 use crate::rail::evm::Method;
@@ -121,7 +122,7 @@ impl Store {
         }
         let stored = self.purchases()?.open_values::<Purchase>()?;
         let mut known = self.open.borrow_mut();
-        Ok(of(known.insert(stored.into_iter().map(|purchase| (purchase.payment().id(), purchase)).collect())))
+        Ok(of(known.insert(ordered::map(stored.into_iter().map(|purchase| (purchase.payment().id(), purchase))))))
     }
 
     /// Whether a charge is the first that the client calls so, or the same again; remembered as long as the charge is.
