@@ -1,4 +1,5 @@
 // The targets of the bench, as ratios within one run, and whether this run meets them.
+import { billed, dollars } from "./cost.mjs";
 import { ratios } from "./ratios.mjs";
 
 /** @type {{what: string, of: (run: Run) => number | undefined, limit: number, atLeast?: boolean, digits?: number}[]} */
@@ -31,6 +32,9 @@ const TARGETS = [
     limit: 1,
   },
   { what: "script by gzip, KiB", of: ({ report }) => report.sizes.ours.gzip / 1024, limit: 600, digits: 0 },
+  { what: "paid voucher: dollars per million", of: (run) => run.bill("voucher-64", dollars), limit: 1.6 },
+  { what: "paid voucher: rows written", of: (run) => run.bill("voucher-64", rowsWritten), limit: 1 },
+  { what: "charge settled: rows written, with alarms", of: (run) => run.bill("charge", rowsWritten), limit: 6 },
   { what: "dearest unpaid request ÷ a plain 402, CPU", of: (run) => run.cpu("402-dear") / run.cpu("402-one"), limit: 3 },
 ];
 
@@ -40,6 +44,10 @@ function overhead(what, name, limit) {
 
 function cpu(what, name, limit) {
   return { what: `${what}: CPU ÷ peer's`, of: (run) => run.ratio(name, "cpuToPeers"), limit };
+}
+
+function rowsWritten(bill) {
+  return bill.rowsWritten;
 }
 
 class Run {
@@ -60,6 +68,11 @@ class Run {
 
   cpu(name) {
     return this.result(name)?.contestants.ours?.summary.cpuMicros ?? Number.NaN;
+  }
+
+  bill(name, of) {
+    const seen = this.result(name)?.contestants.ours?.billed;
+    return seen && of(billed(seen, this.cpu(name)));
   }
 }
 
