@@ -142,8 +142,10 @@ export async function benchGrowth({ axes, rounds, count, buildDir, outDir, mediu
     const work = (detail) => growth({ axes: [axis], rounds, count, buildDir, load, folder: place.folder, detail });
     const found = await step(`growth: ${axis}`, work);
     report.results.push(...found);
-    for (const { who, size, cpuMicros, ratio } of found) {
-      say(`    ${who.padEnd(6)} ${`${size}`.padStart(7)}  ${cpuMicros.toFixed(0).padStart(6)} µs  ${ratio.toFixed(2)}`);
+    for (const { who, size, cpuMicros, rpcPosts, ratio } of found) {
+      say(
+        `    ${who.padEnd(6)} ${`${size}`.padStart(7)}  ${cpuMicros.toFixed(0).padStart(6)} µs  ${ratio.toFixed(2)}  RPC posts ${rpcPosts.toFixed(2)}`,
+      );
     }
   }
   return write(outDir, report, growthMarkdown, "-growth");

@@ -165,12 +165,22 @@ async function measure(name, { rounds, count, buildDir, load, folder, detail }) 
         const measured = await subject.measure(count);
         // The first one is for the compilers.
         if (round >= 0) subject.found.push((measured.cpuSeconds / measured.requests) * 1e6);
+        if (round >= 0) subject.posts.push(measured.posts / measured.requests);
       }
     }
-    return subjects.map(({ who, size, found }) => {
+    return subjects.map(({ who, size, found, posts }) => {
       const smallest = subjects.find((other) => other.who === who);
       const ratio = median(found.map((micros, round) => micros / smallest.found[round]));
-      return { axis: name, title: axis.title, who, size, cpuMicros: median(found), ratio, rounds: found };
+      return {
+        axis: name,
+        title: axis.title,
+        who,
+        size,
+        cpuMicros: median(found),
+        rpcPosts: median(posts),
+        ratio,
+        rounds: found,
+      };
     });
   } finally {
     for (const { end } of subjects) await end();
@@ -202,15 +212,19 @@ async function prepared(axis, { who, size, buildDir, load, folder, origin }) {
   };
   try {
     const next = await axis.prepare({ size, who, worker, send, chain: setting });
-    const measure = async (count) =>
-      drive({
+    const measure = async (count) => {
+      const requests = await next(count * (axis.times ?? 1));
+      const before = chain.posts;
+      const measured = await drive({
         load,
         worker,
-        requests: await next(count * (axis.times ?? 1)),
+        requests,
         expect: axis.expect ?? 200,
         connections: axis.connections ?? 16,
       });
-    return { who, size, measure, end, found: [] };
+      return { ...measured, posts: chain.posts - before };
+    };
+    return { who, size, measure, end, found: [], posts: [] };
   } catch (error) {
     error.message += `\nworkerd said:\n${worker.printed()}`;
     await end();

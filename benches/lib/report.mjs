@@ -133,18 +133,19 @@ ${sections.join("\n")}`;
 
 /** @param {object} report what `bench --growth` writes as JSON */
 export function growthMarkdown({ date, machine, medium, rounds, count, results }) {
-  const rows = results.map(({ axis, title, who, size, cpuMicros, ratio }) => [
+  const rows = results.map(({ axis, title, who, size, cpuMicros, rpcPosts, ratio }) => [
     `${axis}: ${title}`,
     who,
     `${size}`,
     whole(cpuMicros),
     two(ratio),
+    two(rpcPosts),
   ]);
   return `# Growth, ${date}
 
 ${machine.cpu}, ${machine.cores} cores, ${machine.memoryGiB} GiB, ${machine.system}, Linux ${machine.kernel}, load ${two(machine.load)} before. Storage: ${medium}.
 ${rounds} rounds of ${count} requests, the sizes of an axis in turn, each in a workerd of its own. The ratio is the median of the rounds' own.
 
-${table(["what grows", "", "size", "CPU µs", "÷ smallest"], rows)}
+${table(["what grows", "", "size", "CPU µs", "÷ smallest", "RPC posts"], rows)}
 `;
 }
