@@ -9,6 +9,8 @@ pub mod jsonrpc;
 pub mod key;
 pub mod parse;
 pub mod reading;
+#[cfg(any(all(target_arch = "wasm32", feature = "relaxed-simd"), all(test, not(target_arch = "wasm32"))))]
+mod recovery;
 pub mod signature;
 pub mod transaction;
 

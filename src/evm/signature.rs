@@ -72,7 +72,18 @@ impl Signature {
     }
 
     /// The address whose key signed `digest` (32 bytes).
+    ///
+    /// In wasm this is [`recovery`](super)'s, which k256 decides for wherever it does not decide itself.
     pub fn recover(&self, digest: B256) -> Result<Address, InvalidSignature> {
+        #[cfg(all(target_arch = "wasm32", feature = "relaxed-simd"))]
+        if let Some(signer) = super::recovery::recover(&digest, &self.inner, self.parity) {
+            return Ok(signer);
+        }
+        self.recover_by_k256(digest)
+    }
+
+    /// The reference, and on other targets than wasm all there is.
+    fn recover_by_k256(&self, digest: B256) -> Result<Address, InvalidSignature> {
         let id = RecoveryId::new(self.parity, false);
         let key = VerifyingKey::recover_from_prehash(digest.as_slice(), &self.inner, id).map_err(|_| InvalidSignature::Unrecoverable)?;
         Ok(address_of(&key))
