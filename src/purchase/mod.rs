@@ -10,13 +10,13 @@
 //! Each lease may call the origin, and so counts against the few calls that a purchase is good for ([`MAX_CALLS`]): what was paid for
 //! once is not worked for any number of times, whoever leaves, breaks off, or asks again under its idempotency key.
 //!
-//! In which order its methods are called; what each leaves behind is stored before anything else is done:
+//! In which order its methods are called. What 3 to 5 leave behind is stored before anything is sent, called or handed out for it:
 //!
 //! 1. [`Purchase::present`] with what is stored. Its [`Next`] says what to do: [`Next::Prepare`] goes on with 2, [`Next::Settle`] with 3,
 //!    [`Next::Deliver`] with 4; [`Next::Replay`] asks the origin again, and that is all.
 //! 2. The transfer is simulated. If it will not do, [`Purchase::forgo`]. If the origin is to be called first, [`Purchase::reserve`] gives
 //!    a lease; once the origin has answered, [`Purchase::resume`] and simulate again.
-//! 3. [`Purchase::submit`], then have [`Send::purpose`](crate::rail::Send) brought about, and [`Purchase::conclude`] with the verdict.
+//! 3. [`Purchase::submit`], then do what the rail sends ([`Send`](crate::rail::Send)), and [`Purchase::conclude`] with the verdict.
 //!    [`Purchase::withdraw`] where the settlement account knows nothing of it.
 //! 4. The money is there: [`Purchase::hand_over`] gives a lease and the transaction, [`Purchase::hand_back`] goes on with the lease of 2.
 //! 5. Under the lease the origin is called. [`Purchase::deliver`] comes before the answer is handed out, [`Purchase::release`] when there is

@@ -76,6 +76,15 @@ impl Payment {
         }
     }
 
+    /// Whether its holder remembers the payments of one payer alone: what one payer may have on their way is bounded.
+    pub const fn is_of_one_payer(&self) -> bool {
+        match self {
+            Self::Evm(_) => true,
+            #[cfg(test)]
+            Self::Toy(_) => false,
+        }
+    }
+
     /// What it takes from the payer.
     pub const fn amount(&self) -> Amount {
         match self {

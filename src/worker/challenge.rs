@@ -6,7 +6,7 @@ use super::failure::entropy;
 use super::fresh::fresh;
 use super::glue::Changes;
 use super::paid::PaidRequest;
-use super::respond::problem_with;
+use super::respond::{problem, problem_with};
 use super::snapshot::Located;
 use crate::gateway::offer::{Asked, Circumstances, Offer};
 use crate::rail::RailId;
@@ -57,12 +57,16 @@ pub(super) async fn challenge(rejection: Rejection, request: &PaidRequest<'_>, a
     let names: Vec<(&str, &str)> = offers.iter().map(|offer| (offer.method(), offer.intent().name())).collect();
     let expires = now().saturating_add(gateway.challenge_lifetime);
     headers.set("vary", &format!("{}, Accept-Payment, Payment-Session", route.field.name()));
+    let mut is_left_out = false;
     for index in preferred(&names, incoming.header("accept-payment").as_deref()) {
         let Some(offer) = offers.get(index) else { continue };
         let fresh = match offer.first() {
             None => None,
             Some(ask) => match fresh(request, offer, ask).await {
-                None => continue,
+                None => {
+                    is_left_out = true;
+                    continue;
+                }
                 found => found,
             },
         };
@@ -70,6 +74,9 @@ pub(super) async fn challenge(rejection: Rejection, request: &PaidRequest<'_>, a
         let issued = offer.issue(asked, &gateway.binding_keys, route.description.as_deref(), &circumstances, expires, entropy()?);
         reason.challenge_id.get_or_insert(issued.id);
         headers.set("www-authenticate", &issued.header);
+    }
+    if is_left_out && reason.challenge_id.is_none() && route.exact.is_none() {
+        return problem(&Problem::not_now("nothing can be asked for at the moment; ask again"));
     }
     let mut members = None;
     if let Some(exact) = &route.exact {

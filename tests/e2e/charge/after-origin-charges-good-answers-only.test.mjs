@@ -1,8 +1,11 @@
 // settle = "after-origin": verify, ask the origin, hold its answer, settle, release. Nothing is charged for an answer of 400 or more.
 import assert from "node:assert/strict";
+import { Readable } from "node:stream";
 import { afterEach, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { expectPaid, expectProblem, expectSpent, expectTryAgain } from "../harness/expect.mjs";
 import { faults } from "../harness/origin.mjs";
+import { faulty } from "../harness/rpc-proxy.mjs";
 import { startStack } from "../harness/stack.mjs";
 
 const stack = await startStack({ gateway: { limits: { originTimeoutSeconds: 2 } } });
@@ -59,6 +62,35 @@ test("an origin that dies mid-body after the release: the next fetch is free, th
   origin.reset();
   expectSpent((await stack.present(PATH, credential)).answer);
   await mark.moved({ ...ONE, origin: 4 });
+});
+
+/** An upload that ends so many milliseconds after it began. */
+const uploadOf = (ms) =>
+  Readable.from(
+    (async function* () {
+      const end = Date.now() + ms;
+      while (Date.now() < end) {
+        yield "a piece ";
+        await sleep(300);
+      }
+    })(),
+  );
+
+test("A6: an upload that outlasts its lease, while a copy of its credential is being looked at: one delivery", async () => {
+  const mark = await stack.mark();
+  const credential = await stack.credential(PATH, { method: "POST" });
+  // The lease is held for the origin's 2 s and 5 s more.
+  const long = stack.present(PATH, credential, { method: "POST", body: uploadOf(8_300) });
+  await sleep(7_600);
+  rpc.fail("*", faulty.slow(1_500));
+  const copy = stack.present(PATH, credential, { method: "POST", body: "again" });
+  await sleep(2_500);
+  rpc.heal();
+  const answers = (await Promise.all([long, copy])).map(({ answer }) => answer);
+  const said = answers.map(({ status, text }) => `${status} ${text}`);
+  assert.equal(answers.filter(({ status }) => status === 200).length, 1, `one of the two is served: ${said}`);
+  expectSpent((await stack.present(PATH, credential, { method: "POST", body: "once more" })).answer);
+  await mark.moved({ ...ONE, origin: 2 });
 });
 
 test("what broke off and was fetched again whole is spent", async () => {

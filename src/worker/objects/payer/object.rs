@@ -26,6 +26,9 @@ use worker::{Env, Result, State, console_error};
 /// A lease outlives the origin's time-out by this, so that an answer in the last moment is delivered.
 const LEASE_MARGIN: Duration = Duration::from_secs(5);
 
+/// So many of a payer's purchases are remembered that are not over; more of them are not, while they wait for the payer's balance.
+const MOST_OPEN: usize = 64;
+
 /// A rail that has been answered so often in one go has lost its way.
 const MOST_ANSWERS: usize = 16;
 
@@ -200,7 +203,7 @@ impl Payer {
             // It was said to be used, which may have been a mistake: nothing was sent yet.
             Next::Settle { gas_limit: None } if !purchase.payment().is_too_late(now()) && purchase.payment().search(now()).is_some() => {
                 match self.prepare(rail, &purchase, true).await? {
-                    Prepared::Send(send) => self.settle(rail, &purchase, *send).await,
+                    Prepared::Send(send) => self.settle(rail, purchase, *send).await,
                     Prepared::Settled(reference) => self.hand_over(rail, &id, Some(reference)),
                     Prepared::Refused(problem) | Prepared::Later(problem) | Prepared::Unknown(problem) => {
                         Ok(PayerReply::Refused(problem.into()))
@@ -210,8 +213,8 @@ impl Payer {
             Next::Settle { gas_limit } => {
                 let purpose = purchase.payment().search(purchase.presented());
                 let found = match purpose {
-                    Some(purpose) => self.transact(rail, &purchase, purpose, gas_limit).await?,
-                    None => self.request(rail, &purchase, None).await?,
+                    Some(purpose) => self.transact(rail, purchase, purpose, gas_limit).await?,
+                    None => self.request(rail, purchase, None).await?,
                 };
                 self.hand_over_if(rail, &id, found)
             }
@@ -239,7 +242,9 @@ impl Payer {
             }
             Prepared::Later(problem) => {
                 self.wake_within(ROUND).await?;
-                self.save(purchase)?;
+                if self.store.look_at_open(BTreeMap::len)? < MOST_OPEN {
+                    self.save(purchase)?;
+                }
                 return Ok(PayerReply::Refused(problem.into()));
             }
             Prepared::Unknown(problem) => return Ok(PayerReply::Refused(problem.into())),
@@ -260,15 +265,7 @@ impl Payer {
                 self.save(purchase)?;
                 Ok(reply)
             }
-            Prepared::Send(send) => {
-                let gas_limit = match *send {
-                    Send::Transaction { gas_limit, .. } => gas_limit,
-                    Send::Request(_) => None,
-                };
-                purchase.submit(gas_limit);
-                self.save(purchase.clone())?;
-                self.settle(rail, &purchase, *send).await
-            }
+            Prepared::Send(send) => self.settle(rail, purchase, *send).await,
             Prepared::Settled(reference) => {
                 let reply = hand_over(rail, &mut purchase, Some(reference));
                 self.save(purchase)?;
@@ -288,8 +285,12 @@ impl Payer {
         let payment = purchase.payment();
         loop {
             match rail.rail.next(payment, progress) {
+                Step::Ask(_) if progress.answers.len() >= MOST_ANSWERS => return Err("a rail asks without end".into()),
                 Step::Ask(ask) => progress.answers.push(rail.ask(ask).await),
                 Step::Prepared(prepared) => return Ok(prepared),
+            }
+            if !payment.is_of_one_payer() {
+                continue;
             }
             let others = self.on_their_way(&payment.id())?;
             let sum = others.into_values().try_fold(Amount::ZERO, Amount::checked_add);
@@ -306,7 +307,7 @@ impl Payer {
                 let detail = "payload.from: transfers of this payer have reverted several times, so none is sent for it for a day";
                 return Ok(Err(Problem::new(ProblemKind::VerificationFailed, detail)));
             }
-            if self.on_their_way(&payment.id())?.len() < places {
+            if !payment.is_of_one_payer() || self.on_their_way(&payment.id())?.len() < places {
                 self.at_work.borrow_mut().insert(payment.id(), Some(payment.amount()));
                 return Ok(payment.untimely(now()).map_or(Ok(()), Err));
             }
@@ -333,9 +334,10 @@ impl Payer {
     }
 
     /// Has the payment settled, and hands it over when it is.
-    async fn settle(&self, rail: &RailState, purchase: &Purchase, send: Send) -> Result<PayerReply> {
+    async fn settle(&self, rail: &RailState, purchase: Purchase, send: Send) -> Result<PayerReply> {
+        let id = purchase.payment().id();
         let sent = self.send(rail, purchase, send).await?;
-        self.hand_over_if(rail, &purchase.payment().id(), sent)
+        self.hand_over_if(rail, &id, sent)
     }
 
     fn hand_over_if(&self, rail: &RailState, id: &B256, sent: Outcome<Reference>) -> Result<PayerReply> {
@@ -347,6 +349,10 @@ impl Payer {
 
     /// The origin has answered: settles the reserved purchase for the request that holds it.
     async fn settle_reserved(&self, rail: &RailState, id: B256, lease: LeaseId) -> Result<PayerReply> {
+        // The lease had run out, and another request is taking the purchase over.
+        if self.at_work.borrow().contains_key(&id) {
+            return Ok(lost(Lost));
+        }
         let resumed = self.change(&id, |purchase| purchase.resume(lease).map(|()| purchase.clone()))?;
         let purchase = match resumed {
             Ok(purchase) => purchase,
@@ -355,7 +361,7 @@ impl Payer {
         let _at_work = AtWork::on(self, id, Some(purchase.payment().amount()));
         // What was found out first is as old as the origin was slow.
         let sent = match self.prepare(rail, &purchase, true).await? {
-            Prepared::Send(send) => self.send(rail, &purchase, *send).await?,
+            Prepared::Send(send) => self.send(rail, purchase, *send).await?,
             Prepared::Settled(reference) => Ok(reference),
             Prepared::Refused(problem) | Prepared::Later(problem) | Prepared::Unknown(problem) => {
                 self.keep_or_forget(&id, Purchase::forgo)?;
@@ -374,7 +380,7 @@ impl Payer {
 
     /// Does what moves the money, and waits for what comes of it: what names it on its rail when it is there, which the caller stores
     /// with what comes next.
-    async fn send(&self, rail: &RailState, purchase: &Purchase, send: Send) -> Result<Outcome<Reference>> {
+    async fn send(&self, rail: &RailState, purchase: Purchase, send: Send) -> Result<Outcome<Reference>> {
         match send {
             Send::Transaction { purpose, gas_limit } => self.transact(rail, purchase, purpose, gas_limit).await,
             Send::Request(request) => self.request(rail, purchase, Some(request)).await,
@@ -382,17 +388,18 @@ impl Payer {
     }
 
     /// Sends the rail's request, which from here on may move money; without one, finds out what came of one that was sent before.
-    async fn request(&self, rail: &RailState, purchase: &Purchase, request: Option<Ask>) -> Result<Outcome<Reference>> {
+    async fn request(&self, rail: &RailState, mut purchase: Purchase, request: Option<Ask>) -> Result<Outcome<Reference>> {
         let id = purchase.payment().id();
-        let mut progress = Progress { is_sent: true, ..progress(purchase, true) };
+        // Remembered before it is sent, until it is known what came of it.
+        purchase.submit(None);
+        self.save(purchase.clone())?;
+        let mut progress = Progress { is_sent: true, ..progress(&purchase, true) };
         let mut next = request;
         loop {
             if let Some(request) = next.take() {
-                // Remembered before it is sent, until it is known what came of it.
-                self.change(&id, |purchase| purchase.submit(None))?;
                 progress.answers.push(rail.ask(request).await);
             }
-            let verdict = match self.advance(rail, purchase, &mut progress).await? {
+            let refused = match self.advance(rail, &purchase, &mut progress).await? {
                 Prepared::Send(send) => match *send {
                     Send::Request(request) if progress.answers.len() < MOST_ANSWERS => {
                         next = Some(request);
@@ -408,7 +415,7 @@ impl Payer {
                 }
             };
             self.change(&id, |purchase| purchase.conclude(Verdict::Failed(Failure::Declined)))?;
-            return Ok(Err(verdict));
+            return Ok(Err(refused));
         }
     }
 
@@ -417,14 +424,15 @@ impl Payer {
     async fn transact(
         &self,
         rail: &RailState,
-        purchase: &Purchase,
+        mut purchase: Purchase,
         purpose: Purpose,
         gas_limit: Option<u64>,
     ) -> Result<Outcome<Reference>> {
         let id = purchase.payment().id();
         let connection = rail.connection().ok_or_else(unconfigured)?;
         // From here on it may be on chain: remembered until the verdict is known.
-        self.change(&id, |purchase| purchase.submit(gas_limit))?;
+        purchase.submit(gas_limit);
+        self.save(purchase)?;
         let errand = gas_limit.map_or(Errand::Search, |gas_limit| Errand::Send { gas_limit });
         let open = match ask_account(connection, &self.env, &SettleMessage { purpose, errand }).await {
             Ok(SettleReply::Ended(Verdict::Settled { transaction })) => return Ok(Ok(transaction.into())),
@@ -462,13 +470,14 @@ impl Payer {
         let at_work = self.at_work.borrow();
         let reserved = |id: &B256| at_work.get(id).copied().flatten();
         let mut others = ordered::map(at_work.keys().filter_map(|id| Some((*id, reserved(id)?))));
-        for purchase in self.store.open()? {
-            let id = purchase.payment().id();
-            let amount = purchase.reserves(now, reserved(&id).is_some());
-            if amount > Amount::ZERO {
-                others.insert(id, amount);
+        self.store.look_at_open(|open| {
+            for (id, purchase) in open {
+                let amount = purchase.reserves(now, reserved(id).is_some());
+                if amount > Amount::ZERO {
+                    others.insert(*id, amount);
+                }
             }
-        }
+        })?;
         others.remove(id);
         Ok(others)
     }
@@ -495,13 +504,10 @@ impl Payer {
             let id = purchase.payment().id();
             let rail = isolate.rail_of(purchase.payment()).ok_or_else(unconfigured)?;
             let Some(purpose) = purchase.payment().search(purchase.presented()) else {
-                if !self.at_work.borrow().contains_key(&id) {
-                    let _at_work = AtWork::on(self, id, Some(purchase.payment().amount()));
-                    if let Ok(reference) = self.request(rail, &purchase, None).await? {
-                        self.change(&id, |purchase| purchase.settle(reference))?;
-                    }
-                    open |= self.store.read(&id)?.is_some_and(|purchase| matches!(purchase.stage(), Stage::Submitted { .. }));
-                }
+                open |= self.conclude_request(rail, &id).await.unwrap_or_else(|error| {
+                    console_error!("payer: {error}");
+                    true
+                });
                 continue;
             };
             let message = SettleMessage { purpose, errand: Errand::Inquire };
@@ -509,6 +515,21 @@ impl Payer {
             open |= !self.take_note(&id, answer)?;
         }
         Ok(open)
+    }
+
+    /// Finds out what came of a request to a provider that nobody waits for. Returns whether that is still open.
+    async fn conclude_request(&self, rail: &RailState, id: &B256) -> Result<bool> {
+        if self.at_work.borrow().contains_key(id) {
+            return Ok(true);
+        }
+        // It may have been concluded since the round began.
+        let is_open = |purchase: &Purchase| matches!(purchase.stage(), Stage::Submitted { .. });
+        let Some(purchase) = self.store.read(id)?.filter(is_open) else { return Ok(false) };
+        let _at_work = AtWork::on(self, *id, Some(purchase.payment().amount()));
+        if let Ok(reference) = self.request(rail, purchase, None).await? {
+            self.change(id, |purchase| purchase.settle(reference))?;
+        }
+        Ok(self.store.read(id)?.as_ref().is_some_and(is_open))
     }
 
     /// Takes note of what the account said about an abandoned purchase, unless somebody works on it or it is

@@ -116,7 +116,8 @@ impl Store {
         self.look_at_open(|open| open.values().cloned().collect())
     }
 
-    fn look_at_open<T>(&self, of: impl FnOnce(&BTreeMap<B256, Purchase>) -> T) -> Result<T> {
+    /// Looks at the purchases that are not over.
+    pub(super) fn look_at_open<T>(&self, of: impl FnOnce(&BTreeMap<B256, Purchase>) -> T) -> Result<T> {
         if let Some(open) = self.open.borrow().as_ref() {
             return Ok(of(open));
         }
