@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 /// The version that is written.
-pub const VERSION: u8 = 3;
+pub const VERSION: u8 = 4;
 
 /// Bytes of another version, or damaged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -460,9 +460,9 @@ fn the_stored_form_is_that_of_its_version() {
     assert_eq!(
         (VERSION, forms[0].as_str(), forms[1].as_str()),
         (
-            3,
-            "0x3627fa949ad0e2e404873ba38fef91535ad9b752245a15aedce3674e11856bfe",
-            "0x48d5cab6fbaeebc08c5e28b82f154030de8213e4e009c8633a3c6207b99104eb"
+            4,
+            "0xf3f70bfbf82160b212e85be7cc24a0fa2111063d565dacec3625b03f09574c13",
+            "0xb38f0e93425451370086812ceabfd095f8ab86bf33c2577c953d2bc69e803f09"
         )
     );
 }

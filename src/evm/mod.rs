@@ -7,6 +7,7 @@ pub mod escrow;
 pub mod gather;
 pub mod jsonrpc;
 pub mod key;
+pub mod multicall;
 pub mod parse;
 pub mod reading;
 #[cfg(any(all(target_arch = "wasm32", feature = "relaxed-simd"), all(test, not(target_arch = "wasm32"))))]

@@ -1,12 +1,14 @@
 //! The settlement account's outbox: what it has to bring onto the chain, as a state machine; and the channels it
 //! keeps an eye on.
 
+mod batch;
 mod gas;
 mod operation;
 mod outbox;
 mod purpose;
 mod watched;
 
+pub use batch::batches;
 pub use gas::{Flaw, Tried};
 pub use operation::{Attempt, Ending, Operation, Search};
 pub use outbox::{AccountView, Effect, Outbox, Receipts, poll_delay};

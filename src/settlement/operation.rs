@@ -1,8 +1,9 @@
 //! One operation of the outbox: an effect on the chain, and the transactions tried for it.
 
+use super::batch::{Batch, Carrier};
 use super::{Failure, Purpose, Verdict};
 use crate::evm::jsonrpc::{NodeError, TransactionReceipt};
-use crate::evm::transaction::GasPrice;
+use crate::evm::transaction::{Call, GasPrice};
 use crate::evm::{Address, B256, ChainId};
 use crate::time::{Timestamp, UnixSeconds};
 use alloc::vec::Vec;
@@ -77,6 +78,16 @@ pub struct Operation {
     /// `None`: nothing is sent.
     gas_limit: Option<u64>,
     verdict: Option<Verdict>,
+    /// Others that its transactions bring about as well.
+    batch: Option<Batch>,
+    /// The operation whose transactions bring this one about. Such a one is not stored by itself.
+    #[serde(skip)]
+    led_by: Option<B256>,
+    /// Transactions of another operation that may have brought it about.
+    carriers: Vec<Carrier>,
+    /// Those of a batch that go on by themselves, until the outbox takes them.
+    #[serde(skip)]
+    freed: Vec<Self>,
     /// The account's nonce it holds. Kept after a verdict until it is used up, so that those behind it are not stuck.
     nonce: Option<u64>,
     attempts: Vec<Attempt>,
@@ -140,6 +151,10 @@ impl Operation {
             purpose,
             gas_limit,
             verdict: None,
+            batch: None,
+            led_by: None,
+            carriers: Vec::new(),
+            freed: Vec::new(),
             nonce: None,
             attempts: Vec::new(),
             absent_since: None,
@@ -176,7 +191,12 @@ impl Operation {
 
     /// Whether nothing was sent for it, nor is to be.
     pub(super) const fn is_search(&self) -> bool {
-        self.gas_limit.is_none() && self.attempts.is_empty() && self.verdict.is_none()
+        self.gas_limit.is_none() && self.attempts.is_empty() && self.carriers.is_empty() && self.verdict.is_none()
+    }
+
+    /// Whether another operation's transactions bring it about.
+    pub(super) const fn is_led(&self) -> bool {
+        self.led_by.is_some()
     }
 
     /// Whether something was sent for it that may still take effect.
@@ -184,8 +204,14 @@ impl Operation {
         self.gas_limit.is_some() && self.verdict.is_none()
     }
 
-    pub(super) const fn gas_limit(&self) -> Option<u64> {
-        self.gas_limit
+    /// That of its transactions.
+    pub(super) fn gas_limit(&self) -> Option<u64> {
+        Some(self.gas_limit?.saturating_add(self.batch.as_ref().map_or(0, Batch::gas)))
+    }
+
+    /// What its transactions call.
+    pub(super) fn call(&self) -> Call {
+        self.batch.as_ref().map_or_else(|| self.purpose.call(), |batch| batch.call(&self.purpose))
     }
 
     /// When the last attempt was signed or sent again; drives the pace of polling.
@@ -218,9 +244,11 @@ impl Operation {
     /// A node, or where it refuses for good every node, refused the last transaction. It may have reached the chain by another way,
     /// so this proves nothing, unless nothing was ever sent before; but a price that is too low for one is raised, and one that none
     /// takes must not hold up those behind it.
-    pub(super) fn refused(&mut self, error: &NodeError) {
+    pub(super) fn refused(&mut self, error: &NodeError, chain_id: ChainId, now: Timestamp) {
         match error {
             NodeError::Underpriced => self.underpriced = true,
+            // One of them may be to blame, or there are too many.
+            NodeError::Unacceptable if self.batch.is_some() => self.part(chain_id, &[], now),
             NodeError::Unacceptable if self.verdict.is_none() => {
                 let first_sending = matches!(self.attempts.as_slice(), [only] if only.signed_at == self.broadcast_at);
                 if first_sending {
@@ -247,10 +275,18 @@ impl Operation {
             return self.review_mined(chain, receipts, now);
         }
         if self.holds_up(chain, now) {
-            self.yields = true;
+            if self.batch.is_some() {
+                // One of them may be to blame: it has as long once more by itself.
+                self.first_since = None;
+                self.part(chain.id, &[], now);
+            } else {
+                self.yields = true;
+            }
             return Step::Reprice;
         }
         if self.is_over(chain) {
+            // It is the one of its batch that expires last.
+            self.part(chain.id, &[], now);
             return Step::Investigate;
         }
         if self.late_since.is_some() {
@@ -283,6 +319,12 @@ impl Operation {
         if !receipts.iter().all(|receipt| is_deep(receipt, chain)) {
             return Step::Wait;
         }
+        if self.batch.is_some() {
+            self.part(chain.id, receipts, now);
+            if !receipts.iter().any(|receipt| receipt.succeeded()) {
+                return self.go_alone(receipts);
+            }
+        }
         if let Some(receipt) = receipts.iter().find(|receipt| self.purpose.is_fulfilled_by(chain.id, receipt)) {
             self.end(Verdict::Settled { transaction: receipt.transaction_hash });
             self.release_used(chain);
@@ -302,6 +344,63 @@ impl Operation {
             _ => Step::Wait,
         };
         if step == Step::Wait { Step::Investigate } else { step }
+    }
+
+    /// The contract that was to bring all of a batch about has failed, which says nothing about this one.
+    fn go_alone(&mut self, receipts: &[&TransactionReceipt]) -> Step {
+        let (mined, open): (Vec<Attempt>, Vec<Attempt>) =
+            self.attempts.drain(..).partition(|attempt| receipts.iter().any(|receipt| receipt.transaction_hash == attempt.hash));
+        self.carriers.extend(mined.iter().map(Carrier::of));
+        self.attempts = open;
+        if self.attempts.is_empty() {
+            self.nonce = None;
+        }
+        match self.nonce {
+            _ if self.late_since.is_some() => Step::Wait,
+            Some(_) => Step::Reprice,
+            None => Step::Renumber,
+        }
+    }
+
+    /// Those of its batch go on by themselves. They are settled where these receipts, deep enough, show it; what failed in a transaction
+    /// that went well is as if its own had failed; what was in none goes into one of its own.
+    fn part(&mut self, chain_id: ChainId, receipts: &[&TransactionReceipt], now: Timestamp) {
+        let Some(batch) = self.batch.take() else { return };
+        let own = self.attempts.iter().map(Carrier::of);
+        let carriers: Vec<Carrier> = self.carriers.iter().copied().chain(own).collect();
+        let one = |(purpose, gas_limit): (Purpose, u64)| {
+            let mut operation = Self::new(purpose, Some(gas_limit), now);
+            operation.carriers.clone_from(&carriers);
+            match receipts.iter().find(|receipt| purpose.is_fulfilled_by(chain_id, receipt)) {
+                Some(receipt) => operation.end(Verdict::Settled { transaction: receipt.transaction_hash }),
+                None if receipts.iter().any(|receipt| receipt.succeeded()) => operation.gas_limit = None,
+                None => {}
+            }
+            operation
+        };
+        self.freed = batch.others().map(one).collect();
+    }
+
+    /// Takes others along, which are not sent themselves.
+    pub(super) fn lead(&mut self, batch: Batch) {
+        self.batch = Some(batch);
+    }
+
+    /// Those that are brought about with it.
+    pub(super) fn led(&self) -> Vec<Self> {
+        let id = self.purpose.id();
+        let one = |(purpose, gas_limit)| Self { led_by: Some(id), ..Self::new(purpose, Some(gas_limit), self.broadcast_at) };
+        self.batch.iter().flat_map(Batch::others).map(one).collect()
+    }
+
+    /// Whether those of its batch go on by themselves.
+    pub(super) const fn has_freed(&self) -> bool {
+        !self.freed.is_empty()
+    }
+
+    /// Those of its batch that go on by themselves from now on.
+    pub(super) fn take_freed(&mut self) -> Vec<Self> {
+        core::mem::take(&mut self.freed)
     }
 
     /// The pending transaction is sent again, and replaced when that does not help.
@@ -382,6 +481,7 @@ impl Operation {
             None => self.judge_absence(search.used, chain, now).map(Verdict::Failed),
         };
         if let Some(verdict) = verdict {
+            self.part(chain.id, &[], now);
             self.end(verdict);
             self.release_used(chain);
         }
@@ -393,13 +493,19 @@ impl Operation {
             return None;
         }
         let transaction = ending.receipt.transaction_hash;
-        let sent_by_us = self.attempts.iter().any(|attempt| attempt.hash == transaction);
+        let ours = |carrier: Carrier| carrier.hash == transaction;
+        let sent_by_us = self.transactions().any(ours);
         let counts = self.purpose.is_fulfilled_by(chain.id, &ending.receipt) && self.purpose.is_ours(ending, sent_by_us, account);
         Some(if counts { Verdict::Settled { transaction } } else { Verdict::Failed(Failure::UsedElsewhere) })
     }
 
+    /// All that may have brought it about.
+    fn transactions(&self) -> impl Iterator<Item = Carrier> {
+        self.carriers.iter().copied().chain(self.attempts.iter().map(Carrier::of))
+    }
+
     fn judge_absence(&mut self, used: bool, chain: &Chain, now: Timestamp) -> Option<Failure> {
-        if !self.is_over(chain) && self.attempts.iter().any(|attempt| attempt.nonce >= chain.count) {
+        if !self.is_over(chain) && self.transactions().any(|one| one.nonce >= chain.count) {
             // One has reverted, but another may still bring it about.
             return None;
         }
@@ -411,7 +517,8 @@ impl Operation {
         if now.since(since) < if used { TRACELESS } else { UNUSED } {
             return None;
         }
-        match (used, self.is_late(chain), self.attempts.is_empty()) {
+        let nothing_was_sent = self.transactions().next().is_none();
+        match (used, self.is_late(chain), nothing_was_sent) {
             (true, _, _) => Some(Failure::UsedElsewhere),
             (false, true, _) => Some(Failure::Expired),
             (false, false, false) if self.yields => Some(Failure::NotMined),

@@ -49,8 +49,9 @@
 //! # Ok::<(), serde_json::Error>(())
 //! ```
 
-use super::Purpose;
+use super::batch::Batch;
 use super::operation::{Attempt, Chain, Operation, Search, Step};
+use super::{Purpose, Transfer};
 use crate::evm::jsonrpc::{Block, NodeError, TransactionReceipt};
 use crate::evm::key::PrivateKey;
 use crate::evm::transaction::{Call, GasPrice, Unsigned};
@@ -124,7 +125,11 @@ pub struct Outbox {
 impl Outbox {
     /// An outbox that goes on with `operations`.
     pub fn new(chain_id: ChainId, key: PrivateKey, confirmations: u64, operations: impl IntoIterator<Item = Operation>) -> Self {
-        let operations = ordered::map(operations.into_iter().map(|operation| (operation.purpose.id(), operation)));
+        let mut operations = ordered::map(operations.into_iter().map(|operation| (operation.purpose.id(), operation)));
+        let led: Vec<Operation> = operations.values().flat_map(Operation::led).collect();
+        for operation in led {
+            operations.insert(operation.purpose.id(), operation);
+        }
         Self { chain_id, key, confirmations, operations, next_nonce: None, price: None, view: None, changed: BTreeSet::new() }
     }
 
@@ -204,6 +209,30 @@ impl Outbox {
         gas_limit.and_then(|_| self.sign(id, None, now))
     }
 
+    /// Takes several transfers on, each with its gas limit, to be brought about by one transaction that calls `multicall`; those that
+    /// are here are left out. Returns the operation that leads them, which is stored for all, and its transaction to broadcast once it is.
+    pub fn submit_batch(&mut self, multicall: Address, transfers: Vec<(Transfer, u64)>, now: Timestamp) -> Option<(B256, Bytes)> {
+        let mut fresh: BTreeMap<B256, (Transfer, u64)> = BTreeMap::new();
+        for (transfer, gas) in transfers {
+            let id = Purpose::Transfer(transfer).id();
+            if self.lacks(&id, Some(gas)) {
+                fresh.insert(id, (transfer, gas));
+            }
+        }
+        // While one of them may still be brought about, its batch may.
+        let (id, _) = fresh.iter().max_by_key(|(_, (transfer, _))| transfer.signed.authorization.valid_before)?;
+        let id = *id;
+        let (transfer, gas) = fresh.remove(&id)?;
+        let mut leader = Operation::new(Purpose::Transfer(transfer), Some(gas), now);
+        if !fresh.is_empty() {
+            leader.lead(Batch::new(multicall, fresh.into_values().collect()));
+        }
+        self.operations.extend(leader.led().into_iter().map(|operation| (operation.purpose.id(), operation)));
+        self.operations.insert(id, leader);
+        self.changed.insert(id);
+        self.sign(id, None, now).map(|raw| (id, raw))
+    }
+
     /// The transactions whose receipts are wanted.
     pub fn pending_hashes(&self) -> Vec<B256> {
         let unfinished = self.operations.values().filter(|operation| operation.verdict().is_none());
@@ -235,8 +264,18 @@ impl Outbox {
         })
     }
 
+    /// Those that the operation has taken along so far are on their own.
+    fn take_freed(&mut self, id: &B256) {
+        let Some(operation) = self.operations.get_mut(id) else { return };
+        for operation in operation.take_freed() {
+            let id = operation.purpose.id();
+            self.changed.insert(id);
+            self.operations.insert(id, operation);
+        }
+    }
+
     fn review_one(&mut self, id: B256, news: &News<'_>, chain: &Chain, now: Timestamp) -> Option<Effect> {
-        let operation = self.operations.get_mut(&id)?;
+        let operation = self.operations.get_mut(&id).filter(|operation| !operation.is_led())?;
         let before = operation.clone();
         let mined: Vec<_> = operation.attempts().iter().filter_map(|attempt| news.mined.get(&attempt.hash).copied()).collect();
         if mined.is_empty() && operation.attempts().iter().any(|attempt| news.unknown.contains(&attempt.hash)) {
@@ -246,6 +285,8 @@ impl Outbox {
         if *operation != before {
             self.changed.insert(id);
         }
+        self.take_freed(&id);
+        let operation = self.operations.get_mut(&id)?;
         match step {
             Step::Wait => None,
             Step::Investigate => Some(Effect::Investigate),
@@ -286,7 +327,7 @@ impl Outbox {
         let (call, gas_limit) = if operation.is_abandoned() {
             (Call { to: self.key.address(), data: Bytes::new() }, EMPTY_GAS_LIMIT)
         } else {
-            (operation.purpose.call(), operation.gas_limit()?)
+            (operation.call(), operation.gas_limit()?)
         };
         let unsigned = Unsigned { chain_id: self.chain_id, nonce, call: &call, gas_limit, gas_price: price };
         let signed = unsigned.sign(&self.key);
@@ -301,8 +342,13 @@ impl Outbox {
     pub fn refused(&mut self, id: &B256, error: &NodeError, now: Timestamp) -> Option<Bytes> {
         let operation = self.operations.get_mut(id)?;
         let was_abandoned = operation.is_abandoned();
-        operation.refused(error);
+        operation.refused(error, self.chain_id, now);
         self.changed.insert(*id);
+        if operation.has_freed() {
+            let nonce = operation.nonce();
+            self.take_freed(id);
+            return self.sign(*id, nonce, now);
+        }
         if was_abandoned || !operation.is_abandoned() {
             return None;
         }
@@ -329,6 +375,7 @@ impl Outbox {
             operation.conclude(search, account, &chain, now);
             self.changed.insert(*id);
         }
+        self.take_freed(id);
     }
 }
 

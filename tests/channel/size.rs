@@ -79,9 +79,9 @@ fn the_stored_form_is_that_of_its_version() {
     assert_eq!(
         (VERSION, forms[0].as_str(), forms[1].as_str()),
         (
-            3,
-            "0x2d1a98e5c17f75d1a11fd6ba2f5e32eb40a591c0b4153bff8eb272432290a348",
-            "0x4b9e10471d19b39b724efb6660c5bd66591cb1c2738fecdd2690756a5afd6846"
+            4,
+            "0x352b0cfa964f7fcb1adfdb7e4a9740cdcde537d5e05d5620e453f7d19a3d0348",
+            "0x8a55eac90bc8f14fd9151ec918722d142c29c0dc74415f80787d4f2a35d66e1c"
         )
     );
 }

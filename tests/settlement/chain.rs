@@ -26,6 +26,8 @@ pub(crate) enum Sender {
 pub(crate) enum Call {
     /// What the purpose with this index calls.
     Do(usize),
+    /// What these purposes call, each whatever becomes of the others; of those in a block, these were done.
+    All { wanted: Set, done: Set },
     /// `cancelAuthorization` of its authorization.
     Cancel(usize),
     /// `open`, by the payer itself, with this deposit.
@@ -34,6 +36,24 @@ pub(crate) enum Call {
     Withdraw,
     /// Nothing that matters here.
     Nothing,
+}
+
+/// Purposes by their indices.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Set(u16);
+
+impl Set {
+    pub(crate) fn of(indices: impl IntoIterator<Item = usize>) -> Self {
+        Self(indices.into_iter().fold(0, |set, index| set | 1 << index))
+    }
+
+    pub(crate) fn has(self, index: usize) -> bool {
+        self.0 & 1 << index != 0
+    }
+
+    pub(crate) fn indices(self) -> impl Iterator<Item = usize> {
+        (0..16).filter(move |index| self.has(*index))
+    }
 }
 
 /// A transaction.
@@ -45,6 +65,17 @@ pub(crate) struct Tx {
     pub(crate) nonce: u64,
     pub(crate) fee: u128,
     pub(crate) call: Call,
+}
+
+impl Tx {
+    /// Whether it does what the purpose with this index is for, if it is in a block and went well.
+    pub(crate) fn does(&self, index: usize) -> bool {
+        match self.call {
+            Call::Do(done) => done == index,
+            Call::All { done, .. } => done.has(index),
+            _ => false,
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -68,6 +99,8 @@ pub(crate) struct Chain {
     pub(crate) refuses_low_fees: bool,
     /// The payers have no money: every transfer reverts.
     pub(crate) broke: bool,
+    /// The contract that makes several calls fails as a whole.
+    pub(crate) breaks_batches: bool,
     /// Of these purposes the transactions are refused for good, by every node.
     pub(crate) unacceptable: BTreeSet<usize>,
     /// Of these the transactions are taken into pools and never into a block.
@@ -87,6 +120,7 @@ impl Chain {
             behind: 1,
             refuses_low_fees: false,
             broke: false,
+            breaks_batches: false,
             unacceptable: BTreeSet::new(),
             shunned: BTreeSet::new(),
             strangers: 0,
@@ -145,7 +179,7 @@ impl Chain {
 
     /// The successful transaction of the purpose, whoever sent it.
     pub(crate) fn done_by(&self, index: usize) -> Option<Tx> {
-        self.mined().find(|(_, tx, good)| *good && tx.call == Call::Do(index)).map(|(_, tx, _)| *tx)
+        self.mined().find(|(_, tx, good)| *good && tx.does(index)).map(|(_, tx, _)| *tx)
     }
 
     /// A successful transaction, and what it made of the contracts.
@@ -244,6 +278,11 @@ impl Chain {
         }
     }
 
+    /// Whoever makes blocks takes strangers' transactions first.
+    pub(crate) fn reorder_strangers_first(&mut self) {
+        self.pool.sort_by_key(|tx| tx.sender != Sender::Stranger);
+    }
+
     /// The node forgets one of the account's transactions.
     pub(crate) fn drop_one(&mut self, which: usize) {
         let held: Vec<usize> = (0..self.pool.len()).filter(|at| self.pool[*at].sender != Sender::Stranger).collect();
@@ -261,8 +300,14 @@ impl Chain {
             let taken = |tx: &Tx| tx.fee >= self.floor && !(tx.sender == Sender::Outbox && is_of(tx, &self.shunned));
             let next = self.pool.iter().position(|tx| taken(tx) && (tx.sender == Sender::Stranger || tx.nonce == count));
             let Some(at) = next else { break };
-            let tx = self.pool.remove(at);
-            let good = self.succeeds(&tx, time);
+            let mut tx = self.pool.remove(at);
+            let mut good = self.succeeds(&tx, time);
+            if let Call::All { wanted, done } = &mut tx.call {
+                let contracts = self.contracts(u64::MAX);
+                let does = |index: &usize| contracts.allow(self.purposes, tx.sender, Call::Do(*index), time, self.broke);
+                *done = Set::of(wanted.indices().filter(does));
+                good = !self.breaks_batches;
+            }
             self.blocks.last_mut().unwrap().txs.push((tx, good));
         }
         let count = self.count();
@@ -294,7 +339,11 @@ impl Chain {
 }
 
 fn is_of(tx: &Tx, purposes: &BTreeSet<usize>) -> bool {
-    matches!(tx.call, Call::Do(index) if purposes.contains(&index))
+    match tx.call {
+        Call::Do(index) => purposes.contains(&index),
+        Call::All { wanted, .. } => wanted.indices().any(|index| purposes.contains(&index)),
+        _ => false,
+    }
 }
 
 fn header(number: usize, time: u64) -> Header {

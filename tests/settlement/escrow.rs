@@ -80,7 +80,7 @@ impl Contracts {
             Call::Cancel(index) => authorized(&purposes[index]).is_some() && !self.is_used(index),
             Call::PayerOpens(_) => !self.opened,
             Call::Withdraw => self.is_open(),
-            Call::Nothing => true,
+            Call::Nothing | Call::All { .. } => true,
         }
     }
 
@@ -120,6 +120,7 @@ impl Contracts {
             }
             Call::PayerOpens(deposit) => vec![self.open(deposit, purposes)],
             Call::Withdraw => vec![self.finalize(purposes)],
+            Call::All { done, .. } => done.indices().flat_map(|index| self.apply(purposes, &Tx { call: Call::Do(index), ..*tx })).collect(),
             Call::Nothing => Vec::new(),
         }
     }

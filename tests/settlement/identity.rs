@@ -287,9 +287,9 @@ fn the_stored_form_is_that_of_its_version() {
     assert_eq!(
         (VERSION, forms[0].as_str(), forms[1].as_str()),
         (
-            3,
-            "0x5c44ff7b4d825b7f439fd40ff02d066cab9f375b15fec26e83f7ca6169fce50d",
-            "0x289ebdd1eebc7f761ad86c37a17ac04d6d276d8fb189b148c0ceb0f39ee58d92"
+            4,
+            "0x4ca2f2154ad7459ea92f7d11e5f5e16603044caf1ceb0e53f27ea36eb4f7eeb1",
+            "0x035d7a569271e37267073c5fec3287398b9a07755b944e5fa76cc496f74c8475"
         )
     );
 }

@@ -15,6 +15,7 @@
 #![cfg(not(target_arch = "wasm32"))]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests may panic")]
 
+mod batches;
 mod chain;
 mod escrow;
 mod identity;
@@ -23,13 +24,14 @@ mod scenarios;
 mod sessions;
 
 use alloy_primitives::{Address, B256, Bytes, keccak256};
-use chain::{Call, Chain, Sender, Tx};
+use chain::{Call, Chain, Sender, Set, Tx};
 use escrow::{Contracts, ESCROW, TOKEN};
 use mpp_edge::binary::{decode, encode};
 use mpp_edge::evm::erc3009::{Authorization, SignedAuthorization};
 use mpp_edge::evm::escrow::{Opening, Payout, SignedVoucher, ToppingUp, channel_id};
 use mpp_edge::evm::jsonrpc::NodeError;
 use mpp_edge::evm::key::PrivateKey;
+use mpp_edge::evm::multicall::MULTICALL3;
 use mpp_edge::evm::signature::Signature;
 use mpp_edge::evm::transaction::GasPrice;
 use mpp_edge::money::Amount;
@@ -138,6 +140,8 @@ enum Fault {
 enum Event {
     /// A payer's or a channel's object asks for this.
     Submit(usize, Fault),
+    /// So many of the transfers are asked for at once, and go together.
+    SubmitAll(usize, Fault),
     /// It has seen that this can no longer be done and asks what was.
     LookUp(usize, Fault),
     Poll(Fault),
@@ -159,6 +163,7 @@ enum Event {
     FeesFall,
     RefuseLowFees(bool),
     Broke(bool),
+    BatchesBreak(bool),
     /// Nodes change their mind about what they take.
     Unacceptable(usize),
     /// Whoever makes blocks changes his.
@@ -176,6 +181,8 @@ struct World {
     told: BTreeMap<B256, Verdict>,
     confirmations: u64,
     sent: Vec<Tx>,
+    /// What was taken on in batches, and persisted.
+    taken: BTreeSet<usize>,
 }
 
 impl World {
@@ -183,7 +190,7 @@ impl World {
         let chain = Chain::new(KEY.address(), &PURPOSES, START);
         let outbox = Outbox::new(CHAIN_ID, KEY.clone(), confirmations, []);
         let now = Timestamp::from_millis(START * 1000);
-        Self { now, chain, outbox, stored: BTreeMap::new(), told: BTreeMap::new(), confirmations, sent: Vec::new() }
+        Self { now, chain, outbox, stored: BTreeMap::new(), told: BTreeMap::new(), confirmations, sent: Vec::new(), taken: BTreeSet::new() }
     }
 
     fn operation(&self, id: &B256) -> Option<Operation> {
@@ -240,6 +247,30 @@ impl World {
         self.send(raw.into_iter().map(|raw| (id, raw)).collect(), fault);
     }
 
+    /// As `Account::settle` does where transfers go in batches.
+    fn submit_all(&mut self, indices: impl Iterator<Item = usize>, fault: Fault) {
+        let ended = |index: &usize| self.operation(&PURPOSES[*index].id()).is_some_and(|operation| operation.verdict().is_some());
+        let fresh = |index: &usize| self.outbox.lacks(&PURPOSES[*index].id(), Some(100_000)) && !ended(index);
+        let wanted: Vec<usize> = indices.filter(fresh).collect();
+        if self.outbox.is_stale(self.now) {
+            if fault == Fault::Unreachable {
+                return;
+            }
+            self.look();
+        }
+        let transfers = wanted.iter().filter_map(|index| match PURPOSES[*index] {
+            Purpose::Transfer(transfer) => Some((transfer, 100_000)),
+            _ => None,
+        });
+        let Some((id, raw)) = self.outbox.submit_batch(MULTICALL3, transfers.collect(), self.now) else { return };
+        if fault == Fault::DiesBeforePersisting {
+            return self.restart();
+        }
+        self.persist_all();
+        self.taken.extend(wanted);
+        self.send(vec![(id, raw)], fault);
+    }
+
     fn send(&mut self, transactions: Vec<(B256, Bytes)>, fault: Fault) {
         if fault == Fault::DiesBeforeSending {
             return self.restart();
@@ -250,9 +281,16 @@ impl World {
             let hash = keccak256(&raw);
             let attempt = persisted.attempts().iter().find(|attempt| attempt.hash == hash).expect("sent before it was persisted");
             let GasPrice::Dynamic { max_fee, .. } = attempt.price else { panic!("the chain has a base fee") };
-            let call = persisted.purpose.call().data;
-            let does_it = raw.windows(call.len()).any(|part| part == call.as_ref());
-            let call = if does_it { Call::Do(index(&id)) } else { Call::Nothing };
+            let holds = |part: &[u8]| raw.windows(part.len()).any(|there| there == part);
+            let call = if holds(MULTICALL3.as_slice()) {
+                let wanted = Set::of((0..OPEN).filter(|index| holds(&PURPOSES[*index].call().data)));
+                assert!(wanted.has(index(&id)) && wanted.indices().count() > 1, "a batch of several, and of whoever leads it");
+                Call::All { wanted, done: Set::default() }
+            } else if holds(&persisted.purpose.call().data) {
+                Call::Do(index(&id))
+            } else {
+                Call::Nothing
+            };
             let tx = Tx { hash, sender: Sender::Outbox, nonce: attempt.nonce, fee: max_fee, call };
             self.sent.push(tx);
             if matches!(fault, Fault::SendsInVain | Fault::Unreachable) {
@@ -333,6 +371,11 @@ impl World {
                     self.submit(index, None, fault);
                 }
             }
+            Event::SubmitAll(among, fault) => {
+                let now = self.now.seconds().get();
+                let viable: Vec<usize> = (0..OPEN).filter(|index| *index != among && self.chain.would_succeed(*index, now)).collect();
+                self.submit_all(viable.into_iter(), fault);
+            }
             Event::Poll(fault) => self.poll(fault),
             Event::Restart => self.restart(),
             Event::Pass(seconds) => self.pass(seconds),
@@ -353,6 +396,7 @@ impl World {
             Event::FeesFall => self.chain.floor = (self.chain.floor / 5).max(100),
             Event::RefuseLowFees(refuses) => self.chain.refuses_low_fees = refuses,
             Event::Broke(broke) => self.chain.broke = broke,
+            Event::BatchesBreak(breaks) => self.chain.breaks_batches = breaks,
             Event::Unacceptable(index) => toggle(&mut self.chain.unacceptable, index),
             Event::Shunned(index) => toggle(&mut self.chain.shunned, index),
         }
@@ -401,7 +445,7 @@ impl World {
             match self.told.get(&id) {
                 None => {
                     let given_up = self.operation(&id).is_none_or(|operation| operation.is_finished());
-                    prop_assert!(given_up, "{index} has no verdict");
+                    prop_assert!(given_up && !self.taken.contains(&index), "{index} has no verdict");
                 }
                 Some(Verdict::Settled { transaction }) => {
                     let found = self.chain.successful(*transaction);
@@ -475,8 +519,8 @@ fn index(id: &B256) -> usize {
 fn brings_about(tx: &Tx, after: &Contracts, index: usize) -> bool {
     match &PURPOSES[index] {
         // What another gateway of the account has sold is not ours to sell.
-        Purpose::Transfer(_) => tx.call == Call::Do(index) && tx.sender != Sender::OtherOutbox,
-        Purpose::Open(_) | Purpose::TopUp(_) => tx.call == Call::Do(index),
+        Purpose::Transfer(_) => tx.does(index) && tx.sender != Sender::OtherOutbox,
+        Purpose::Open(_) | Purpose::TopUp(_) => tx.does(index),
         Purpose::Settle(payout) => after.settled >= payout.voucher.cumulative.base_units(),
         Purpose::Close(payout) => after.finalized && after.settled >= payout.voucher.cumulative.base_units(),
     }
@@ -516,6 +560,9 @@ fn event(with: Weights, among: Range<usize>) -> impl Strategy<Value = Event> {
     };
     let reorganise = (1usize..3, any::<bool>(), 0usize..4).prop_map(|(depth, lossy, most)| Event::Reorganise { depth, lossy, most });
     add(with.reorganisations, reorganise.boxed());
+    // One of the transfers is left out, or none.
+    add(if among.start < OPEN { 4 } else { 0 }, (0..=OPEN, fault()).prop_map(|(but, fault)| Event::SubmitAll(but, fault)).boxed());
+    add(with.broke, any::<bool>().prop_map(Event::BatchesBreak).boxed());
     add(with.others, Just(Event::OtherGateway).boxed());
     add(with.others, index().prop_map(Event::OtherGatewaySells).boxed());
     add(with.strangers, index().prop_map(Event::FrontRun).boxed());

@@ -19,7 +19,7 @@ impl World {
         self.settled_in(index)
     }
 
-    fn settled_in(&self, index: usize) -> B256 {
+    pub(crate) fn settled_in(&self, index: usize) -> B256 {
         match self.verdict(index) {
             Some(Verdict::Settled { transaction }) => transaction,
             other => panic!("{index}: {other:?}"),
