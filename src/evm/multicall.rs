@@ -1,7 +1,7 @@
 //! Multicall3, a contract that makes several calls in one transaction. It stands at the same address on most networks.
 
-use super::Address;
 use super::transaction::Call;
+use super::{Address, ChainId};
 use alloc::vec::Vec;
 use alloy_primitives::address;
 use alloy_sol_types::{SolCall, sol};
@@ -18,6 +18,15 @@ sol! {
 
 /// Where it stands on nearly all networks.
 pub const MULTICALL3: Address = address!("cA11bde05977b3631167028862bE2a173976CA11");
+
+/// Where it stands on a network: elsewhere on Abstract's, whose virtual machine is ZKsync's.
+pub const fn multicall3_on(chain_id: ChainId) -> Address {
+    match chain_id {
+        2741 => address!("Aa4De41dba0Ca5dCBb288b7cC6b708F3aaC759E7"),
+        11124 => address!("F9cda624FBC7e059355ce98a31693d299FACd963"),
+        _ => MULTICALL3,
+    }
+}
 
 /// The call of `multicall` that makes all of these, each whatever becomes of the others.
 pub fn all_of(multicall: Address, calls: impl IntoIterator<Item = Call>) -> Call {

@@ -5,7 +5,7 @@ use super::route::{Pattern, Router};
 pub use crate::channel::Meter;
 use crate::channel::Reuse;
 use crate::evm::ChainId;
-use crate::rail::evm::configuration::{RawSession, RawToken};
+use crate::rail::evm::configuration::{RawSession, RawSettlement, RawToken};
 use crate::rail::{AnyRail, RailId};
 use crate::wire::mpp::challenge::BindingKeys;
 use alloc::boxed::Box;
@@ -30,6 +30,7 @@ pub(in crate::gateway) struct RawGateway {
     pub(in crate::gateway) evm_escrow: Option<String>,
     pub(in crate::gateway) token: Option<RawToken>,
     pub(in crate::gateway) confirmations: Option<u64>,
+    pub(in crate::gateway) settle: Option<RawSettlement>,
     /// The long form.
     /// A table each, to be read by whoever its kind belongs to.
     pub(in crate::gateway) rails: Option<Vec<Box<RawValue>>>,

@@ -7,6 +7,7 @@ use crate::evm::multicall::all_of;
 use crate::evm::transaction::Call;
 use crate::evm::{Address, B256};
 use alloc::vec::Vec;
+use core::time::Duration;
 use serde::{Deserialize, Serialize};
 
 /// Gas that each takes of a batch besides its own.
@@ -57,6 +58,17 @@ impl Batch {
         let others = self.others().map(|(purpose, _)| purpose.call());
         all_of(self.multicall, core::iter::once(leader.call()).chain(others))
     }
+}
+
+/// How a rail settles in batches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Batching {
+    /// The most transfers in one.
+    pub most: usize,
+    /// The longest that one waits for others.
+    pub wait: Duration,
+    /// The contract that makes several calls.
+    pub multicall: Address,
 }
 
 /// Parts transfers, given with the gas limit of each, into batches of `most` at most that no block is too small for.

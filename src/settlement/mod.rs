@@ -8,7 +8,7 @@ mod outbox;
 mod purpose;
 mod watched;
 
-pub use batch::batches;
+pub use batch::{Batching, batches};
 pub use gas::{Flaw, Tried};
 pub use operation::{Attempt, Ending, Operation, Search};
 pub use outbox::{AccountView, Effect, Outbox, Receipts, poll_delay};

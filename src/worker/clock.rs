@@ -2,8 +2,9 @@
 
 use crate::time::Timestamp;
 use futures_util::future::{Either, select};
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 use worker::Delay;
 
@@ -25,4 +26,17 @@ pub(super) async fn within<F: Future>(limit: Duration, future: F) -> Option<F::O
         Either::Left((output, _)) => Some(output),
         Either::Right(_) => None,
     }
+}
+
+/// Lets all others go on that can.
+pub(super) async fn turn() {
+    let mut is_first = true;
+    poll_fn(|context| {
+        if std::mem::take(&mut is_first) {
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        Poll::Ready(())
+    })
+    .await;
 }

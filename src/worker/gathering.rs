@@ -4,12 +4,10 @@
 //! While nothing is under way, whoever asks is asked for at once. What is wanted meanwhile waits for the end of that, but never for
 //! long, and goes together.
 
-use super::clock::within;
+use super::clock::{turn, within};
 use super::rpc::{BATCH, Network, Outcome, Rpc, Unreachable, Want};
 use futures_channel::oneshot;
 use std::cell::{Cell, RefCell};
-use std::future::poll_fn;
-use std::task::Poll;
 use std::time::Duration;
 
 /// The longest that one waits for others.
@@ -88,7 +86,7 @@ struct Leader<'a>(&'a Gathering);
 impl Leader<'_> {
     async fn wait(&self) {
         // Who is woken by the same answer, such as all whose transactions may now be sent, is heard first.
-        next_turn().await;
+        turn().await;
         if self.0.under_way.get() == 0 || self.0.waiting.borrow().iter().map(|(want, _)| want.requests.len()).sum::<usize>() >= BATCH {
             return;
         }
@@ -123,17 +121,4 @@ impl Drop for UnderWay<'_> {
         self.0.under_way.set(self.0.under_way.get().saturating_sub(1));
         self.0.hurry();
     }
-}
-
-/// Lets all others go on that can.
-async fn next_turn() {
-    let mut is_first = true;
-    poll_fn(|context| {
-        if std::mem::take(&mut is_first) {
-            context.waker().wake_by_ref();
-            return Poll::Pending;
-        }
-        Poll::Ready(())
-    })
-    .await;
 }

@@ -175,3 +175,44 @@ fn rule_28_wires_are_known_and_leave_something() {
     );
     assert!(good(&sessions).router.routes()[0].exact.is_none());
 }
+
+#[test]
+fn rule_29_charges_are_settled_in_batches_where_that_is_said() {
+    let batching = |config: &Value, place: usize| evm(&good(config), place).batching;
+    assert_eq!(batching(&two(), 0), None);
+    let batch = |value: Value| with(two(), "/rails/0/settle", json!({ "batch": value }));
+    let usual = batching(&batch(json!({})), 0).unwrap();
+    assert_eq!((usual.most, usual.wait.as_millis()), (20, 250));
+    assert_eq!(usual.multicall.to_string(), "0xcA11bde05977b3631167028862bE2a173976CA11");
+    let chosen = batching(&batch(json!({ "max": 50, "waitMs": 0, "multicall": TOKEN })), 0).unwrap();
+    assert_eq!((chosen.most, chosen.wait.as_millis(), chosen.multicall.to_string().as_str()), (50, 0, TOKEN));
+    // Abstract's virtual machine has it elsewhere.
+    let testnet = batching(&with(two(), "/rails/1/settle", json!({ "batch": {} })), 1).unwrap();
+    assert_eq!(testnet.multicall.to_string(), "0xF9cda624FBC7e059355ce98a31693d299FACd963");
+    let short = batching(&with(minimal(), "/settle", json!({ "batch": { "max": 2, "multicall": TOKEN } })), 0).unwrap();
+    assert_eq!(short.most, 2);
+    for (field, bad) in [("max", json!(1)), ("max", json!(51)), ("waitMs", json!(5001)), ("multicall", json!("0x12"))] {
+        breaks(29, &format!("rails[0].settle.batch.{field}"), &batch(json!({ field: bad })));
+    }
+    // A chain that is not known has it who knows where.
+    let unknown = with(
+        with(
+            two(),
+            "/rails/0",
+            json!({
+                "name": "x", "chainId": 777, "token": { "address": TOKEN, "decimals": 6 }, "rpcUrls": ["https://rpc.example.com"],
+            }),
+        ),
+        "/rails/0/settle",
+        json!({ "batch": {} }),
+    );
+    breaks(29, "rails[0].settle.batch.multicall", &unknown);
+    let same_chain = with(
+        batch(json!({})),
+        "/rails/1",
+        json!({
+            "name": "other", "network": "base", "token": { "address": TOKEN, "decimals": 6 },
+        }),
+    );
+    breaks(29, "rails[1].settle", &same_chain);
+}

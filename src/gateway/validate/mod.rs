@@ -53,6 +53,7 @@ pub(crate) enum Rule {
     Rails = 26,
     RouteRails = 27,
     Wires = 28,
+    Batches = 29,
 }
 
 impl Rule {

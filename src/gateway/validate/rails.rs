@@ -157,6 +157,10 @@ fn check_others(rail: &dyn AnyDraft, others: &[Box<dyn AnyDraft>], findings: &mu
         let remedy = "give both the same: one account moves what is paid on a chain, and waits for as many blocks";
         findings.add(Rule::Rails, format!("{}confirmations", rail.at), "differs from that of another rail on the same chain", remedy);
     }
+    if others().any(|other| other.chain_id == rail.chain_id && other.batching != rail.batching) {
+        let remedy = "give both the same: one account moves what is paid on a chain, and puts it together";
+        findings.add(Rule::Batches, format!("{}settle", rail.at), "differs from that of another rail on the same chain", remedy);
+    }
 }
 
 /// A field of the short form says nothing beside the long form, so it is a mistake.
@@ -169,6 +173,7 @@ fn refuse_short_form(raw: &RawGateway, findings: &mut Findings) {
         ("evmEscrow", raw.evm_escrow.is_some()),
         ("token", raw.token.is_some()),
         ("confirmations", raw.confirmations.is_some()),
+        ("settle", raw.settle.is_some()),
     ];
     for (field, _) in fields.into_iter().filter(|(_, is_set)| *is_set) {
         findings.add(
@@ -190,6 +195,7 @@ fn short_form(raw: &mut RawGateway) -> RawRail {
         evm_escrow: raw.evm_escrow.take(),
         token: raw.token.take(),
         confirmations: raw.confirmations,
+        settle: raw.settle.take(),
         ..RawRail::default()
     }
 }

@@ -8,6 +8,7 @@ use crate::money::Amount;
 #[cfg(test)]
 use crate::rail::configured::not_ours;
 use crate::rail::{AnyRail, Payment, Progress, Step};
+use crate::settlement::Batching;
 use crate::wire::problem::FieldError;
 use alloc::format;
 use alloc::string::String;
@@ -42,6 +43,8 @@ pub struct Rail {
     pub confirmations: u64,
     /// The key that pays gas and sends settlements.
     pub settlement_key: PrivateKey,
+    /// Whether charges are settled several in a transaction, and how.
+    pub batching: Option<Batching>,
 }
 
 /// What is paid in, wherever it stands in the configuration. It names a rail for good, so it is what is stored.

@@ -1,8 +1,10 @@
 //! How a rail on an EVM network is configured.
 
 mod session;
+mod settlement;
 
 pub(crate) use session::RawSession;
+pub(crate) use settlement::RawSettlement;
 
 use super::charge::ChargeTerms;
 use super::network::{PRESET_DECIMALS, PRESETS, Preset, is_abstract};
@@ -12,6 +14,7 @@ use crate::evm::{Address, ChainId, parse};
 use crate::gateway::validate::{Common, Findings, Place, RPC_URL, Rule, bounded, is_http_url, rail_currency, rail_name};
 use crate::money::Amount;
 use crate::rail::{AnyDraft, AnyRail, Terms};
+use crate::settlement::Batching;
 use alloc::borrow::ToOwned;
 use alloc::boxed::Box;
 use alloc::format;
@@ -36,6 +39,7 @@ pub(crate) struct RawRail {
     pub(crate) token: Option<RawToken>,
     pub(crate) recipient: Option<String>,
     pub(crate) confirmations: Option<u64>,
+    pub(crate) settle: Option<RawSettlement>,
     pub(crate) currency: Option<String>,
 }
 
@@ -63,6 +67,7 @@ pub struct Draft {
     pub(crate) settlement_key: Option<PrivateKey>,
     rpc_urls: Option<Vec<String>>,
     pub(crate) confirmations: u64,
+    pub(crate) batching: Option<Batching>,
 }
 
 impl Draft {
@@ -129,7 +134,21 @@ impl AnyDraft for Draft {
     }
 
     fn finish(self: Box<Self>) -> Option<Arc<dyn AnyRail>> {
-        let Self { name, at, chain_id, token, escrow, evm_escrow, session, recipient, rpc_urls, confirmations, settlement_key, .. } = *self;
+        let Self {
+            name,
+            at,
+            chain_id,
+            token,
+            escrow,
+            evm_escrow,
+            session,
+            recipient,
+            rpc_urls,
+            confirmations,
+            settlement_key,
+            batching,
+            ..
+        } = *self;
         let rail = Rail {
             name,
             at,
@@ -142,6 +161,7 @@ impl AnyDraft for Draft {
             rpc_urls: rpc_urls?,
             confirmations,
             settlement_key: settlement_key?,
+            batching,
         };
         Some(Arc::new(Arc::new(rail)))
     }
@@ -191,6 +211,8 @@ pub(crate) fn draft(at: String, raw: RawRail, common: &Common<'_>, findings: &mu
     let rpc_urls = rpc_urls(&at, raw.rpc_urls, rpc_secret(common, secret_name.as_deref()), preset, findings);
     let confirmations = bounded(Rule::Confirmations, &format!("{at}confirmations"), raw.confirmations, 1, 1..=1000, findings);
     let settlement_key = common.secrets.settlement_key(secret_name.as_deref(), findings);
+    let batching =
+        network.as_ref().and_then(|network| settlement::batching(&at, raw.settle.as_ref(), network.chain_id, preset.is_some(), findings));
     let (chain_id, token) = (network?.chain_id, token?);
     let session = session::session(common.session, token.decimals, common.limits, findings);
     Some(Box::new(Draft {
@@ -206,6 +228,7 @@ pub(crate) fn draft(at: String, raw: RawRail, common: &Common<'_>, findings: &mu
         settlement_key,
         rpc_urls,
         confirmations,
+        batching: batching?,
     }))
 }
 

@@ -1,5 +1,6 @@
 //! The account's object, one per settlement key and chain. Here is how it is spoken to.
 
+mod intake;
 pub(super) mod object;
 mod rounds;
 

@@ -2,6 +2,7 @@
 //! the outbox: signs, persists, broadcasts, polls, driven by the requests that wait and by alarms. And it makes
 //! rounds over the channels. There is one alarm for both: who wants it first gets it.
 
+use super::intake::{Intake, Order, Waiting, salt, submit_in_batches};
 use super::rounds::Rounds;
 use super::{AccountMessage, AccountReply, Errand, SettleMessage, SettleReply, is_own};
 use crate::evm::B256;
@@ -48,6 +49,8 @@ pub(in crate::worker::objects) struct Account {
     rail: OnceCell<usize>,
     operations: OnceCell<Table>,
     outbox: OnceCell<RefCell<Outbox>>,
+    /// What is about to be taken on.
+    intake: Intake,
     /// What is wanted from the chain by all calls.
     gathering: Gathering,
     /// What has ended since the chain was last looked at: those who wait for it need not read it.
@@ -77,6 +80,7 @@ impl Object for Account {
             rail: OnceCell::new(),
             operations: OnceCell::new(),
             outbox: OnceCell::new(),
+            intake: Intake::default(),
             gathering: Gathering::default(),
             ended: RefCell::default(),
             alarm: Cell::default(),
@@ -257,30 +261,72 @@ impl Account {
     /// Signs, persists and broadcasts. `false` when the chain cannot be asked for what signing needs, the account
     /// has no money for gas, or a rival is on its way: then nothing was begun.
     async fn take_on(&self, connection: &Connection, purpose: Purpose, gas_limit: Option<u64>) -> Result<bool> {
-        let id = purpose.id();
+        let (taken, all) = self.intake.enter(Order { purpose, gas_limit }, connection.rail.batching.as_ref()).await;
+        if !all.is_empty() {
+            self.take_all_on(connection, all).await?;
+        }
+        // Whoever was to do it has failed, and says so itself.
+        taken.await.map_err(|_| "nothing could be taken on".into())
+    }
+
+    async fn take_all_on(&self, connection: &Connection, waiting: Vec<Waiting>) -> Result<()> {
         let outbox = self.outbox(connection)?;
-        let is_dry = gas_limit.is_some() && self.dry_until.get().is_some_and(|until| now() < until);
-        let is_stale = !is_dry && outbox.borrow().is_stale(now());
-        let blind = is_dry || (is_stale && self.look(connection).await.is_err());
-        // Somebody else may have begun or even finished it meanwhile. From here on there is no await until it is stored.
-        if is_stale && (!outbox.borrow().lacks(&id, gas_limit) || self.verdict(outbox, &id)?.is_some()) {
-            return Ok(true);
+        let is_dry = self.is_dry();
+        let is_stale = waiting.iter().any(|(order, _)| order.gas_limit.is_none() || !is_dry) && outbox.borrow().is_stale(now());
+        let is_blind = is_stale && self.look(connection).await.is_err();
+        let transfers = waiting.iter().filter(|(order, _)| order.transfer().is_some()).count();
+        let batching = match connection.rail.batching.as_ref().filter(|_| transfers > 1) {
+            Some(batching) if self.intake.has_multicall(self.chain(connection), batching.multicall).await => Some(batching),
+            _ => None,
+        };
+        // Somebody else may have begun or even finished one meanwhile. From here on there is no await until all are stored.
+        let mut raws = Vec::new();
+        let mut together = Vec::new();
+        let mut answers = Vec::with_capacity(waiting.len());
+        for (order, caller) in waiting {
+            let Order { purpose, gas_limit } = order;
+            let id = purpose.id();
+            let is_hindered = is_blind || (is_dry && gas_limit.is_some());
+            if !outbox.borrow().lacks(&id, gas_limit) || self.verdict(outbox, &id)?.is_some() {
+                answers.push((caller, true));
+            } else if is_hindered || (gas_limit.is_some() && outbox.borrow().has_rival(&purpose)) {
+                answers.push((caller, false));
+            } else {
+                answers.push((caller, true));
+                let gas_limit = gas_limit.map(|gas| Ok::<_, worker::Error>(gas.saturating_add(salt()?))).transpose()?;
+                match (Order { purpose, gas_limit }.transfer(), batching) {
+                    (Some(transfer), Some(_)) => together.push(transfer),
+                    _ => raws.extend(outbox.borrow_mut().submit(purpose, gas_limit, now()).map(|raw| (id, raw))),
+                }
+            }
         }
-        if blind || (gas_limit.is_some() && outbox.borrow().has_rival(&purpose)) {
-            return Ok(false);
+        if let Some(batching) = batching {
+            raws.extend(submit_in_batches(&mut outbox.borrow_mut(), batching, together));
         }
-        let salted = gas_limit.map(|gas| salt().map(|salt| gas.saturating_add(salt))).transpose()?;
-        let raw = outbox.borrow_mut().submit(purpose, salted, now());
         self.persist_all(outbox)?;
         self.stay_awake().await?;
-        if let Some(raw) = raw {
-            self.broadcast(connection, Vec::from([(id, raw)])).await?;
+        if !raws.is_empty() {
+            self.broadcast(connection, raws).await?;
         }
+        self.hurry();
+        for (caller, is_taken) in answers {
+            // One that is gone does not mind.
+            let _ = caller.send(is_taken);
+        }
+        Ok(())
+    }
+
+    /// Whether the account had no money for gas a moment ago.
+    fn is_dry(&self) -> bool {
+        self.dry_until.get().is_some_and(|until| now() < until)
+    }
+
+    /// Something young is to be looked for.
+    fn hurry(&self) {
         if let Some(hurry) = self.hurry.take() {
             // A poller that has just woken up by itself does not mind.
             let _ = hurry.send(());
         }
-        Ok(true)
     }
 
     /// How the operation ended, from memory or from storage.
@@ -424,14 +470,6 @@ impl Account {
         outbox.drop_finished();
         Ok(())
     }
-}
-
-/// A little gas more or less, at random. Another gateway that shares the account and is shown the same
-/// credential at the same moment would else sign the very same transaction, and both would take it for theirs.
-fn salt() -> Result<u64> {
-    let mut salt = [0; 2];
-    getrandom::fill(&mut salt).map_err(|error| worker::Error::RustError(format!("entropy: {error}")))?;
-    Ok(u16::from_be_bytes(salt).into())
 }
 
 /// Whoever polls tells the others when it is done, however it ends.
