@@ -6,6 +6,7 @@ export class MeteredFlow {
   #writer;
   /** What chunks are read into, in turn; none where the source gives its own. */
   #buffer;
+  #leave;
   #isOver = false;
   #isWriting = false;
   #sent = 0;
@@ -20,15 +21,15 @@ export class MeteredFlow {
       this.#reader = source.getReader();
     }
     this.#writer = sink.getWriter();
-    /** Resolves when the client hangs up. */
+    /** Resolves when the client hangs up, or nobody has anything to do with it any more: wasm keeps who waits for it until then. */
     this.left = new Promise((resolve) => {
-      const leave = () => {
+      this.#leave = () => {
         this.#isOver = true;
         resolve();
       };
-      if (client.aborted) leave();
-      else client.addEventListener("abort", leave, { once: true });
     });
+    if (client.aborted) this.#leave();
+    else client.addEventListener("abort", this.#leave, { once: true });
   }
 
   /**
@@ -85,7 +86,7 @@ export class MeteredFlow {
 
   /** The origin learns that nobody reads on; if it has ended, that changes nothing. */
   async letGo() {
-    this.#isOver = true;
+    this.#leave();
     await this.#reader.cancel().catch(() => {});
   }
 

@@ -67,7 +67,7 @@ fn deliver_counted(
         is_event_stream: count.is_event_stream(),
         announced: length(response)?,
         upload: incoming.upload(),
-        flow: MeteredFlow::new(source, &sink, &incoming.request.signal(), PIECE),
+        flow: MeteredFlow::new(source, &sink, &incoming.request.signal(), PIECE)?,
         patience: visit.voucher_wait,
         receipt: visit.receipt_head(),
     };
@@ -123,9 +123,9 @@ mod js {
     extern "C" {
         /// A metered body on its way.
         pub(super) type MeteredFlow;
-        #[wasm_bindgen(constructor)]
-        pub(super) fn new(source: &ReadableStream, sink: &WritableStream, client: &AbortSignal, size: u32) -> MeteredFlow;
-        /// Resolves when the client hangs up.
+        #[wasm_bindgen(constructor, catch)]
+        pub(super) fn new(source: &ReadableStream, sink: &WritableStream, client: &AbortSignal, size: u32) -> Result<MeteredFlow, JsValue>;
+        /// Resolves when the client hangs up, or the flow was let go.
         #[wasm_bindgen(method, getter)]
         pub(super) fn left(this: &MeteredFlow) -> Promise;
         /// Lets chunks through until one is held back, or there are no more, and says why it stopped.
