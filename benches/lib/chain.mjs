@@ -34,6 +34,8 @@ const ESCROW = parseAbi([
   "function getChannel(bytes32) view returns (bool finalized, uint64 closeRequestedAt, address payer, address payee, address token, address authorizedSigner, uint128 deposit, uint128 settled)",
   "function CLOSE_GRACE_PERIOD() view returns (uint64)",
   "function domainSeparator() view returns (bytes32)",
+  "struct Channel { bool finalized; uint64 closeRequestedAt; address payer; address payee; address token; address authorizedSigner; uint128 deposit; uint128 settled; }",
+  "function getChannelsBatch(bytes32[]) view returns (Channel[])",
 ]);
 const ENDINGS = parseAbi([
   "function close(bytes32 channelId, uint128 cumulativeAmount, bytes signature)",
@@ -43,6 +45,10 @@ const RICH = 10n ** 24n;
 const GAS = 91_000n;
 const GRACE_SECONDS = 900n;
 const TRANSFER_SELECTORS = TRANSFERS.map((item) => toFunctionSelector(item));
+
+const BATCH_SELECTOR = toFunctionSelector("getChannelsBatch(bytes32[])");
+const NOBODY = "0x0000000000000000000000000000000000000000";
+const NO_CHANNEL = [false, 0n, NOBODY, NOBODY, NOBODY, NOBODY, 0n, 0n];
 
 const word = (type, value) => encodeAbiParameters([{ type }], [value]);
 const now = () => BigInt(Math.floor(Date.now() / 1000));
@@ -184,6 +190,14 @@ export class ChainStub {
       const result = shown && encodeFunctionResult({ abi: ESCROW, functionName: "getChannel", result: shown });
       return { name: "eth_call:getChannel", result };
     }
+    if (selector === BATCH_SELECTOR) {
+      const [ids] = decodeFunctionData({ abi: ESCROW, data: input }).args;
+      const result = ids
+        .map((id) => this.#setting.channels.get(id))
+        .map((channel, i) => state(channel, this.#closed.has(ids[i])));
+      const functionName = "getChannelsBatch";
+      return { name: `eth_call:${functionName}`, result: encodeFunctionResult({ abi: ESCROW, functionName, result }) };
+    }
     return { name: `eth_call:${selector}` };
   }
 
@@ -229,6 +243,12 @@ export class ChainStub {
       { topics, data: encodeAbiParameters([{ type: "uint256" }, { type: "uint256" }], [cumulative, deposit - cumulative]) },
     ];
   }
+}
+
+/** A channel as a batch has it: one that is not there is all zeros. */
+function state(channel, closed) {
+  const [, closeRequestedAt, payer, payee, token, authorizedSigner, deposit, settled] = channel ?? NO_CHANNEL;
+  return { finalized: closed, closeRequestedAt, payer, payee, token, authorizedSigner, deposit, settled };
 }
 
 function transferred(data) {
