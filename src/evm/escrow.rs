@@ -22,7 +22,19 @@ sol! {
         uint128 cumulativeAmount;
     }
 
-    function getChannel(bytes32 channelId) returns (bool finalized, uint64 closeRequestedAt, address payer, address payee, address token, address authorizedSigner, uint128 deposit, uint128 settled);
+    function getChannel(bytes32 channelId) returns (ChannelState state);
+    struct ChannelState {
+        bool finalized;
+        uint64 closeRequestedAt;
+        address payer;
+        address payee;
+        address token;
+        address authorizedSigner;
+        uint128 deposit;
+        uint128 settled;
+    }
+
+    function getChannelsBatch(bytes32[] channelIds) returns (ChannelState[] states);
     function CLOSE_GRACE_PERIOD() returns (uint64);
     function domainSeparator() returns (bytes32);
     function settle(bytes32 channelId, uint128 cumulativeAmount, bytes signature);
@@ -33,7 +45,10 @@ sol! {
     event ChannelOpened(bytes32 indexed channelId, address indexed payer, address indexed payee, address token, address authorizedSigner, bytes32 salt, uint256 deposit);
     event Settled(bytes32 indexed channelId, address indexed payer, address indexed payee, uint256 cumulativeAmount, uint256 deltaPaid, uint256 newSettled);
     event TopUp(bytes32 indexed channelId, address indexed payer, address indexed payee, uint256 additionalDeposit, uint256 newDeposit);
+    event CloseRequested(bytes32 indexed channelId, address indexed payer, address indexed payee, uint256 closeGraceEnd);
+    event CloseRequestCancelled(bytes32 indexed channelId, address indexed payer, address indexed payee);
     event ChannelClosed(bytes32 indexed channelId, address indexed payer, address indexed payee, uint256 settledToPayee, uint256 refundedToPayer);
+    event ChannelExpired(bytes32 indexed channelId, address indexed payer, address indexed payee);
 }
 
 /// An escrow that gives the payee less time after a request to close is not accepted
@@ -147,6 +162,30 @@ pub fn channel_call(channel_id: B256) -> Vec<u8> {
     getChannelCall { channelId: channel_id }.abi_encode()
 }
 
+/// Calldata of `getChannelsBatch(channelIds)`.
+pub fn channels_call(channel_ids: Vec<B256>) -> Vec<u8> {
+    getChannelsBatchCall { channelIds: channel_ids }.abi_encode()
+}
+
+/// Finds every event of the channels of these payees among the escrows' logs. Each event has the payee as its third indexed field.
+pub fn events_filter(payees: impl IntoIterator<Item = Address>) -> LogFilter {
+    let events = [
+        ChannelOpened::SIGNATURE_HASH,
+        Settled::SIGNATURE_HASH,
+        TopUp::SIGNATURE_HASH,
+        CloseRequested::SIGNATURE_HASH,
+        CloseRequestCancelled::SIGNATURE_HASH,
+        ChannelClosed::SIGNATURE_HASH,
+        ChannelExpired::SIGNATURE_HASH,
+    ];
+    LogFilter([events.to_vec(), Vec::new(), Vec::new(), payees.into_iter().map(|payee| payee.into_word()).collect()].into())
+}
+
+/// The channel of one of these escrows that a log is about.
+pub fn event_channel(escrows: &[Address], log: &Log) -> Option<B256> {
+    log.topics.get(1).filter(|_| escrows.contains(&log.address)).copied()
+}
+
 /// Calldata of `CLOSE_GRACE_PERIOD()` and `domainSeparator()`.
 pub fn facts_calls() -> [Vec<u8>; 2] {
     [CLOSE_GRACE_PERIODCall {}.abi_encode(), domainSeparatorCall {}.abi_encode()]
@@ -159,11 +198,9 @@ pub fn takes_authorizations(code: &[u8]) -> bool {
     dispatches(openWithAuthorizationCall::SELECTOR) && dispatches(topUpWithAuthorizationCall::SELECTOR)
 }
 
-impl OnChain {
-    /// Reads the answer of `getChannel`.
-    pub fn decode(answer: &[u8]) -> Option<Self> {
-        let channel = getChannelCall::abi_decode_returns(answer).ok()?;
-        Some(Self {
+impl From<ChannelState> for OnChain {
+    fn from(channel: ChannelState) -> Self {
+        Self {
             finalized: channel.finalized,
             close_requested_at: UnixSeconds::new(channel.closeRequestedAt),
             payer: channel.payer,
@@ -172,7 +209,21 @@ impl OnChain {
             authorized_signer: channel.authorizedSigner,
             deposit: Amount::from_base_units(channel.deposit),
             settled: Amount::from_base_units(channel.settled),
-        })
+        }
+    }
+}
+
+impl OnChain {
+    /// Reads the answer of `getChannel`.
+    pub fn decode(answer: &[u8]) -> Option<Self> {
+        // A struct without members of variable length is encoded as its members are.
+        ChannelState::abi_decode(answer).ok().map(Self::from)
+    }
+
+    /// Reads the answer of `getChannelsBatch`.
+    pub fn decode_all(answer: &[u8]) -> Option<Vec<Self>> {
+        let states = getChannelsBatchCall::abi_decode_returns(answer).ok()?;
+        Some(states.into_iter().map(Self::from).collect())
     }
 
     /// Whether there is such a channel, open or not.

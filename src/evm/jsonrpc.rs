@@ -109,9 +109,18 @@ impl Request {
         let filter = json!({ "address": contract, "topics": filter.0, "fromBlock": hex_number(from_block), "toBlock": "latest" });
         Self { method: "eth_getLogs", params: json!([filter]) }
     }
+
+    /// `eth_getLogs` of some contracts in these blocks, both ends included; without an end, up to the latest.
+    pub fn logs_in(contracts: &[Address], filter: &LogFilter, from_block: u64, to_block: Option<u64>) -> Self {
+        let to_block = to_block.map_or_else(|| "latest".to_owned(), hex_number);
+        let any_or = |one_of: &Vec<B256>| if one_of.is_empty() { Value::Null } else { json!(one_of) };
+        let topics: Value = filter.0.iter().map(any_or).collect();
+        let filter = json!({ "address": contracts, "topics": topics, "fromBlock": hex_number(from_block), "toBlock": to_block });
+        Self { method: "eth_getLogs", params: json!([filter]) }
+    }
 }
 
-/// Which topics a log must have: for each of the first ones, one of these.
+/// Which topics a log must have: for each of the first ones, one of these. Where there are none, any will do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogFilter(pub Vec<Vec<B256>>);
 
@@ -224,6 +233,8 @@ pub enum NodeError {
     Unacceptable,
     /// The node does not know the method.
     Unsupported,
+    /// It was asked about more blocks at once, or would have to answer with more, than it likes.
+    TooMuch,
     /// Too many requests, or the node has a bad moment: another endpoint may do better.
     Busy,
     /// Anything else, with its JSON-RPC code.
@@ -264,6 +275,26 @@ const UNACCEPTABLE: [&str; 20] = [
     "transaction type not supported",
 ];
 
+/// How geth, reth, Erigon, Nethermind, Besu and ZKsync, Infura, Alchemy, QuickNode, Ankr, dRPC and others say that a question
+/// about logs spans too many blocks, or finds too many.
+const TOO_MUCH: [&str; 15] = [
+    "query returned more than",
+    "returned too many",
+    "too many results",
+    "too many logs",
+    "max results",
+    "response size",
+    "block range",
+    "blocks range",
+    "max range",
+    "range limit",
+    "range is too",
+    "ranges over",
+    "is limited to a",
+    "blocks distance",
+    "query timeout exceeded",
+];
+
 impl ErrorObject {
     /// Nodes agree on few codes, so the wording of geth, Nethermind, Erigon, reth, anvil, ZKsync and of the
     /// large providers is looked at too.
@@ -290,6 +321,9 @@ impl ErrorObject {
         }
         if says(&["out of gas", "outofgas", "gas required exceeds"]) {
             return NodeError::OutOfGas;
+        }
+        if says(&TOO_MUCH) {
+            return NodeError::TooMuch;
         }
         match self.code {
             -32601 => NodeError::Unsupported,
@@ -327,6 +361,7 @@ impl fmt::Display for NodeError {
             Self::OutOfGas => f.write_str("the call needs more gas than it may use"),
             Self::Unacceptable => f.write_str("the node will never take this transaction"),
             Self::Unsupported => f.write_str("the node does not know the method"),
+            Self::TooMuch => f.write_str("the node was asked for too much at once"),
             Self::Busy => f.write_str("the node is busy"),
             Self::Other(code) => write!(f, "the node answers with JSON-RPC error {code}"),
         }
@@ -376,12 +411,35 @@ pub struct LoggedAt {
     /// The transaction that emitted it.
     pub transaction_hash: B256,
     block_number: U256,
+    /// What was logged.
+    #[serde(flatten)]
+    pub log: Log,
 }
 
 impl LoggedAt {
     /// The number of its block.
     pub fn block_number(&self) -> u64 {
         self.block_number.saturating_to()
+    }
+}
+
+/// One block among those of its height.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlockId {
+    number: U256,
+    /// Its hash, which stands for all blocks before it as well.
+    pub hash: B256,
+}
+
+impl BlockId {
+    /// The block of this number and hash.
+    pub fn new(number: u64, hash: B256) -> Self {
+        Self { number: U256::from(number), hash }
+    }
+
+    /// Its number.
+    pub fn number(&self) -> u64 {
+        self.number.saturating_to()
     }
 }
 
@@ -483,6 +541,37 @@ mod tests {
         assert_eq!(code("0x6000"), Ok(true));
         assert_eq!(code("0xef010000000000000000000000000000000000000000aa"), Ok(true));
         assert_eq!(code("nothing"), Err(NotJsonRpc));
+    }
+
+    #[test]
+    fn a_question_about_logs_that_is_too_large_is_told_from_a_busy_node() {
+        for (code, message) in [
+            (-32005, "query returned more than 10000 results"),
+            (-32000, "Query returned more than 10000 results. Try with this block range [0x1, 0x2]."),
+            (-32602, "Log response size exceeded. You can make eth_getLogs requests with up to a 2K block range"),
+            (-32600, "Under the Free tier plan, you can make eth_getLogs requests with up to a 10 block range."),
+            (-32614, "eth_getLogs is limited to a 10,000 range"),
+            (-32000, "exceed maximum block range: 50000"),
+            (-32602, "query exceeds max block range 100000"),
+            (-32602, "query exceeds max results 20000, retry with the range 1-2"),
+            (-32000, "block range is too wide"),
+            (35, "ranges over 10000 blocks are not supported on freetier"),
+            (-32005, "query timeout exceeded. Consider reducing your block range."),
+        ] {
+            assert_eq!(classified(code, message), NodeError::TooMuch, "{message}");
+        }
+        assert_eq!(classified(-32005, "daily request count exceeded, request rate limited"), NodeError::Busy);
+    }
+
+    #[test]
+    fn a_topic_that_may_be_any_is_null() {
+        let filter = LogFilter(vec![vec![B256::ZERO], vec![], vec![B256::ZERO]]);
+        let asked = Request::logs_in(&[Address::ZERO], &filter, 16, None).params;
+        let [of] = asked.as_array().unwrap().as_slice() else { panic!("one filter") };
+        assert_eq!(of["topics"], json!([[B256::ZERO], null, [B256::ZERO]]));
+        assert_eq!((&of["fromBlock"], &of["toBlock"], &of["address"]), (&json!("0x10"), &json!("latest"), &json!([Address::ZERO])));
+        let bounded = Request::logs_in(&[], &filter, 16, Some(17)).params;
+        assert_eq!(bounded[0]["toBlock"], json!("0x11"));
     }
 
     fn results(body: &str, count: usize) -> Result<Vec<Result<String, NodeError>>, NotJsonRpc> {

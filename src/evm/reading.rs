@@ -37,12 +37,18 @@ impl Heights {
     pub const fn new(head: u64, confirmations: u64) -> Self {
         Self { head, deep: head.saturating_sub(confirmations.saturating_sub(1)) }
     }
+
+    /// The latest block, and the deep one if that is another.
+    pub fn blocks(self) -> impl Iterator<Item = u64> {
+        [Some(self.head), (self.deep < self.head).then_some(self.deep)].into_iter().flatten()
+    }
 }
 
 /// Asks for a channel at two heights, or else in the latest block, and for its signer's code.
 pub fn channel_questions(escrow: Address, channel_id: B256, signer: Address, heights: Option<Heights>) -> Vec<Request> {
     let call = Call { to: escrow, data: channel_call(channel_id).into() };
     match heights {
+        Some(Heights { head, deep }) if head == deep => [Request::call_at(&call, head), Request::code_at(signer, head)].into(),
         Some(Heights { head, deep }) => {
             [Request::call_at(&call, head), Request::call_at(&call, deep), Request::code_at(signer, head)].into()
         }
@@ -76,9 +82,16 @@ impl Views {
     pub fn read(heights: Option<Heights>, answers: &mut impl Iterator<Item = NodeAnswer>) -> Option<Self> {
         // Whatever one of them is: the next answers are those to other questions.
         let latest = answers.next().and_then(read_channel);
-        let deep = if heights.is_some() { answers.next().and_then(read_channel) } else { latest };
+        let deep = if heights.is_some_and(|heights| heights.deep < heights.head) { answers.next().and_then(read_channel) } else { latest };
         let code = answers.next().and_then(|answer| has_code(&answer.ok()?).ok());
         Some(Self { latest: latest?, deep: deep?, signer_has_code: code? })
+    }
+}
+
+impl Views {
+    /// Whether what can be relied on stays as it is until there is another event. Code of a signer comes and goes without one.
+    pub fn is_steady(&self) -> bool {
+        self.latest == self.deep && !self.signer_has_code
     }
 }
 
@@ -180,9 +193,9 @@ mod tests {
     }
 
     #[test]
-    fn it_is_asked_in_the_latest_block_or_at_two_heights() {
+    fn it_is_asked_in_the_latest_block_or_at_one_or_two_heights() {
         let ask = |heights| channel_questions(Address::repeat_byte(4), B256::repeat_byte(5), PAYER, heights).len();
-        assert_eq!((ask(None), ask(Some(Heights::new(9, 3)))), (2, 3));
+        assert_eq!((ask(None), ask(Some(Heights::new(9, 1))), ask(Some(Heights::new(9, 3)))), (2, 2, 3));
     }
 
     #[test]

@@ -6,6 +6,8 @@ mod gas;
 mod operation;
 mod outbox;
 mod purpose;
+mod scan;
+mod sweep;
 mod watched;
 
 pub use batch::{Batching, batches};
@@ -13,6 +15,8 @@ pub use gas::{Flaw, Tried};
 pub use operation::{Attempt, Ending, Operation, Search};
 pub use outbox::{AccountView, Effect, Outbox, Receipts, poll_delay};
 pub use purpose::{Purpose, SearchPlan, Transfer};
+pub use scan::{Fresh, Heard, Scan};
+pub use sweep::{Compared, Comparison, Sweep};
 pub use watched::Watched;
 
 use crate::evm::B256;

@@ -58,6 +58,23 @@ impl Watched {
         self.told != Some((reading.on_chain, reading.signer_has_code)) || now.since(self.told_at) >= idle
     }
 
+    /// Whether the chain shows what its keeper was told. Unless it was told, it does not.
+    pub fn is_as_told(&self, on_chain: &OnChain) -> bool {
+        self.told.is_some_and(|(told, _)| told == *on_chain)
+    }
+
+    /// What its keeper was told, as a reading of a block that shows the same, when it may have nothing more to do with the channel after
+    /// `idle`. What is known of the signer's code is as old as what it was told.
+    pub fn repeat(&self, block: u64, idle: Duration, now: Timestamp) -> Option<Reading> {
+        let (on_chain, signer_has_code) = self.told.filter(|_| now.since(self.told_at) >= idle)?;
+        Some(Reading { block, on_chain, signer_has_code })
+    }
+
+    /// Who signs its vouchers, and whether that account had code when its keeper was told of the channel.
+    pub fn signer(&self) -> (Address, Option<bool>) {
+        (self.signer, self.told.map(|(_, has_code)| has_code))
+    }
+
     /// The keeper has learned something by itself, so that what it was told says nothing about what it believes:
     /// it must be told again, even what it was told before.
     pub const fn forget(&mut self) {
@@ -124,6 +141,18 @@ mod tests {
 
     fn is_news(watched: &Watched, reading: &Reading) -> bool {
         watched.is_news(reading, IDLE, NOW)
+    }
+
+    #[test]
+    fn what_its_keeper_was_told_is_repeated_after_a_while() {
+        let mut watched = watched();
+        assert!(!watched.is_as_told(&OPEN));
+        assert_eq!((watched.repeat(8, Duration::ZERO, NOW), watched.signer()), (None, (OPEN.payer, None)));
+        told(&mut watched, OPEN, 7);
+        assert!(watched.is_as_told(&OPEN) && !watched.is_as_told(&OnChain { deposit: Amount::ZERO, ..OPEN }));
+        assert_eq!(watched.repeat(8, IDLE, NOW.saturating_add(IDLE - Duration::from_secs(1))), None);
+        assert_eq!(watched.repeat(8, IDLE, NOW.saturating_add(IDLE)), Some(at(8, OPEN)));
+        assert_eq!(watched.signer(), (OPEN.payer, Some(false)));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The account's object, one per settlement key and chain. Here is how it is spoken to.
 
+mod in_use;
 mod intake;
 pub(super) mod object;
 mod rounds;
@@ -23,6 +24,8 @@ pub(super) enum AccountMessage {
     Settle(Box<SettleMessage>),
     /// Look at this channel on chain until it has ended, and tell its object what changes.
     Watch { escrow: Address, channel_id: B256, signer: Address },
+    /// Something is to be bought on this channel: look whether its signer has code by now.
+    Use { channel_id: B256 },
 }
 
 /// What the account's object answers.
@@ -81,6 +84,12 @@ pub(in crate::worker) async fn watch_channel(
     signer: Address,
 ) -> Result<(), Problem> {
     call_account(connection, env, &AccountMessage::Watch { escrow, channel_id, signer }, Duration::ZERO).await.map(drop)
+}
+
+/// Says that something is to be bought on a channel.
+pub(in crate::worker) async fn use_channel(connection: &Connection, env: &Env, channel_id: B256) -> Result<(), Problem> {
+    let wait = connection.rail.session.watch + connection.rpc.patience();
+    call_account(connection, env, &AccountMessage::Use { channel_id }, wait).await.map(drop)
 }
 
 async fn call_account(connection: &Connection, env: &Env, message: &AccountMessage, wait: Duration) -> Result<AccountReply, Problem> {

@@ -108,6 +108,12 @@ impl Object for Account {
                 self.set_alarm(outbox).await?;
                 AccountReply::Noted
             }
+            AccountMessage::Use { channel_id } => {
+                if self.rounds.use_channel(&self.state, connection, channel_id).await? {
+                    self.set_alarm(outbox).await?;
+                }
+                AccountReply::Noted
+            }
         })
     }
 
@@ -132,7 +138,7 @@ impl Account {
         let outbox = self.outbox(connection)?;
         let round_is_due = self.rounds.begin(&self.state, connection).await?;
         self.stay_awake().await?;
-        let round = async { if round_is_due { self.rounds.make(&self.state, &self.env, connection).await } else { Ok(()) } };
+        let round = async { if round_is_due { self.rounds.make(&self.state, &self.env, isolate, connection).await } else { Ok(()) } };
         let shift = async {
             let deadline = now().saturating_add(ALARM_SHIFT);
             while !outbox.borrow().is_idle() && now() < deadline {

@@ -66,6 +66,7 @@ async fn serve(object: &ChannelObject, connection: &Connection, method: Method, 
 async fn take_on(object: &ChannelObject, connection: &Connection, method: Method, ledger: Channel) -> Result<(), Unserved> {
     // Nothing is sold on a channel that nobody watches.
     watch_channel(connection, &object.env, ledger.escrow(), ledger.id(), ledger.signer()).await?;
+    object.signer_was_seen();
     let opened = PayerMessage::Opened { method, channel_id: ledger.id() };
     if ask_payer(connection, &object.env, ledger.payer(), &opened).await.is_err() {
         console_error!("channel {}: its payer's object was not told of it, so Payment-Session finds it by its id only", ledger.id());

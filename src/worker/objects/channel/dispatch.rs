@@ -63,6 +63,9 @@ async fn work_on(object: &ChannelObject) -> Result<()> {
 }
 
 async fn handle(object: &ChannelObject, connection: &Connection, message: ChannelMessage) -> Result<ChannelReply> {
+    if let ChannelMessage::Claim { .. } | ChannelMessage::Delivery { .. } = message {
+        object.say_used(connection)?;
+    }
     match message {
         ChannelMessage::Claim { method, claim, .. } => claims::claim(object, connection, method, &claim).await,
         ChannelMessage::Show { price, reuse } => object.show(connection, price, reuse),

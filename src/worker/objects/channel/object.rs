@@ -6,9 +6,12 @@ use crate::channel::{Answer, Channel, Delivery, Drawn, Effect, Event, Outcome, R
 use crate::evm::B256;
 use crate::evm::reading::Reading;
 use crate::money::Amount;
+use crate::time::Timestamp;
 use crate::wire::problem::Problem;
 use crate::worker::clock::{now, within};
+use crate::worker::config::load;
 use crate::worker::connection::Connection;
+use crate::worker::objects::account::use_channel;
 use crate::worker::objects::table::{Slots, set_alarm};
 use futures_channel::oneshot;
 use std::cell::{Cell, OnceCell, RefCell};
@@ -32,6 +35,8 @@ pub(in crate::worker::objects) struct ChannelObject {
     pub(super) submitting: Cell<bool>,
     /// Those who have named additions to the deposit.
     pub(super) desk: Rc<Desk>,
+    /// When its signer was looked at last, as far as is known here.
+    used_at: Rc<Cell<Option<Timestamp>>>,
 }
 
 /// Why something is not done.
@@ -81,7 +86,37 @@ impl ChannelObject {
             waiting: RefCell::default(),
             submitting: Cell::default(),
             desk: Rc::default(),
+            used_at: Rc::default(),
         }
+    }
+
+    /// The chain was asked whether the signer has code, and the account's object watches it from here on.
+    pub(super) fn signer_was_seen(&self) {
+        self.used_at.set(Some(now()));
+    }
+
+    /// Has the account's object look whether the signer has code by now, unless that was done lately. Nobody waits for it.
+    pub(super) fn say_used(&self, connection: &Connection) -> Result<()> {
+        // What it gathers, and the time it takes, are within the rest of the time between two rounds.
+        let lately = connection.rail.session.watch * 3 / 4;
+        let Some(id) = self.look(Channel::id)?.filter(|_| self.used_at.get().is_none_or(|at| now().since(at) >= lately)) else {
+            return Ok(());
+        };
+        self.used_at.set(Some(now()));
+        let (env, used_at, asset) = (self.env.clone(), self.used_at.clone(), connection.rail.asset());
+        self.state.wait_until(async move {
+            let loaded = load(&env);
+            let connection = loaded.as_ref().as_ref().ok().and_then(|isolate| isolate.connection_of(asset));
+            let told = match connection {
+                Some(connection) => use_channel(connection, &env, id).await.is_ok(),
+                None => false,
+            };
+            if !told {
+                // The next use says so again.
+                used_at.set(None);
+            }
+        });
+        Ok(())
     }
 
     fn slots(&self) -> Result<&Slots> {
