@@ -188,7 +188,7 @@ pub fn parse(body: &str, count: usize) -> Result<Vec<NodeAnswer>, NotJsonRpc> {
         #[serde(default)]
         error: Option<ErrorObject>,
     }
-    let entries: Vec<Entry<'_>> = if body.trim_start().starts_with('[') {
+    let entries: Vec<Entry<'_>> = if !is_one_answer(body) {
         serde_json::from_str(body).map_err(|_| NotJsonRpc)?
     } else {
         // A node that refuses a whole batch answers with one error and no id.
@@ -207,6 +207,11 @@ pub fn parse(body: &str, count: usize) -> Result<Vec<NodeAnswer>, NotJsonRpc> {
         *answers.get_mut(index).ok_or(NotJsonRpc)? = Some(answer);
     }
     answers.into_iter().map(|answer| answer.ok_or(NotJsonRpc)).collect()
+}
+
+/// Whether it is one answer to all that was asked: a node that refuses a whole batch gives one error.
+pub fn is_one_answer(body: &str) -> bool {
+    !body.trim_start().starts_with('[')
 }
 
 fn null() -> Result<Box<RawValue>, NotJsonRpc> {

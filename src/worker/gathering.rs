@@ -51,12 +51,15 @@ impl Gathered<'_> {
         leader.wait().await;
         let (wants, callers): (Vec<_>, Vec<_>) = leader.take().into_iter().unzip();
         let under_way = UnderWay::begin(self.gathering);
-        let outcomes = self.rpc.ask_for(&wants).await;
+        let mut callers: Vec<_> = callers.into_iter().map(Some).collect();
+        let tell = |place: usize, outcome| {
+            if let Some(caller) = callers.get_mut(place).and_then(Option::take) {
+                // One that is gone does not mind.
+                let _ = caller.send(outcome);
+            }
+        };
+        self.rpc.ask_for(&wants, tell).await;
         drop(under_way);
-        for (caller, outcome) in callers.into_iter().zip(outcomes) {
-            // One that is gone does not mind.
-            let _ = caller.send(outcome);
-        }
     }
 }
 

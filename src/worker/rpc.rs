@@ -26,7 +26,7 @@ pub(super) const BATCH: usize = 50;
 /// full blocks.
 const PRICE_LIFETIME: Duration = Duration::from_secs(60);
 
-/// What an endpoint that refused more in one post is sent at least.
+/// What one caller wants is asked in pieces no smaller than this.
 const LEAST_ROOM: usize = 10;
 
 /// No endpoint gave an answer. What reached the chain is unknown.
@@ -57,6 +57,8 @@ pub(super) struct Want {
 struct Seeker<'a> {
     want: &'a Want,
     found: Option<Vec<NodeAnswer>>,
+    /// It has its answer.
+    is_told: bool,
     /// What is answered if no endpoint does better.
     otherwise: Outcome,
 }
@@ -64,7 +66,7 @@ struct Seeker<'a> {
 impl<'a> Seeker<'a> {
     fn new(want: &'a Want) -> Self {
         let otherwise = if want.is_sending { Ok(Vec::from([Err(NodeError::Unacceptable)])) } else { Err(Unreachable) };
-        Self { want, found: None, otherwise }
+        Self { want, found: None, is_told: false, otherwise }
     }
 
     /// Takes note of what an endpoint answered; the error is what is wrong with that endpoint.
@@ -151,19 +153,15 @@ impl Network for Rpc {
     }
 
     async fn want(&self, want: Want) -> Outcome {
-        self.ask_for(&[want]).await.pop().unwrap_or(Err(Unreachable))
+        let mut told = Err(Unreachable);
+        self.ask_for(&[want], |_, outcome| told = outcome).await;
+        told
     }
-}
-
-/// Whether a node that has time has refused a whole post: then it says the same of each request in it.
-fn is_refused(answers: &[NodeAnswer]) -> bool {
-    let Some(Err(first)) = answers.first() else { return false };
-    *first != NodeError::Busy && answers.iter().all(|answer| answer.as_ref().is_err_and(|error| error == first))
 }
 
 struct Endpoint {
     url: String,
-    /// The most requests that it is sent in one post.
+    /// The most requests of several callers that it is sent in one post.
     room: Cell<usize>,
     /// Its chain id was seen to be right.
     verified: Cell<bool>,
@@ -181,13 +179,14 @@ enum Fault {
     NotJsonRpc,
     WrongChain,
     Busy,
+    Refused,
 }
 
 impl Fault {
     /// Whether what one caller wants may be to blame for what all get.
     const fn may_be_of_one(self) -> bool {
         match self {
-            Self::NotJsonRpc => true,
+            Self::NotJsonRpc | Self::Refused => true,
             Self::Status(status) => !matches!(status, 401 | 403 | 429),
             Self::Transport | Self::WrongChain | Self::Busy => false,
         }
@@ -202,6 +201,7 @@ impl fmt::Display for Fault {
             Self::NotJsonRpc => f.write_str("its answer is not JSON-RPC"),
             Self::WrongChain => f.write_str("it serves another chain"),
             Self::Busy => f.write_str("it is busy"),
+            Self::Refused => f.write_str("it refuses what it is asked as a whole"),
         }
     }
 }
@@ -233,12 +233,12 @@ impl Rpc {
         self.endpoints.iter().any(|endpoint| endpoint.is_elsewhere.get())
     }
 
-    /// Asks for several callers at once. Each is answered by the first endpoint that has an answer for it, whatever becomes of the
-    /// others.
-    pub(super) async fn ask_for(&self, wants: &[Want]) -> Vec<Outcome> {
+    /// Asks for several callers at once. Each is told, by its place, as soon as an endpoint has an answer for it, whatever becomes of
+    /// the others.
+    pub(super) async fn ask_for(&self, wants: &[Want], mut tell: impl FnMut(usize, Outcome)) {
         let mut seekers: Vec<Seeker<'_>> = wants.iter().map(Seeker::new).collect();
         for (index, endpoint) in self.in_order() {
-            let mut open: Vec<&mut Seeker<'_>> = seekers.iter_mut().filter(|seeker| seeker.found.is_none()).collect();
+            let mut open: Vec<&mut Seeker<'_>> = seekers.iter_mut().filter(|seeker| !seeker.is_told).collect();
             if open.is_empty() {
                 break;
             }
@@ -254,8 +254,16 @@ impl Rpc {
                     endpoint.cool_until.set(Some(now().saturating_add(COOL_DOWN)));
                 }
             }
+            for (place, seeker) in seekers.iter_mut().enumerate() {
+                if let Some(found) = seeker.found.take() {
+                    seeker.is_told = true;
+                    tell(place, Ok(found));
+                }
+            }
         }
-        seekers.into_iter().map(|seeker| seeker.found.map_or(seeker.otherwise, Ok)).collect()
+        for (place, seeker) in seekers.into_iter().enumerate().filter(|(_, seeker)| !seeker.is_told) {
+            tell(place, seeker.otherwise);
+        }
     }
 
     /// Takes note of what nodes suggest to pay.
@@ -284,33 +292,35 @@ impl Rpc {
         join_all(asked).await.into_iter().flatten().collect()
     }
 
-    /// Asks for several callers in one post. When it is refused as a whole, one of them may be to blame, or there are too many:
-    /// each is asked for by itself.
+    /// Asks for several callers in one post. When it is refused as a whole, one of them may be to blame: each is asked for by itself.
     async fn ask_together(&self, endpoint: &Endpoint, parts: &[&[Request]]) -> Vec<Result<Vec<NodeAnswer>, Fault>> {
         let requests = parts.concat();
-        let [_, _, ..] = parts else { return Vec::from([self.ask_in_pieces(endpoint, &requests).await]) };
-        let refused = match self.ask_in_pieces(endpoint, &requests).await {
-            Ok(answers) if is_refused(&answers) => Fault::NotJsonRpc,
+        let answers = self.ask_in_pieces(endpoint, &requests).await;
+        let [_, _, ..] = parts else { return Vec::from([answers]) };
+        match answers {
             Ok(answers) => {
                 let mut answers = answers.into_iter();
-                return parts.iter().map(|part| Ok(answers.by_ref().take(part.len()).collect())).collect();
+                parts.iter().map(|part| Ok(answers.by_ref().take(part.len()).collect())).collect()
             }
-            Err(fault) => fault,
-        };
-        if !refused.may_be_of_one() {
-            return parts.iter().map(|_| Err(refused)).collect();
+            Err(fault) if fault.may_be_of_one() => join_all(parts.iter().map(|part| self.ask_in_pieces(endpoint, part))).await,
+            Err(fault) => parts.iter().map(|_| Err(fault)).collect(),
         }
-        endpoint.room.set((requests.len() / 2).max(LEAST_ROOM));
-        join_all(parts.iter().map(|part| self.ask_in_pieces(endpoint, part))).await
     }
 
-    /// Asks for one caller, in more than one post where it wants more than any may hold.
+    /// Asks for what is wanted, in more than one post where it is more than any may hold. An endpoint that has nothing for all of a post
+    /// gets half as much from then on, since it may have been too much; what goes well gives it room again.
     async fn ask_in_pieces(&self, endpoint: &Endpoint, requests: &[Request]) -> Result<Vec<NodeAnswer>, Fault> {
         let mut answers = Vec::with_capacity(requests.len());
-        for requests in requests.chunks(BATCH) {
+        for requests in requests.chunks(endpoint.room.get().max(LEAST_ROOM)) {
             let more =
-                if endpoint.verified.get() { self.post(&endpoint.url, requests).await? } else { self.verify(endpoint, requests).await? };
-            answers.extend(more);
+                if endpoint.verified.get() { self.post(&endpoint.url, requests).await } else { self.verify(endpoint, requests).await };
+            let room = endpoint.room.get();
+            endpoint.room.set(match &more {
+                Ok(_) => room.saturating_add(1).min(BATCH),
+                Err(_) if requests.len() > 1 => room.min(requests.len() / 2),
+                Err(_) => room,
+            });
+            answers.extend(more?);
         }
         Ok(answers)
     }
@@ -340,6 +350,14 @@ impl Rpc {
         if matches!(status, 401 | 403 | 429 | 500..) {
             return Err(Fault::Status(status));
         }
-        jsonrpc::parse(&text, requests.len()).map_err(|_| if status == 200 { Fault::NotJsonRpc } else { Fault::Status(status) })
+        let answers = jsonrpc::parse(&text, requests.len());
+        let answers = answers.map_err(|_| if status == 200 { Fault::NotJsonRpc } else { Fault::Status(status) })?;
+        match answers.first() {
+            // One that is alone is answered by that.
+            Some(Err(error)) if requests.len() > 1 && jsonrpc::is_one_answer(&text) => {
+                Err(if *error == NodeError::Busy { Fault::Busy } else { Fault::Refused })
+            }
+            _ => Ok(answers),
+        }
     }
 }

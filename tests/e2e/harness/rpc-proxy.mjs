@@ -58,6 +58,13 @@ export class RpcProxy {
 
   heal() {
     this.#rules = [];
+    this.most = Number.POSITIVE_INFINITY;
+  }
+
+  /** Posts with more requests than `most` are refused as a whole with this error. */
+  limit(most, error) {
+    this.most = most;
+    this.tooMany = error;
   }
 
   /** Stops listening: connections are refused until `accept`. */
@@ -85,6 +92,11 @@ export class RpcProxy {
     const body = JSON.parse(Buffer.concat(chunks).toString("utf8"));
     const batch = Array.isArray(body) ? body : [body];
     this.posts += 1;
+    if (batch.length > this.most) {
+      response.writeHead(200, { "content-type": "application/json" });
+      response.end(JSON.stringify({ jsonrpc: "2.0", id: null, error: this.tooMany }));
+      return;
+    }
     const faults = batch.map((call) => {
       this.calls.push({ method: call.method, params: call.params });
       return this.#faultOf(call);

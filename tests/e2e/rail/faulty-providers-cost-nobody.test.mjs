@@ -45,6 +45,24 @@ async function withBoth() {
   second.forget();
 }
 
+for (const [said, error] of Object.entries({
+  "an error of its own": { code: -32600, message: "batch too large" },
+  "what it says to who asks too often": { code: -32005, message: "limit exceeded" },
+})) {
+  test(`a provider that takes 12 requests in a post and refuses more with ${said}: fourteen charges at once are settled`, async () => {
+    await stack.reconfigure({});
+    const mark = await stack.mark();
+    const credentials = await Promise.all(Array.from({ length: 14 }, () => stack.credential(PATH)));
+    rpc.limit(12, error);
+    const answers = await Promise.all(
+      credentials.map((credential) => stack.resume(PATH, encodeCredential(credential), { ms: 40_000 })),
+    );
+    for (const [i, answer] of answers.entries()) await expectPaid(stack, answer, credentials[i]);
+    rpc.heal();
+    await mark.moved({ origin: 14, transactions: 14, transfers: 14, amount: 140_000n });
+  });
+}
+
 for (const [name, breakIt] of Object.entries(dead)) {
   test(`a provider that ${name}: nothing is taken, 503, and the same credential pays later`, async () => {
     // A fresh start forgets which chain the provider was on.
