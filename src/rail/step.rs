@@ -1,6 +1,7 @@
 //! What a rail wants from its network, as data: the shell does it, for every rail in the same loop (`worker/objects/payer`).
 
 use super::Reference;
+use crate::evm::Address;
 use crate::evm::jsonrpc;
 use crate::evm::transaction::Call;
 use crate::money::Amount;
@@ -42,6 +43,8 @@ pub enum Ask {
     TryOut {
         /// The call.
         call: Call,
+        /// Who pays: where there are several settlement accounts, it is tried out with the one that would send it.
+        payer: Address,
         /// The most gas that it may take.
         gas_cap: u64,
         /// What else is asked.

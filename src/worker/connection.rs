@@ -3,6 +3,7 @@
 use super::rpc::{Network, Rpc};
 use super::sponsoring::Sponsoring;
 use super::token::{TokenDomain, TokenFacts};
+use crate::evm::Address;
 use crate::evm::eip712::Domain;
 use crate::evm::jsonrpc::Request;
 use crate::evm::transaction::Call;
@@ -31,8 +32,8 @@ impl Connection {
     }
 
     /// Tries a transaction of the settlement account out, and asks more with it ([`Ask::TryOut`](crate::rail::Ask)).
-    pub(super) async fn try_out(&self, call: &Call, gas_cap: u64, more: Vec<Request>) -> Answer {
-        let tried = self.rpc.try_out(self.rail.settlement_key.address(), call, gas_cap, more).await;
+    pub(super) async fn try_out(&self, call: &Call, payer: Address, gas_cap: u64, more: Vec<Request>) -> Answer {
+        let tried = self.rpc.try_out(self.rail.key_of_payer(payer).address(), call, gas_cap, more).await;
         tried.map_or(Answer::Nothing, |(tried, answers)| Answer::Tried(tried, answers))
     }
 

@@ -13,6 +13,7 @@ use super::shared::shared;
 use super::together::join_all;
 use super::watch::discard;
 use crate::evm::jsonrpc::{Block, Request, decode, decode_u64};
+use crate::evm::key::PrivateKey;
 use crate::evm::{Address, U256};
 use crate::gateway::Misconfigured;
 use crate::gateway::config::Origin;
@@ -98,10 +99,24 @@ struct ChainHealth {
     settlement_balance: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     settlement: Option<&'static str>,
+    /// Those beside it, where there are several.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    more_settlement_accounts: Vec<AccountHealth>,
     #[serde(skip_serializing_if = "Option::is_none")]
     settlement_account_blacklisted: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     recipient_blacklisted: Option<bool>,
+}
+
+/// How a further settlement account is.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct AccountHealth {
+    account: String,
+    /// In wei.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    balance: Option<String>,
+    settlement: &'static str,
 }
 
 /// The health under a wrong configuration.
@@ -168,8 +183,10 @@ async fn examine_chain(connection: &Connection, router: &Router) -> (ChainHealth
     health.block = decode::<Block>(&block).ok().map(|block| block.number());
     let balance = decode::<U256>(&balance).ok();
     health.settlement_balance = balance.map(|balance| balance.to_string());
-    let funded = balance.is_some_and(|balance| balance >= U256::from(LOW_BALANCE));
-    health.settlement = Some(if funded { GOOD } else { "the settlement account is running out of gas money" });
+    health.settlement = Some(funding(balance));
+    health.more_settlement_accounts = examine_accounts(connection).await;
+    let more = health.more_settlement_accounts.iter().map(|account| account.settlement);
+    let funded = health.settlement.into_iter().chain(more).all(|settlement| settlement == GOOD);
     let stops = [&paused, &account_barred, &recipient_barred].map(flag);
     [health.token_paused, health.settlement_account_blacklisted, health.recipient_blacklisted] = stops;
     let confirmed = connection.confirm_token().await;
@@ -178,6 +195,30 @@ async fn examine_chain(connection: &Connection, router: &Router) -> (ChainHealth
     health.token = Some(confirmed.map_or_else(|problem| problem.detail, |_| GOOD.into()));
     health.escrow = Some(escrows.map_or_else(|problem| problem.detail, |()| GOOD.into()));
     (health, good)
+}
+
+/// Whether an account has enough for gas.
+fn funding(balance: Option<U256>) -> &'static str {
+    let is_funded = balance.is_some_and(|balance| balance >= U256::from(LOW_BALANCE));
+    if is_funded { GOOD } else { "the settlement account is running out of gas money" }
+}
+
+/// Says how the settlement accounts are beside the first.
+async fn examine_accounts(connection: &Connection) -> Vec<AccountHealth> {
+    let accounts: Vec<Address> = connection.rail.more_keys.iter().map(PrivateKey::address).collect();
+    if accounts.is_empty() {
+        return Vec::new();
+    }
+    let questions = accounts.iter().map(|account| Request::balance(*account)).collect();
+    let answers = connection.rpc.batch(questions).await.unwrap_or_default();
+    let balances = answers.into_iter().map(|answer| answer.ok().and_then(|answer| decode::<U256>(&answer).ok()));
+    let balances = balances.chain(std::iter::repeat(None));
+    let one = |(account, balance): (Address, Option<U256>)| AccountHealth {
+        account: account.to_checksum(None),
+        balance: balance.map(|balance| balance.to_string()),
+        settlement: funding(balance),
+    };
+    accounts.into_iter().zip(balances).map(one).collect()
 }
 
 /// Where the zone's own origin, or a service, would be asked for what is asked here.

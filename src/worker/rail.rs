@@ -86,7 +86,7 @@ impl RailState {
     /// Does what a rail asks for.
     pub(super) async fn ask(&self, ask: Ask) -> Answer {
         match (ask, &self.connection) {
-            (Ask::TryOut { call, gas_cap, more }, Some(connection)) => connection.try_out(&call, gas_cap, more).await,
+            (Ask::TryOut { call, payer, gas_cap, more }, Some(connection)) => connection.try_out(&call, payer, gas_cap, more).await,
             (Ask::TryOut { .. }, None) => Answer::Nothing,
             (Ask::Http { method, url, body }, _) => {
                 let answer = http::request(method, &url, body.as_deref(), self.limits.rpc_timeout).await;

@@ -289,7 +289,28 @@ fn rule_19_secrets_are_long_enough() {
 }
 
 #[test]
-fn rule_20_the_settlement_key_is_one() {
+fn rule_20_settlement_keys_are_keys_and_differ() {
+    let several = |keys: &str| Secrets { settlement_private_key: Some(keys.to_owned()), ..secrets() };
+    let other = "0x59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d";
+    let third = "0x5de4111afa1a4b94908f83103eb1f1706367c2e68ca870fc3fb9a804cdab365a";
+    let gateway = judge(&minimal(), &several(&format!("{KEY}, {other},{third}"))).unwrap();
+    let rail = evm(&gateway, 0);
+    assert_eq!(rail.settlement_key.address(), address!("0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266"), "the first is that of sessions");
+    assert_eq!(rail.keys().count(), 3);
+    // Every payer has one, each has a fair part of them, and without the third only its payers get another.
+    let fewer = judge(&minimal(), &several(&format!("{other},{KEY}"))).unwrap();
+    let mut payers = std::collections::BTreeMap::<_, usize>::new();
+    for payer in (0_u64..300).map(|seed| alloy_primitives::Address::from_word(alloy_primitives::keccak256(seed.to_be_bytes()))) {
+        let account = rail.key_of_payer(payer).address();
+        *payers.entry(account).or_default() += 1;
+        if account != address!("0x3C44CdDdB6a900fa2b585dd299e03d12FA4293BC") {
+            assert_eq!(evm(&fewer, 0).key_of_payer(payer).address(), account);
+        }
+    }
+    assert!(payers.len() == 3 && payers.values().all(|count| (70..130).contains(count)), "{payers:?}");
+    for keys in [format!("{KEY},{KEY}"), format!("{KEY},"), format!("{KEY},0x12"), ",".to_owned()] {
+        breaks_with(20, "SETTLEMENT_PRIVATE_KEY", &several(&keys));
+    }
     breaks_with(20, "SETTLEMENT_PRIVATE_KEY", &Secrets { settlement_private_key: None, ..secrets() });
     for key in ["", "0x00", KEY.trim_start_matches("0x"), &format!("0x{}", "0".repeat(64)), &format!("0x{}", "f".repeat(64))] {
         breaks_with(20, "SETTLEMENT_PRIVATE_KEY", &Secrets { settlement_private_key: Some(key.to_owned()), ..secrets() });

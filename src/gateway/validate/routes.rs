@@ -222,7 +222,7 @@ fn check_sessions(at: &str, methods: &[&str], rails: &[Priced<'_>], findings: &m
         |draft: &evm::Draft| methods.iter().filter_map(|method| draft.method(method)).any(|method| draft.escrow_of(method).is_some());
     // Where there is one rail, what is wrong with it is told even if it has no escrow.
     for draft in networks().filter(|draft| rails.len() == 1 || sells(draft)) {
-        let account = draft.settlement_key.as_ref().map(PrivateKey::address);
+        let account = draft.settlement_keys.as_deref().and_then(<[_]>::first).map(PrivateKey::address);
         if account.is_some_and(|account| account != draft.recipient) {
             findings.add(
                 Rule::Sessions,

@@ -4,9 +4,10 @@ use super::{Findings, Rule};
 use crate::evm::key::PrivateKey;
 use crate::wire::mpp::challenge::{BindingKeys, MIN_SECRET_BYTES};
 use alloc::borrow::ToOwned;
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::fmt;
 
 /// The secret with the only rail's endpoints.
@@ -58,21 +59,27 @@ impl Secrets {
         binding_keys
     }
 
-    /// The settlement key of the rail whose secrets' names end so: its own, or that of all.
-    pub(crate) fn settlement_key(&self, suffix: Option<&str>, findings: &mut Findings) -> Option<PrivateKey> {
+    /// The settlement keys of the rail whose secrets' names end so: its own, or those of all.
+    pub(crate) fn settlement_keys(&self, suffix: Option<&str>, findings: &mut Findings) -> Option<Vec<PrivateKey>> {
         const REMEDY: &str = "set the private key of a funded account, 0x and 64 hexadecimal digits, with: wrangler secret put";
         let own = suffix.map(|suffix| format!("{SETTLEMENT_KEY}_{suffix}"));
         let own = own.and_then(|own| self.of_rails.get(&own).map(|value| (own, value.as_str())));
         let of_all = || self.settlement_private_key.as_deref().map(|value| (SETTLEMENT_KEY.to_owned(), value));
         let (name, value) = own.or_else(of_all).unzip();
         let name = name.unwrap_or_else(|| SETTLEMENT_KEY.to_owned());
-        match value.map(PrivateKey::parse) {
-            Some(Ok(key)) => return Some(key),
+        let keys = |value: &str| value.split(',').map(|key| PrivateKey::parse(key.trim())).collect::<Result<Vec<_>, _>>();
+        match value.map(keys) {
+            Some(Ok(keys)) if are_different(&keys) => return Some(keys),
+            Some(Ok(_)) => findings.add(Rule::SettlementKey, name.clone(), "holds one key twice", "give each account's key once"),
             Some(Err(_)) => findings.add(Rule::SettlementKey, name.clone(), "is not a private key", &format!("{REMEDY} {name}")),
             None => findings.add(Rule::SettlementKey, name.clone(), "is missing", &format!("{REMEDY} {name}")),
         }
         None
     }
+}
+
+fn are_different(keys: &[PrivateKey]) -> bool {
+    keys.iter().map(PrivateKey::address).collect::<BTreeSet<_>>().len() == keys.len()
 }
 
 fn binding_keys(secrets: &Secrets, findings: &mut Findings) -> Option<BindingKeys> {

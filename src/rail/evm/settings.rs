@@ -3,12 +3,12 @@
 use super::Method;
 use crate::channel::Policy;
 use crate::evm::key::PrivateKey;
-use crate::evm::{Address, ChainId};
+use crate::evm::{Address, ChainId, keccak256};
 use crate::money::Amount;
 #[cfg(test)]
 use crate::rail::configured::not_ours;
 use crate::rail::{AnyRail, Payment, Progress, Step};
-use crate::settlement::Batching;
+use crate::settlement::{Batching, Purpose};
 use crate::wire::problem::FieldError;
 use alloc::format;
 use alloc::string::String;
@@ -41,8 +41,10 @@ pub struct Rail {
     pub rpc_urls: Vec<String>,
     /// Blocks that a transaction needs to count as settled, its own included.
     pub confirmations: u64,
-    /// The key that pays gas and sends settlements.
+    /// The key that pays gas and sends settlements. Where there are several, it is the one of sessions.
     pub settlement_key: PrivateKey,
+    /// Those among which charges are spread as well: one account's transactions stand in one queue.
+    pub more_keys: Vec<PrivateKey>,
     /// Whether charges are settled several in a transaction, and how.
     pub batching: Option<Batching>,
 }
@@ -95,6 +97,29 @@ impl Rail {
     /// What is paid in.
     pub const fn asset(&self) -> Asset {
         Asset { chain_id: self.chain_id, token: self.token.address }
+    }
+
+    /// The keys of its settlement accounts.
+    pub fn keys(&self) -> impl Iterator<Item = &PrivateKey> {
+        core::iter::once(&self.settlement_key).chain(&self.more_keys)
+    }
+
+    /// The key that settles the charges of a payer: always the same one, so that they see each other. Where a key is added or taken away,
+    /// as few payers as can be get another.
+    pub fn key_of_payer(&self, payer: Address) -> &PrivateKey {
+        if self.more_keys.is_empty() {
+            return &self.settlement_key;
+        }
+        let rank = |key: &&PrivateKey| keccak256([payer.as_slice(), key.address().as_slice()].concat());
+        self.keys().max_by_key(rank).unwrap_or(&self.settlement_key)
+    }
+
+    /// The key that brings a purpose about.
+    pub fn key_for(&self, purpose: &Purpose) -> &PrivateKey {
+        match purpose {
+            Purpose::Transfer(transfer) => self.key_of_payer(transfer.signed.authorization.from),
+            Purpose::Open(_) | Purpose::TopUp(_) | Purpose::Settle(_) | Purpose::Close(_) => &self.settlement_key,
+        }
     }
 
     /// A finding about one of its fields, as a finding about the configuration.

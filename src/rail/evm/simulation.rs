@@ -79,7 +79,7 @@ impl Charge {
             to_token(erc3009::balance_call(authorization.from)),
             Request::code(authorization.from),
         ]);
-        Ask::TryOut { call: purpose.call(), gas_cap, more }
+        Ask::TryOut { call: purpose.call(), payer: authorization.from, gas_cap, more }
     }
 }
 

@@ -64,7 +64,8 @@ pub struct Draft {
     escrow: Option<Address>,
     evm_escrow: Option<Address>,
     pub(crate) session: Option<Session>,
-    pub(crate) settlement_key: Option<PrivateKey>,
+    /// The first is that of sessions.
+    pub(crate) settlement_keys: Option<Vec<PrivateKey>>,
     rpc_urls: Option<Vec<String>>,
     pub(crate) confirmations: u64,
     pub(crate) batching: Option<Batching>,
@@ -145,10 +146,11 @@ impl AnyDraft for Draft {
             recipient,
             rpc_urls,
             confirmations,
-            settlement_key,
+            settlement_keys,
             batching,
             ..
         } = *self;
+        let mut keys = settlement_keys?.into_iter();
         let rail = Rail {
             name,
             at,
@@ -160,7 +162,8 @@ impl AnyDraft for Draft {
             recipient,
             rpc_urls: rpc_urls?,
             confirmations,
-            settlement_key: settlement_key?,
+            settlement_key: keys.next()?,
+            more_keys: keys.collect(),
             batching,
         };
         Some(Arc::new(Arc::new(rail)))
@@ -210,7 +213,7 @@ pub(crate) fn draft(at: String, raw: RawRail, common: &Common<'_>, findings: &mu
     let secret_name = name.as_deref().map(secret_suffix);
     let rpc_urls = rpc_urls(&at, raw.rpc_urls, rpc_secret(common, secret_name.as_deref()), preset, findings);
     let confirmations = bounded(Rule::Confirmations, &format!("{at}confirmations"), raw.confirmations, 1, 1..=1000, findings);
-    let settlement_key = common.secrets.settlement_key(secret_name.as_deref(), findings);
+    let settlement_keys = common.secrets.settlement_keys(secret_name.as_deref(), findings);
     let batching =
         network.as_ref().and_then(|network| settlement::batching(&at, raw.settle.as_ref(), network.chain_id, preset.is_some(), findings));
     let (chain_id, token) = (network?.chain_id, token?);
@@ -225,7 +228,7 @@ pub(crate) fn draft(at: String, raw: RawRail, common: &Common<'_>, findings: &mu
         escrow,
         evm_escrow,
         session,
-        settlement_key,
+        settlement_keys,
         rpc_urls,
         confirmations,
         batching: batching?,

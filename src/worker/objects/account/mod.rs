@@ -6,6 +6,7 @@ pub(super) mod object;
 mod rounds;
 
 use super::message::{CALL_MARGIN, call, unknown};
+use crate::evm::key::PrivateKey;
 use crate::evm::{Address, B256};
 use crate::settlement::{Purpose, Verdict};
 use crate::wire::problem::Problem;
@@ -69,7 +70,8 @@ pub(in crate::worker) enum SettleReply {
 /// Gives the settlement account an errand.
 pub(in crate::worker) async fn ask_account(connection: &Connection, env: &Env, message: &SettleMessage) -> Result<SettleReply, Problem> {
     let wait = connection.limits.settlement_timeout;
-    match call_account(connection, env, &AccountMessage::Settle(Box::new(*message)), wait).await? {
+    let account = connection.rail.key_for(&message.purpose).address();
+    match call_account(connection, env, account, &AccountMessage::Settle(Box::new(*message)), wait).await? {
         AccountReply::Settlement(reply) => Ok(reply),
         AccountReply::Noted => Err(unknown()),
     }
@@ -83,25 +85,38 @@ pub(in crate::worker) async fn watch_channel(
     channel_id: B256,
     signer: Address,
 ) -> Result<(), Problem> {
-    call_account(connection, env, &AccountMessage::Watch { escrow, channel_id, signer }, Duration::ZERO).await.map(drop)
+    let account = connection.rail.settlement_key.address();
+    call_account(connection, env, account, &AccountMessage::Watch { escrow, channel_id, signer }, Duration::ZERO).await.map(drop)
 }
 
 /// Says that something is to be bought on a channel.
 pub(in crate::worker) async fn use_channel(connection: &Connection, env: &Env, channel_id: B256) -> Result<(), Problem> {
     let wait = connection.rail.session.watch + connection.rpc.patience();
-    call_account(connection, env, &AccountMessage::Use { channel_id }, wait).await.map(drop)
+    call_account(connection, env, connection.rail.settlement_key.address(), &AccountMessage::Use { channel_id }, wait).await.map(drop)
 }
 
-async fn call_account(connection: &Connection, env: &Env, message: &AccountMessage, wait: Duration) -> Result<AccountReply, Problem> {
-    call(env, BINDING, &name(connection), message, wait + CALL_MARGIN).await
+async fn call_account(
+    connection: &Connection,
+    env: &Env,
+    account: Address,
+    message: &AccountMessage,
+    wait: Duration,
+) -> Result<AccountReply, Problem> {
+    call(env, BINDING, &name(connection, account), message, wait + CALL_MARGIN).await
 }
 
-fn name(connection: &Connection) -> String {
-    format!("{}:{}", connection.rail.chain_id, connection.rail.settlement_key.address())
+fn name(connection: &Connection, account: Address) -> String {
+    format!("{}:{account}", connection.rail.chain_id)
 }
 
-/// Whether `state` is that of the object of this rail's account.
-pub(super) fn is_own(connection: &Connection, env: &Env, state: &State) -> worker::Result<bool> {
-    let configured = env.durable_object(BINDING)?.id_from_name(&name(connection))?.to_string();
-    Ok(configured == state.id().to_string())
+/// The key of the account of this rail whose object has this `state`.
+pub(super) fn own_key(connection: &Connection, env: &Env, state: &State) -> worker::Result<Option<PrivateKey>> {
+    let own = state.id().to_string();
+    for key in connection.rail.keys() {
+        let configured = env.durable_object(BINDING)?.id_from_name(&name(connection, key.address()))?.to_string();
+        if configured == own {
+            return Ok(Some(key.clone()));
+        }
+    }
+    Ok(None)
 }

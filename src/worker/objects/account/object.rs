@@ -4,11 +4,12 @@
 
 use super::intake::{Intake, Order, Waiting, salt, submit_in_batches};
 use super::rounds::Rounds;
-use super::{AccountMessage, AccountReply, Errand, SettleMessage, SettleReply, is_own};
+use super::{AccountMessage, AccountReply, Errand, SettleMessage, SettleReply, own_key};
 use crate::evm::B256;
 use crate::evm::jsonrpc::{
     Block, Count, LoggedAt, NodeAnswer, NodeError, Request as RpcRequest, TransactionReceipt, decode, decode_u64, decode_u128,
 };
+use crate::evm::key::PrivateKey;
 use crate::settlement::{AccountView, Effect, Ending, Operation, Outbox, Purpose, Receipts, Search, Verdict, Watched, poll_delay};
 use crate::time::Timestamp;
 use crate::worker::clock::{now, within};
@@ -45,8 +46,8 @@ const DRY: Duration = Duration::from_secs(10);
 pub(in crate::worker::objects) struct Account {
     state: State,
     env: Env,
-    /// The place of its rail in the configuration.
-    rail: OnceCell<usize>,
+    /// The place of its rail in the configuration, and the account's key.
+    own: OnceCell<(usize, PrivateKey)>,
     operations: OnceCell<Table>,
     outbox: OnceCell<RefCell<Outbox>>,
     /// What is about to be taken on.
@@ -77,7 +78,7 @@ impl Object for Account {
         Self {
             state,
             env,
-            rail: OnceCell::new(),
+            own: OnceCell::new(),
             operations: OnceCell::new(),
             outbox: OnceCell::new(),
             intake: Intake::default(),
@@ -191,21 +192,21 @@ impl Account {
 
     /// That of the account's rail; of the first one where several tokens of a chain are moved by the same key.
     fn connection<'a>(&self, isolate: &'a Isolate) -> Result<&'a Connection> {
-        let place = match self.rail.get() {
-            Some(place) => *place,
+        let (place, _) = match self.own.get() {
+            Some(own) => own,
             None => {
                 let mut own = None;
                 for (place, connection) in isolate.connections().enumerate() {
-                    if own.is_none() && is_own(connection, &self.env, &self.state)? {
-                        own = Some(place);
+                    if own.is_none() {
+                        own = own_key(connection, &self.env, &self.state)?.map(|key| (place, key));
                     }
                 }
                 // The key or the chain was changed: another object serves the new one, and this one cannot sign for the old.
-                let place = own.ok_or("the configuration is for another account")?;
-                *self.rail.get_or_init(|| place)
+                let own = own.ok_or("the configuration is for another account")?;
+                self.own.get_or_init(|| own)
             }
         };
-        isolate.connections().nth(place).ok_or_else(unconfigured)
+        isolate.connections().nth(*place).ok_or_else(unconfigured)
     }
 
     /// The outbox, read from storage at first.
@@ -215,7 +216,8 @@ impl Account {
         }
         let operations = self.operations()?.open_values::<Operation>()?;
         let rail = &connection.rail;
-        let outbox = Outbox::new(rail.chain_id, rail.settlement_key.clone(), rail.confirmations, operations);
+        let (_, key) = self.own.get().ok_or_else(unconfigured)?;
+        let outbox = Outbox::new(rail.chain_id, key.clone(), rail.confirmations, operations);
         Ok(self.outbox.get_or_init(|| RefCell::new(outbox)))
     }
 
