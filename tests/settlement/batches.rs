@@ -1,6 +1,6 @@
 //! Several transfers in one transaction, each a story of its own.
 
-use super::chain::{Call, Sender};
+use super::chain::{Call, Sender, Set, Tx};
 use super::scenarios::id;
 use super::{Fault, World};
 use mpp_edge::settlement::{Failure, Operation, Verdict};
@@ -124,6 +124,27 @@ fn a_batch_that_no_block_takes_is_parted_before_it_is_given_up() {
         world.poll(Fault::None);
     }
     assert!(matches!(world.verdict(2), Some(Verdict::Settled { .. })), "{:?}", world.verdict(2));
+    world.end();
+}
+
+#[test]
+fn a_batch_that_is_mined_after_it_was_parted_has_settled_all_of_it() {
+    let mut world = World::new(1);
+    world.chain.unacceptable.insert(1);
+    world.submits(&[2, 1]);
+    // The node that refused it has handed it on, and it comes first.
+    let hash = world.operation(&id(2)).unwrap().attempts()[0].hash;
+    let call = Call::All { wanted: Set::of([1, 2]), done: Set::default() };
+    let batch = Tx { hash, sender: Sender::Outbox, nonce: 0, fee: u128::MAX / 4, call };
+    world.chain.unacceptable.clear();
+    world.chain.send(batch).unwrap();
+    world.polls(1, 1);
+    world.mine();
+    for _ in 0..10 {
+        world.polls(1, 3);
+        world.mine();
+    }
+    assert_eq!([1, 2].map(|index| world.settled_in(index)), [batch.hash; 2]);
     world.end();
 }
 
