@@ -324,7 +324,8 @@ fn colliding_sums_are_left_to_k256() {
             }
         }
     }
-    assert!(infinite > 10 && undecided > infinite, "{undecided} undecided, {infinite} infinite: this tests nothing");
+    // Infinity is nobody's by k256 too, so what is undecided besides are finite sums.
+    assert!(infinite > 10 && undecided > 10, "{undecided} undecided, {infinite} infinite: this tests nothing");
 }
 
 #[test]
