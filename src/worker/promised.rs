@@ -93,6 +93,8 @@ fn settle(id: u32, outcome: JsValue, failed: bool) {
 /// # Errors
 /// Those of the future.
 pub(super) fn at_once(future: impl Future<Output = Result<JsValue, JsValue>> + 'static) -> Result<JsValue, JsValue> {
+    // Boxed, since the code of a set is some 15 KB for each type of future.
+    let future: Pin<Box<dyn Future<Output = Result<JsValue, JsValue>>>> = Box::pin(future);
     // Futures keep the waker of their first poll, so both polls are those of one set.
     let mut outcomes = FuturesUnordered::from_iter([future]);
     match outcomes.next().now_or_never() {

@@ -14,8 +14,7 @@ use crate::worker::escrow::ask;
 use crate::worker::objects::channel::{ChannelMessage, ChannelReply, ask_channel};
 use crate::worker::objects::table::{Slots, Table};
 use crate::worker::rpc::{Network, Unreachable};
-use futures_util::StreamExt;
-use futures_util::stream;
+use crate::worker::together::join_some;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::time::Duration;
 use worker::{Env, Result, State, console_error};
@@ -336,10 +335,7 @@ impl Rounds {
             }
         }
         let tell = |(watched, reading): (Watched, Reading)| async move { self.tell(round, &watched, reading).await };
-        let mut told = stream::iter(repeated.into_iter().map(tell)).buffer_unordered(AT_ONCE);
-        while let Some(told) = told.next().await {
-            told?;
-        }
+        join_some(AT_ONCE, repeated.into_iter().map(tell)).await.into_iter().collect::<Result<Vec<_>>>()?;
         for part in others.chunks(PART) {
             if let Err(Unreachable) = self.look_at(round, part).await? {
                 return Ok(Err(Unreachable));
@@ -379,10 +375,7 @@ impl Rounds {
             let knows = self.tell(round, watched, reading).await?;
             self.read(round.state, watched, fresh, block, is_steady && knows)
         };
-        let mut told = stream::iter(news.into_iter().map(tell)).buffer_unordered(AT_ONCE);
-        while let Some(told) = told.next().await {
-            told?;
-        }
+        join_some(AT_ONCE, news.into_iter().map(tell)).await.into_iter().collect::<Result<Vec<_>>>()?;
         Ok(Ok(()))
     }
 
