@@ -13,6 +13,7 @@ use crate::worker::clock::now;
 use js_sys::Uint8Array;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::cell::OnceCell;
 use std::time::Duration;
 use wasm_bindgen::JsCast;
 use worker::{Date, DateInit, Result, ScheduledTime, State, console_error};
@@ -135,6 +136,15 @@ impl Table {
         let next = self.0.prune(minutes(now))?;
         Ok(next.map(|minute| Timestamp::from_millis(u64::from(minute).saturating_mul(MILLIS_PER_MINUTE))))
     }
+}
+
+/// What is in the cell, such as a table; it is opened when it is asked for first.
+pub(super) fn once<T>(cell: &OnceCell<T>, open: impl FnOnce() -> Result<T>) -> Result<&T> {
+    if let Some(opened) = cell.get() {
+        return Ok(opened);
+    }
+    let opened = open()?;
+    Ok(cell.get_or_init(|| opened))
 }
 
 /// Wakes the object at `at`. There is one alarm per object: the last one set counts.

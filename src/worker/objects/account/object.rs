@@ -17,7 +17,7 @@ use crate::worker::config::{Isolate, load};
 use crate::worker::connection::Connection;
 use crate::worker::gathering::{Gathered, Gathering};
 use crate::worker::objects::object::{Object, unconfigured};
-use crate::worker::objects::table::{Table, or_later, set_alarm};
+use crate::worker::objects::table::{Table, once, or_later, set_alarm};
 use crate::worker::rpc::{Network, Unreachable};
 use crate::worker::together::join_all;
 use alloy_primitives::Bytes;
@@ -183,42 +183,31 @@ impl Account {
     }
 
     fn operations(&self) -> Result<&Table> {
-        if let Some(table) = self.operations.get() {
-            return Ok(table);
-        }
-        let table = Table::open(&self.state, "operations")?;
-        Ok(self.operations.get_or_init(|| table))
+        once(&self.operations, || Table::open(&self.state, "operations"))
     }
 
     /// That of the account's rail; of the first one where several tokens of a chain are moved by the same key.
     fn connection<'a>(&self, isolate: &'a Isolate) -> Result<&'a Connection> {
-        let (place, _) = match self.own.get() {
-            Some(own) => own,
-            None => {
-                let mut own = None;
-                for (place, connection) in isolate.connections().enumerate() {
-                    if own.is_none() {
-                        own = own_key(connection, &self.env, &self.state)?.map(|key| (place, key));
-                    }
+        let (place, _) = once(&self.own, || {
+            for (place, connection) in isolate.connections().enumerate() {
+                if let Some(key) = own_key(connection, &self.env, &self.state)? {
+                    return Ok((place, key));
                 }
-                // The key or the chain was changed: another object serves the new one, and this one cannot sign for the old.
-                let own = own.ok_or("the configuration is for another account")?;
-                self.own.get_or_init(|| own)
             }
-        };
+            // The key or the chain was changed: another object serves the new one, and this one cannot sign for the old.
+            Err("the configuration is for another account".into())
+        })?;
         isolate.connections().nth(*place).ok_or_else(unconfigured)
     }
 
     /// The outbox, read from storage at first.
     fn outbox(&self, connection: &Connection) -> Result<&RefCell<Outbox>> {
-        if let Some(outbox) = self.outbox.get() {
-            return Ok(outbox);
-        }
-        let operations = self.operations()?.open_values::<Operation>()?;
-        let rail = &connection.rail;
-        let (_, key) = self.own.get().ok_or_else(unconfigured)?;
-        let outbox = Outbox::new(rail.chain_id, key.clone(), rail.confirmations, operations);
-        Ok(self.outbox.get_or_init(|| RefCell::new(outbox)))
+        once(&self.outbox, || {
+            let operations = self.operations()?.open_values::<Operation>()?;
+            let rail = &connection.rail;
+            let (_, key) = self.own.get().ok_or_else(unconfigured)?;
+            Ok(RefCell::new(Outbox::new(rail.chain_id, key.clone(), rail.confirmations, operations)))
+        })
     }
 
     /// Makes sure that the object goes on by itself if this call does not. To set an alarm is to write a row: one that is set for

@@ -12,7 +12,7 @@ use crate::worker::config::Isolate;
 use crate::worker::connection::Connection;
 use crate::worker::escrow::ask;
 use crate::worker::objects::channel::{ChannelMessage, ChannelReply, ask_channel};
-use crate::worker::objects::table::{Slots, Table};
+use crate::worker::objects::table::{Slots, Table, once};
 use crate::worker::rpc::{Network, Unreachable};
 use crate::worker::together::join_some;
 use std::cell::{Cell, OnceCell, RefCell};
@@ -76,19 +76,11 @@ struct Round<'a> {
 
 impl Rounds {
     fn table(&self, state: &State) -> Result<&Table> {
-        if let Some(table) = self.channels.get() {
-            return Ok(table);
-        }
-        let table = Table::open(state, "channels")?;
-        Ok(self.channels.get_or_init(|| table))
+        once(&self.channels, || Table::open(state, "channels"))
     }
 
     fn slots(&self, state: &State) -> Result<&Slots> {
-        if let Some(slots) = self.slots.get() {
-            return Ok(slots);
-        }
-        let slots = Slots::open(state, "watch")?;
-        Ok(self.slots.get_or_init(|| slots))
+        once(&self.slots, || Slots::open(state, "watch"))
     }
 
     /// Does something with the scan. What is not stored after that is found out again when the object is started anew.

@@ -12,7 +12,7 @@ use crate::worker::clock::{now, within};
 use crate::worker::config::load;
 use crate::worker::connection::Connection;
 use crate::worker::objects::account::use_channel;
-use crate::worker::objects::table::{Slots, set_alarm};
+use crate::worker::objects::table::{Slots, once, set_alarm};
 use futures_channel::oneshot;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
@@ -120,11 +120,7 @@ impl ChannelObject {
     }
 
     fn slots(&self) -> Result<&Slots> {
-        if let Some(slots) = self.slots.get() {
-            return Ok(slots);
-        }
-        let slots = Slots::open(&self.state, "channel")?;
-        Ok(self.slots.get_or_init(|| slots))
+        once(&self.slots, || Slots::open(&self.state, "channel"))
     }
 
     /// Looks at the ledger, if the channel was taken on.

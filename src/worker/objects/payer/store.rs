@@ -7,7 +7,7 @@ use crate::rail::Payment;
 use crate::rail::evm::Method;
 use crate::time::Timestamp;
 use crate::worker::clock::now;
-use crate::worker::objects::table::{Slots, Table};
+use crate::worker::objects::table::{Slots, Table, once};
 use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
 use worker::{Result, State};
@@ -198,13 +198,4 @@ impl Store {
         self.slots()?.vanish();
         self.state.storage().delete_all().await
     }
-}
-
-/// What is in the cell, made when it is asked for first.
-fn once<T>(cell: &OnceCell<T>, make: impl FnOnce() -> Result<T>) -> Result<&T> {
-    if let Some(made) = cell.get() {
-        return Ok(made);
-    }
-    let made = make()?;
-    Ok(cell.get_or_init(|| made))
 }
