@@ -1,21 +1,16 @@
-//! Ordered collections, filled one by one. What is collected into one of the standard library's is sorted first, and the sorting of
-//! each type is 3 KB of wasm, for what is a handful.
+//! Ordered collections, filled one by one. What is collected into a map or list is sorted first, and the sorting of each type is 3 KB
+//! of wasm, for what is a handful.
 
-use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
+use litemap::LiteMap;
 
 /// A map of these entries; of two with the same key the later one counts.
-pub(crate) fn map<K: Ord, V>(entries: impl IntoIterator<Item = (K, V)>) -> BTreeMap<K, V> {
-    let mut map = BTreeMap::new();
-    map.extend(entries);
+pub(crate) fn map<K: Ord, V>(entries: impl IntoIterator<Item = (K, V)>) -> LiteMap<K, V> {
+    let mut map = LiteMap::new();
+    for (key, value) in entries {
+        map.insert(key, value);
+    }
     map
-}
-
-/// A set of these.
-pub(crate) fn set<K: Ord>(items: impl IntoIterator<Item = K>) -> BTreeSet<K> {
-    let mut set = BTreeSet::new();
-    set.extend(items);
-    set
 }
 
 /// A short list in the order of its keys; what has the same key stays in order. Its time grows with the square of its length.
@@ -43,7 +38,6 @@ mod tests {
 
     #[test]
     fn the_later_of_two_entries_counts() {
-        assert_eq!(map([(1, 'a'), (0, 'b'), (1, 'c')]), BTreeMap::from([(0, 'b'), (1, 'c')]));
-        assert_eq!(set([1, 0, 1]), BTreeSet::from([0, 1]));
+        assert_eq!(map([(1, 'a'), (0, 'b'), (1, 'c')]).into_tuple_vec(), [(0, 'b'), (1, 'c')]);
     }
 }

@@ -4,7 +4,6 @@
 use super::{Answer, Bought, Channel, Kind, Refusal};
 use crate::money::Amount;
 use crate::time::Timestamp;
-use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
@@ -70,26 +69,29 @@ impl Channel {
 #[derive(Debug)]
 pub struct InFlight {
     next: u64,
-    open: BTreeSet<u64>,
+    /// In the order in which they were begun, which is that of their numbers.
+    open: Vec<u64>,
 }
 
 impl InFlight {
     /// Those of an isolate by a name of its own, chosen at random.
     pub const fn of(isolate: u64) -> Self {
-        Self { next: isolate << COUNTED, open: BTreeSet::new() }
+        Self { next: isolate << COUNTED, open: Vec::new() }
     }
 
     /// Begins one. Returns it, and the first that is still in flight.
     pub fn begin(&mut self) -> (u64, u64) {
         let attempt = self.next;
         self.next = attempt.wrapping_add(1);
-        self.open.insert(attempt);
+        self.open.push(attempt);
         (attempt, self.open.first().copied().unwrap_or(attempt))
     }
 
     /// Ends one: it is not asked for again.
     pub fn end(&mut self, attempt: u64) {
-        self.open.remove(&attempt);
+        if let Ok(place) = self.open.binary_search(&attempt) {
+            self.open.remove(place);
+        }
     }
 }
 

@@ -58,10 +58,10 @@ use crate::evm::transaction::{Call, GasPrice, Unsigned};
 use crate::evm::{Address, B256, ChainId};
 use crate::ordered;
 use crate::time::Timestamp;
-use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use alloy_primitives::Bytes;
 use core::time::Duration;
+use litemap::LiteMap;
 
 /// A suggested price is used for this long.
 const PRICE_LIFETIME: Duration = Duration::from_secs(10);
@@ -92,13 +92,13 @@ pub struct Receipts {
     /// Those that are mined.
     pub mined: Vec<TransactionReceipt>,
     /// Those about which no node would say anything; that does not make them unmined.
-    pub unknown: BTreeSet<B256>,
+    pub unknown: Vec<B256>,
 }
 
 /// [`Receipts`], by what each operation asks for.
 struct News<'a> {
-    mined: BTreeMap<B256, &'a TransactionReceipt>,
-    unknown: &'a BTreeSet<B256>,
+    mined: LiteMap<B256, &'a TransactionReceipt>,
+    unknown: &'a [B256],
 }
 
 /// What the shell must do for an operation.
@@ -115,11 +115,11 @@ pub struct Outbox {
     chain_id: ChainId,
     key: PrivateKey,
     confirmations: u64,
-    operations: BTreeMap<B256, Operation>,
+    operations: LiteMap<B256, Operation>,
     next_nonce: Option<u64>,
     price: Option<(GasPrice, Timestamp)>,
     view: Option<AccountView>,
-    changed: BTreeSet<B256>,
+    changed: LiteMap<B256, ()>,
 }
 
 impl Outbox {
@@ -130,7 +130,7 @@ impl Outbox {
         for operation in led {
             operations.insert(operation.purpose.id(), operation);
         }
-        Self { chain_id, key, confirmations, operations, next_nonce: None, price: None, view: None, changed: BTreeSet::new() }
+        Self { chain_id, key, confirmations, operations, next_nonce: None, price: None, view: None, changed: LiteMap::new() }
     }
 
     /// The account.
@@ -156,7 +156,7 @@ impl Outbox {
     /// The operations that changed since they were last taken, to be persisted.
     pub fn take_changed(&mut self) -> Vec<(B256, Operation)> {
         let changed = core::mem::take(&mut self.changed);
-        changed.into_iter().filter_map(|id| self.operations.get(&id).map(|operation| (id, operation.clone()))).collect()
+        changed.into_iter().filter_map(|(id, ())| self.operations.get(&id).map(|operation| (id, operation.clone()))).collect()
     }
 
     /// Drops what is finished.
@@ -176,14 +176,14 @@ impl Outbox {
 
     /// Takes note of the chain's state.
     pub fn look(&mut self, view: AccountView, now: Timestamp) {
-        let after_held = self.held().last().map_or(0, |nonce| nonce.saturating_add(1));
+        let after_held = self.held().iter().max().map_or(0, |nonce| nonce.saturating_add(1));
         self.next_nonce = Some(view.pending_count.max(view.latest_count).max(after_held));
         self.price = Some((view.price, now));
         self.view = Some(view);
     }
 
-    fn held(&self) -> BTreeSet<u64> {
-        ordered::set(self.operations.values().filter_map(Operation::nonce))
+    fn held(&self) -> Vec<u64> {
+        self.operations.values().filter_map(Operation::nonce).collect()
     }
 
     /// Whether there is no such operation, or one that was only to be searched for and is to be sent now.
@@ -205,14 +205,14 @@ impl Outbox {
             return None;
         }
         self.operations.insert(id, Operation::new(purpose, gas_limit, now));
-        self.changed.insert(id);
+        self.changed.insert(id, ());
         gas_limit.and_then(|_| self.sign(id, None, now))
     }
 
     /// Takes several transfers on, each with its gas limit, to be brought about by one transaction that calls `multicall`; those that
     /// are here are left out. Returns the operation that leads them, which is stored for all, and its transaction to broadcast once it is.
     pub fn submit_batch(&mut self, multicall: Address, transfers: Vec<(Transfer, u64)>, now: Timestamp) -> Option<(B256, Bytes)> {
-        let mut fresh: BTreeMap<B256, (Transfer, u64)> = BTreeMap::new();
+        let mut fresh: LiteMap<B256, (Transfer, u64)> = LiteMap::new();
         for (transfer, gas) in transfers {
             let id = Purpose::Transfer(transfer).id();
             if self.lacks(&id, Some(gas)) {
@@ -225,11 +225,13 @@ impl Outbox {
         let (transfer, gas) = fresh.remove(&id)?;
         let mut leader = Operation::new(Purpose::Transfer(transfer), Some(gas), now);
         if !fresh.is_empty() {
-            leader.lead(Batch::new(multicall, fresh.into_values().collect()));
+            leader.lead(Batch::new(multicall, fresh.into_iter().map(|(_, transfer)| transfer).collect()));
         }
-        self.operations.extend(leader.led().into_iter().map(|operation| (operation.purpose.id(), operation)));
+        for operation in leader.led() {
+            self.operations.insert(operation.purpose.id(), operation);
+        }
         self.operations.insert(id, leader);
-        self.changed.insert(id);
+        self.changed.insert(id, ());
         self.sign(id, None, now).map(|raw| (id, raw))
     }
 
@@ -242,7 +244,7 @@ impl Outbox {
     /// Looks at every operation in the light of the last [`Outbox::look`] and these receipts.
     pub fn review(&mut self, receipts: &Receipts, now: Timestamp) -> Vec<(B256, Effect)> {
         let Some(chain) = self.chain() else { return Vec::new() };
-        let mined = receipts.mined.iter().map(|receipt| (receipt.transaction_hash, receipt)).collect();
+        let mined = ordered::map(receipts.mined.iter().map(|receipt| (receipt.transaction_hash, receipt)));
         let news = News { mined, unknown: &receipts.unknown };
         let ids: Vec<B256> = self.operations.keys().copied().collect();
         ids.into_iter().filter_map(|id| self.review_one(id, &news, &chain, now).map(|effect| (id, effect))).collect()
@@ -252,7 +254,7 @@ impl Outbox {
         let view = self.view.as_ref()?;
         let held = self.held();
         let count = view.pending_count.max(view.latest_count);
-        let gap = held.last().is_some_and(|last| *last > count) && !held.contains(&count);
+        let gap = held.iter().max().is_some_and(|last| *last > count) && !held.contains(&count);
         Some(Chain {
             id: self.chain_id,
             block: view.block.number(),
@@ -269,7 +271,7 @@ impl Outbox {
         let Some(operation) = self.operations.get_mut(id) else { return };
         for operation in operation.take_freed() {
             let id = operation.purpose.id();
-            self.changed.insert(id);
+            self.changed.insert(id, ());
             self.operations.insert(id, operation);
         }
     }
@@ -283,7 +285,7 @@ impl Outbox {
         }
         let step = operation.review(chain, &mined, now);
         if *operation != before {
-            self.changed.insert(id);
+            self.changed.insert(id, ());
         }
         self.take_freed(&id);
         let operation = self.operations.get_mut(&id)?;
@@ -331,7 +333,7 @@ impl Outbox {
         };
         let unsigned = Unsigned { chain_id: self.chain_id, nonce, call: &call, gas_limit, gas_price: price };
         let signed = unsigned.sign(&self.key);
-        self.changed.insert(id);
+        self.changed.insert(id, ());
         operation.record(Attempt { nonce, hash: signed.hash, raw: signed.raw.clone(), price, signed_at: now });
         self.next_nonce = Some(next.max(nonce.saturating_add(1)));
         Some(signed.raw)
@@ -343,7 +345,7 @@ impl Outbox {
         let operation = self.operations.get_mut(id)?;
         let was_abandoned = operation.is_abandoned();
         operation.refused(error, self.chain_id, now);
-        self.changed.insert(*id);
+        self.changed.insert(*id, ());
         if operation.has_freed() {
             let nonce = operation.nonce();
             self.take_freed(id);
@@ -373,7 +375,7 @@ impl Outbox {
         let Some(chain) = self.chain() else { return };
         if let Some(operation) = self.operations.get_mut(id) {
             operation.conclude(search, account, &chain, now);
-            self.changed.insert(*id);
+            self.changed.insert(*id, ());
         }
         self.take_freed(id);
     }

@@ -18,8 +18,8 @@ use crate::evm::{Address, B256};
 use crate::time::Timestamp;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
-use core::ops::Bound;
 use core::time::Duration;
+use litemap::LiteMap;
 use serde::{Deserialize, Serialize};
 
 /// Blocks that the cursor stays behind at least, and as many as a settlement must be deep.
@@ -61,7 +61,7 @@ pub struct Scan {
     span: u64,
     calm: u32,
     /// Channels that have had an event after the cursor, or are to be read for another reason.
-    fresh: BTreeMap<B256, Fresh>,
+    fresh: LiteMap<B256, Fresh>,
     /// What is looked at whether there was an event or not.
     pub sweep: Sweep,
     distrusted_until: Timestamp,
@@ -126,7 +126,7 @@ impl Default for Scan {
             marks: None,
             span: SPAN,
             calm: 0,
-            fresh: BTreeMap::new(),
+            fresh: LiteMap::new(),
             sweep: Sweep::default(),
             distrusted_until: Timestamp::from_millis(0),
             was_blind: false,
@@ -239,7 +239,7 @@ impl Scan {
             // What has happened since the cursor may not have happened, or elsewhere.
             self.marks = Some(Marks { cursor, next: cursor, head: cursor });
             self.course = Course { batches: self.course.batches, ..Course::default() };
-            self.fresh.values_mut().for_each(|fresh| fresh.read = false);
+            self.fresh.iter_mut().for_each(|(_, fresh)| fresh.read = false);
             return Heard::More;
         }
         if self.escrows.is_empty() || now < self.distrusted_until {
@@ -338,14 +338,15 @@ impl Scan {
     fn start_over(&mut self) -> Heard {
         self.marks = None;
         self.course = Course::default();
-        self.fresh.values_mut().for_each(|fresh| (fresh.read, fresh.block) = (false, None));
+        self.fresh.iter_mut().for_each(|(_, fresh)| (fresh.read, fresh.block) = (false, None));
         Heard::More
     }
 
     /// Channels that are to be read, after this one.
     pub fn unread(&self, after: Option<&B256>) -> impl Iterator<Item = (B256, Fresh)> {
-        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        self.fresh.range::<B256, _>((from, Bound::Unbounded)).filter(|(_, fresh)| !fresh.read).map(|(id, fresh)| (*id, *fresh))
+        let first = after.map_or(0, |after| self.fresh.find_index(after).map_or_else(|next| next, |place| place.saturating_add(1)));
+        let later = self.fresh.as_slice().get(first..).unwrap_or_default();
+        later.iter().filter(|(_, fresh)| !fresh.read).map(|(id, fresh)| (*id, *fresh))
     }
 
     /// Whether something is known to have happened to a channel lately, or may have.

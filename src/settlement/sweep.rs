@@ -8,10 +8,10 @@ use crate::evm::reading::Heights;
 use crate::evm::transaction::Call;
 use crate::evm::{Address, B256};
 use crate::time::Timestamp;
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use alloy_primitives::Bytes;
 use core::time::Duration;
+use litemap::LiteMap;
 use serde::{Deserialize, Serialize};
 
 /// In this time every channel is looked at, or in the time after which an idle one is closed, if that is shorter.
@@ -119,7 +119,7 @@ pub enum Compared {
 impl<'a> Comparison<'a> {
     /// Of these channels.
     pub fn new(channels: &'a [Watched]) -> Self {
-        let mut by_escrow = BTreeMap::<Address, Vec<&Watched>>::new();
+        let mut by_escrow = LiteMap::<Address, Vec<&Watched>>::new();
         for watched in channels {
             by_escrow.entry(watched.escrow()).or_default().push(watched);
         }

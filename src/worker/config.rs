@@ -6,7 +6,6 @@ use super::rail::RailState;
 use crate::gateway::config::Gateway;
 use crate::gateway::route::Route;
 use crate::gateway::{Misconfigured, Secrets, validate};
-use crate::ordered;
 use crate::rail::evm::Asset;
 use crate::rail::{AnyRail, Payment, RailId};
 use crate::wire::problem::Problem;
@@ -128,5 +127,7 @@ fn secrets_of_rails(env: &Env) -> BTreeMap<String, String> {
     let names = Object::keys(env.unchecked_ref::<Object>());
     let named = names.iter().filter_map(|name| name.as_string()).filter(|name| Secrets::is_of_rail(name));
     let read = named.filter_map(|name| env.secret(&name).ok().map(|secret| (name, secret.to_string())));
-    ordered::map(read.filter(|(_, secret)| !secret.is_empty()))
+    let mut all = BTreeMap::new();
+    all.extend(read.filter(|(_, secret)| !secret.is_empty()));
+    all
 }

@@ -19,8 +19,8 @@ use crate::rail::evm::session::domain;
 use crate::settlement::{Flaw, Purpose, Verdict};
 use crate::wire::problem::Problem;
 use alloy_primitives::Bytes;
+use litemap::LiteMap;
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use worker::{Env, console_warn};
 
 /// Whether the escrows of the methods in which sessions are sold can be relied on; what is wrong, if not.
@@ -69,7 +69,7 @@ pub(super) fn expected(connection: &Connection, method: Method, claim: &Claim) -
 
 std::thread_local! {
     /// Separators of configured escrows: each is a few hashes, and needed for each voucher.
-    static SEPARATORS: RefCell<BTreeMap<(Method, ChainId, Address), B256>> = const { RefCell::new(BTreeMap::new()) };
+    static SEPARATORS: RefCell<LiteMap<(Method, ChainId, Address), B256>> = const { RefCell::new(LiteMap::new_vec()) };
 }
 
 fn separator(method: Method, chain_id: ChainId, escrow: Address) -> B256 {

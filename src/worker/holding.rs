@@ -5,8 +5,8 @@ use super::glue;
 use crate::purchase::Undelivered;
 use crate::wire::problem::Problem;
 use js_sys::Function;
+use litemap::LiteMap;
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use wasm_bindgen::JsValue;
@@ -38,7 +38,7 @@ enum Stage {
 }
 
 std::thread_local! {
-    static STAGES: RefCell<BTreeMap<u32, Stage>> = const { RefCell::new(BTreeMap::new()) };
+    static STAGES: RefCell<LiteMap<u32, Stage>> = const { RefCell::new(LiteMap::new_vec()) };
     static LAST: Cell<u32> = const { Cell::new(0) };
     static LEFT: Closure<dyn Fn(u32)> = Closure::new(left);
 }

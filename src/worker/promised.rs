@@ -3,8 +3,8 @@
 
 use futures_util::future::FutureExt;
 use futures_util::stream::{FuturesUnordered, StreamExt};
+use litemap::LiteMap;
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
@@ -19,7 +19,7 @@ pub(super) type Settle = Closure<dyn Fn(u32, JsValue, bool)>;
 struct Waiting {
     last: u32,
     /// Of each that somebody waits for: its outcome once it is there, until then who is to be woken.
-    of: BTreeMap<u32, State>,
+    of: LiteMap<u32, State>,
 }
 
 enum State {

@@ -2,13 +2,13 @@
 
 use super::{Pattern, Segment, path};
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
+use litemap::LiteMap;
 
 /// What begins with the same segments: the patterns that end here, and those that go on.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Trie {
-    literals: BTreeMap<Box<[u8]>, Self>,
+    literals: LiteMap<Box<[u8]>, Self>,
     parameter: Option<Box<Self>>,
     /// Positions of the patterns for just this path, in the order they were inserted.
     exact: Vec<usize>,

@@ -4,7 +4,7 @@ use super::{Findings, Rule};
 use crate::evm::key::PrivateKey;
 use crate::wire::mpp::challenge::{BindingKeys, MIN_SECRET_BYTES};
 use alloc::borrow::ToOwned;
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -79,7 +79,8 @@ impl Secrets {
 }
 
 fn are_different(keys: &[PrivateKey]) -> bool {
-    keys.iter().map(PrivateKey::address).collect::<BTreeSet<_>>().len() == keys.len()
+    let before = |place: usize| keys.iter().take(place).map(PrivateKey::address);
+    keys.iter().enumerate().all(|(place, key)| before(place).all(|other| other != key.address()))
 }
 
 fn binding_keys(secrets: &Secrets, findings: &mut Findings) -> Option<BindingKeys> {

@@ -14,10 +14,10 @@ use crate::evm::signature::{InvalidSignature, Signature};
 use crate::evm::{B256, ChainId};
 use crate::json::describe;
 use crate::money::Amount;
-use crate::ordered;
 use crate::wire::problem::Problem;
 use crate::wire::x402::{Accepted, Flow, PaymentPayload, Reason, Requirement, Version};
 use alloc::borrow::Cow;
+use alloc::collections::BTreeMap;
 use alloc::format;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -53,10 +53,9 @@ pub fn v1_network(chain_id: ChainId) -> Option<&'static str> {
 /// What is asked for. `name` and `version` are those of the token's EIP-712 domain, `max_timeout_seconds` is how long a client's
 /// authorization is to be good for.
 pub fn requirement(terms: &ChargeTerms, name: &str, version: &str, flow: Flow, max_timeout_seconds: u32) -> Requirement {
-    let mut extra = ordered::map([("assetTransferMethod", "eip3009".into()), ("name", name.into()), ("version", version.into())]);
-    if let Some(flow) = flow.announced() {
-        extra.insert("paymentFlow", flow.into());
-    }
+    let mut extra = BTreeMap::new();
+    extra.extend([("assetTransferMethod", "eip3009".into()), ("name", name.into()), ("version", version.into())]);
+    extra.extend(flow.announced().map(|flow| ("paymentFlow", flow.into())));
     Requirement {
         scheme: SCHEME,
         network: format!("eip155:{}", terms.chain_id),

@@ -23,8 +23,8 @@ use crate::worker::together::join_all;
 use alloy_primitives::Bytes;
 use futures_channel::oneshot;
 use futures_util::future::join;
+use litemap::LiteMap;
 use std::cell::{Cell, OnceCell, RefCell};
-use std::collections::BTreeMap;
 use std::time::Duration;
 use worker::{Env, Result, State, console_error, console_log};
 
@@ -55,7 +55,7 @@ pub(in crate::worker::objects) struct Account {
     /// What is wanted from the chain by all calls.
     gathering: Gathering,
     /// What has ended since the chain was last looked at: those who wait for it need not read it.
-    ended: RefCell<BTreeMap<B256, Verdict>>,
+    ended: RefCell<LiteMap<B256, Verdict>>,
     /// When the alarm goes off, as far as is known here.
     alarm: Cell<Option<Timestamp>>,
     /// Whether a call is polling the chain for all.
@@ -414,7 +414,7 @@ impl Account {
             match answer.as_ref().ok().and_then(|answer| decode::<Option<TransactionReceipt>>(answer).ok()) {
                 Some(mined) => receipts.mined.extend(mined),
                 None => {
-                    receipts.unknown.insert(hash);
+                    receipts.unknown.push(hash);
                 }
             }
         }

@@ -18,8 +18,8 @@ use crate::worker::objects::object::{Object, unconfigured};
 use crate::worker::objects::table::set_alarm;
 use crate::worker::rail::RailState;
 use futures_channel::oneshot;
+use litemap::LiteMap;
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::time::Duration;
 use worker::{Env, Result, State, console_error};
 
@@ -44,7 +44,7 @@ pub(in crate::worker::objects) struct Payer {
     env: Env,
     /// Ids of payments that a call of this object is preparing or settling right now, with what is reserved for each. One that waits for a
     /// place among the payer's charges has none.
-    at_work: RefCell<BTreeMap<B256, Option<Amount>>>,
+    at_work: RefCell<LiteMap<B256, Option<Amount>>>,
     /// Those who wait for a place.
     waiting: RefCell<Vec<oneshot::Sender<()>>>,
 }
@@ -242,7 +242,7 @@ impl Payer {
             }
             Prepared::Later(problem) => {
                 self.wake_within(ROUND).await?;
-                if self.store.look_at_open(BTreeMap::len)? < MOST_OPEN {
+                if self.store.look_at_open(LiteMap::len)? < MOST_OPEN {
                     self.save(purchase)?;
                 }
                 return Ok(PayerReply::Refused(problem.into()));
@@ -293,7 +293,7 @@ impl Payer {
                 continue;
             }
             let others = self.on_their_way(&payment.id())?;
-            let sum = others.into_values().try_fold(Amount::ZERO, Amount::checked_add);
+            let sum = others.into_iter().try_fold(Amount::ZERO, |sum, (_, amount)| sum.checked_add(amount));
             progress.reserved = sum.unwrap_or(Amount::from_base_units(u128::MAX));
         }
     }
@@ -465,7 +465,7 @@ impl Payer {
     }
 
     /// The payer's other charges on their way, and what each will take.
-    fn on_their_way(&self, id: &B256) -> Result<BTreeMap<B256, Amount>> {
+    fn on_their_way(&self, id: &B256) -> Result<LiteMap<B256, Amount>> {
         let now = now();
         let at_work = self.at_work.borrow();
         let reserved = |id: &B256| at_work.get(id).copied().flatten();

@@ -8,8 +8,8 @@ use crate::rail::evm::Method;
 use crate::time::Timestamp;
 use crate::worker::clock::now;
 use crate::worker::objects::table::{Slots, Table, once};
+use litemap::LiteMap;
 use std::cell::{OnceCell, RefCell};
-use std::collections::BTreeMap;
 use worker::{Result, State};
 
 /// The slot of the channel that the payer opened last.
@@ -28,7 +28,7 @@ pub(super) struct Store {
     names: OnceCell<Table>,
     slots: OnceCell<Slots>,
     /// The purchases that are not over, as they are stored; `None` when that is not known.
-    open: RefCell<Option<BTreeMap<B256, Purchase>>>,
+    open: RefCell<Option<LiteMap<B256, Purchase>>>,
     /// One that is over and was read or written last, as it is stored: a charge is looked at time and again.
     latest: RefCell<Option<Purchase>>,
 }
@@ -106,7 +106,7 @@ impl Store {
     }
 
     /// Should what comes next fail, nothing is known of what is stored. Returns the purchases that were known to be open.
-    fn unsure(&self) -> Option<BTreeMap<B256, Purchase>> {
+    fn unsure(&self) -> Option<LiteMap<B256, Purchase>> {
         self.latest.replace(None);
         self.open.take()
     }
@@ -117,7 +117,7 @@ impl Store {
     }
 
     /// Looks at the purchases that are not over.
-    pub(super) fn look_at_open<T>(&self, of: impl FnOnce(&BTreeMap<B256, Purchase>) -> T) -> Result<T> {
+    pub(super) fn look_at_open<T>(&self, of: impl FnOnce(&LiteMap<B256, Purchase>) -> T) -> Result<T> {
         if let Some(open) = self.open.borrow().as_ref() {
             return Ok(of(open));
         }
