@@ -2,6 +2,7 @@
 
 use super::connection::Connection;
 use super::failure::internal;
+use super::promised::go_on;
 use super::rail::RailState;
 use crate::gateway::config::Gateway;
 use crate::gateway::route::Route;
@@ -90,7 +91,7 @@ pub(super) fn doubt(isolate: &Isolate, env: &Env, context: &Context, id: RailId)
     let Some(rail) = isolate.rails.get(id.0).filter(|_| isolate.rails.len() > 1) else { return };
     rail.doubt();
     let loaded = load(env);
-    context.wait_until(async move {
+    go_on(context, async move {
         if let Some(rail) = loaded.as_ref().as_ref().ok().and_then(|isolate| isolate.rails.get(id.0)) {
             rail.probe().await;
         }

@@ -1,8 +1,9 @@
 //! Waiting for the runtime's promises. wasm-bindgen's own way makes two functions for each, which the collector has to be told of and
 //! to find; here one serves all.
 
-use futures_util::future::FutureExt;
+use futures_util::future::{FutureExt, LocalBoxFuture};
 use futures_util::stream::{FuturesUnordered, StreamExt};
+use js_sys::Promise;
 use litemap::LiteMap;
 use std::cell::RefCell;
 use std::future::Future;
@@ -15,6 +16,9 @@ use wasm_bindgen_futures::future_to_promise;
 /// What the runtime is given to tell how it went: a number, what came of it, and whether that is an error.
 pub(super) type Settle = Closure<dyn Fn(u32, JsValue, bool)>;
 
+/// What comes of something that the runtime is told of.
+type Outcome = Result<JsValue, JsValue>;
+
 #[derive(Default)]
 struct Waiting {
     last: u32,
@@ -24,7 +28,7 @@ struct Waiting {
 
 enum State {
     Open(Option<Waker>),
-    Settled(Result<JsValue, JsValue>),
+    Settled(Outcome),
 }
 
 std::thread_local! {
@@ -52,7 +56,7 @@ impl Promised {
 }
 
 impl Future for Promised {
-    type Output = Result<JsValue, JsValue>;
+    type Output = Outcome;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         WAITING.with_borrow_mut(|waiting| match waiting.of.remove(&self.0) {
@@ -92,18 +96,33 @@ fn settle(id: u32, outcome: JsValue, failed: bool) {
 ///
 /// # Errors
 /// Those of the future.
-pub(super) fn at_once(future: impl Future<Output = Result<JsValue, JsValue>> + 'static) -> Result<JsValue, JsValue> {
-    // Boxed, since the code of a set is some 15 KB for each type of future.
-    let future: Pin<Box<dyn Future<Output = Result<JsValue, JsValue>>>> = Box::pin(future);
+pub(super) fn at_once(future: impl Future<Output = Outcome> + 'static) -> Outcome {
+    boxed_at_once(Box::pin(future))
+}
+
+/// Boxed, since the code of a set is some 15 KB for each type of future.
+fn boxed_at_once(future: LocalBoxFuture<'static, Outcome>) -> Outcome {
     // Futures keep the waker of their first poll, so both polls are those of one set.
     let mut outcomes = FuturesUnordered::from_iter([future]);
     match outcomes.next().now_or_never() {
         Some(outcome) => outcome.unwrap_or_else(none),
-        None => Ok(future_to_promise(async move { outcomes.next().await.unwrap_or_else(none) }).into()),
+        None => Ok(promise(async move { outcomes.next().await.unwrap_or_else(none) }).into()),
     }
 }
 
+/// A promise of what a future gives. Boxed, since the code of a task is 2 KB for each type of future.
+pub(super) fn promise(future: impl Future<Output = Outcome> + 'static) -> Promise {
+    let future: LocalBoxFuture<'static, Outcome> = Box::pin(future);
+    future_to_promise(future)
+}
+
+/// Does something that may go on when the request has its answer. Boxed likewise.
+pub(super) fn go_on(context: &worker::Context, future: impl Future<Output = ()> + 'static) {
+    let future: LocalBoxFuture<'static, ()> = Box::pin(future);
+    context.wait_until(future);
+}
+
 /// Of a set that is never empty.
-const fn none() -> Result<JsValue, JsValue> {
+const fn none() -> Outcome {
     Ok(JsValue::UNDEFINED)
 }

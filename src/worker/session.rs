@@ -9,6 +9,7 @@ use super::holding::{Holding, hold};
 use super::objects::channel::{ChannelReply, Done};
 use super::origin::{self, PaidBy};
 use super::paid::PaidRequest;
+use super::promised::go_on;
 use super::stream;
 use super::visit::Visit;
 use super::watch::{Body, Ending, discard};
@@ -167,7 +168,7 @@ async fn release(visit: &Visit<'_>, delivery: Option<Delivery>) {
     let Some(delivery) = delivery else { return };
     let (remote, price) = (visit.remote(), visit.session.terms.price);
     let (told, is_told) = oneshot::channel();
-    visit.request.context.wait_until(async move {
+    go_on(visit.request.context, async move {
         remote.tell(delivery, price).await;
         // Nobody waits for it when the client has left.
         let _ = told.send(());

@@ -1,6 +1,7 @@
 //! Finding something out once for all requests of the isolate that ask for it.
 
 use super::clock::{now, sleep};
+use super::promised::go_on;
 use crate::gateway::shared::{Next, Shared};
 use futures_channel::oneshot;
 use std::cell::RefCell;
@@ -32,7 +33,7 @@ where
             Next::Wait => sleep(LOOK_AGAIN).await,
             Next::FindOut => {
                 let (told, is_told) = oneshot::channel();
-                context.wait_until(async move {
+                go_on(context, async move {
                     let (value, lifetime) = find_out().await;
                     known.with_borrow_mut(|known| known.found(key, value.clone(), now().saturating_add(lifetime)));
                     // Nobody waits for it when the client has left.

@@ -4,6 +4,7 @@
 use super::clock::{now, sleep, within};
 use super::objects::channel::{ChannelMessage, ChannelReply, Done};
 use super::paid::PaidRequest;
+use super::promised::go_on;
 use super::remote::{AGAIN, RemoteChannel};
 use super::visit::{ReceiptHead, Visit};
 use super::watch::{Ending, Upload, WatchedPipe, broken, length};
@@ -71,7 +72,7 @@ fn deliver_counted(
         patience: visit.voucher_wait,
         receipt: visit.receipt_head(),
     };
-    context.wait_until(body.run());
+    go_on(context, body.run());
     Ok(prepared)
 }
 
@@ -84,11 +85,11 @@ fn deliver_fixed(visit: &Visit<'_>, done: &mut Done, bought: Bought, fixed: Fixe
     let PaidRequest { context, incoming, .. } = *visit.request;
     let channel = visit.remote();
     let Some(pipe) = pipe else {
-        context.wait_until(async move { channel.tell(fixed.end(false), price).await });
+        go_on(context, async move { channel.tell(fixed.end(false), price).await });
         return Ok(prepared);
     };
     let (flowing, over) = oneshot::channel::<()>();
-    context.wait_until(report(channel.clone(), ChannelMessage::told(fixed.report(), price), over));
+    go_on(context, report(channel.clone(), ChannelMessage::told(fixed.report(), price), over));
     pipe.start(context, &incoming.request, incoming.upload(), move |ending| async move {
         drop(flowing);
         channel.tell(fixed.end(ending == Ending::Undelivered), price).await;

@@ -3,6 +3,7 @@
 
 use super::clock::sleep;
 use super::glue::{self, Begun, Flow};
+use super::promised::go_on;
 use crate::purchase::Broken;
 use crate::wire::problem::{Problem, ProblemKind};
 use js_sys::{BigInt, Object, Uint8Array};
@@ -115,7 +116,7 @@ impl WatchedPipe {
     ) {
         let flow = Flow::new(self.beginning, &self.source, &self.pipe.writable(), Some(Broken::much(self.length)));
         let (client, announced) = (request.signal(), self.length);
-        context.wait_until(async move {
+        go_on(context, async move {
             // It never fails.
             let _ = glue::of(&flow.run()).await;
             if flow.is_whole() {

@@ -6,12 +6,11 @@ use super::channel::object::ChannelObject as Channel;
 use super::message::{binary, read};
 use super::object::Object;
 use super::payer::object::Payer;
-use crate::worker::promised::at_once;
+use crate::worker::promised::{at_once, promise};
 use js_sys::{Promise, Uint8Array};
 use std::rc::Rc;
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
-use wasm_bindgen_futures::future_to_promise;
 use worker::worker_sys::DurableObjectState;
 use worker::{Env, State};
 
@@ -24,7 +23,7 @@ fn ask<O: Object>(object: &Rc<O>, message: &[u8]) -> std::result::Result<JsValue
 
 fn wake<O: Object>(object: &Rc<O>) -> Promise {
     let object = object.clone();
-    future_to_promise(async move { Ok(object.wake().await.map(|()| JsValue::UNDEFINED)?) })
+    promise(async move { Ok(object.wake().await.map(|()| JsValue::UNDEFINED)?) })
 }
 
 macro_rules! export {
