@@ -6,7 +6,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use alloy_sol_types::Eip712Domain;
 
-/// The signing domain of one contract: `EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)`.
+/// A signing domain: `EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)`, the last where it is that of a contract.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Domain {
     separator: B256,
@@ -22,6 +22,13 @@ impl Domain {
             Some(contract),
             None,
         );
+        Self { separator: domain.hash_struct() }
+    }
+
+    /// The domain of no contract on a chain.
+    pub fn of_chain(name: &str, version: &str, chain_id: ChainId) -> Self {
+        let (name, version) = (Cow::Owned(String::from(name)), Cow::Owned(String::from(version)));
+        let domain = Eip712Domain::new(Some(name), Some(version), Some(U256::from(chain_id)), None, None);
         Self { separator: domain.hash_struct() }
     }
 

@@ -50,6 +50,11 @@ impl Request {
         Self { method: "eth_call", params: json!([trial.transaction(), "latest"]) }
     }
 
+    /// `eth_call` of a transaction in the form of its chain, on the latest block.
+    pub fn try_out_as(transaction: Value) -> Self {
+        Self { method: "eth_call", params: json!([transaction, "latest"]) }
+    }
+
     /// `eth_estimateGas`
     pub fn estimate_gas(trial: &Trial<'_>) -> Self {
         Self { method: "eth_estimateGas", params: json!([trial.transaction()]) }
@@ -68,6 +73,11 @@ impl Request {
     /// `eth_sendRawTransaction`
     pub fn send(raw: &Bytes) -> Self {
         Self { method: "eth_sendRawTransaction", params: json!([raw]) }
+    }
+
+    /// `eth_sendRawTransactionSync`, which is answered by the receipt when the node does not have to wait too long for it.
+    pub fn send_sync(raw: &Bytes) -> Self {
+        Self { method: "eth_sendRawTransactionSync", params: json!([raw]) }
     }
 
     /// `eth_getTransactionReceipt`

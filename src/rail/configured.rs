@@ -2,6 +2,7 @@
 
 use super::step::{Answer, Ask, Progress, Step};
 use super::{Payment, evm};
+use crate::evm::ChainId;
 use crate::evm::eip712::Domain;
 use crate::money::Amount;
 use crate::time::Timestamp;
@@ -30,6 +31,11 @@ pub trait AnyRail: fmt::Debug {
         self.owns(payment)
     }
 
+    /// Where its network is one of JSON-RPC nodes, its EIP-155 chain id and their endpoints, in order of preference. They may hold keys.
+    fn node(&self) -> Option<(ChainId, &[String])> {
+        None
+    }
+
     /// Its settings where it is an EVM network: sessions and the settlement account are on one.
     fn evm(&self) -> Option<&Arc<evm::Rail>> {
         None
@@ -52,6 +58,14 @@ pub trait AnyDraft {
 
     /// The payment methods by which it can be paid, in the order in which they are offered.
     fn methods(&self) -> Vec<&str>;
+
+    /// Why a price of `amount` base units cannot be asked for.
+    ///
+    /// # Errors
+    /// A clause about the price.
+    fn check_price(&self, amount: Amount) -> Result<(), &'static str> {
+        if amount == Amount::ZERO { Err("is zero") } else { Ok(()) }
+    }
 
     /// What a charge of `amount` base units asks for by one of its methods.
     fn charge(&self, method: &str, amount: Amount) -> Option<Arc<dyn Terms>>;
@@ -138,7 +152,6 @@ pub enum Proof {
 pub type SignatureCheck = dyn FnOnce(&Domain) -> Result<Payment, Problem>;
 
 /// What is answered for a payment of another rail, which nobody asks for.
-#[cfg(test)]
 pub(super) fn not_ours() -> Step {
     Step::Prepared(super::Prepared::Unknown(Problem::unavailable("the payment's rail is not configured")))
 }

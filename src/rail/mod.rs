@@ -11,6 +11,7 @@
 mod configured;
 pub mod evm;
 mod step;
+pub mod tempo;
 #[cfg(test)]
 pub(crate) mod toy;
 
@@ -38,6 +39,8 @@ pub struct RailId(pub usize);
 pub enum Payment {
     /// An ERC-3009 authorization on an EVM network.
     Evm(Charge),
+    /// A transaction on Tempo, or a proof of who asks.
+    Tempo(tempo::Charge),
     /// Coupons.
     #[cfg(test)]
     Toy(toy::Coupon),
@@ -53,6 +56,7 @@ impl Payment {
     pub fn search(&self, presented: Timestamp) -> Option<Purpose> {
         match self {
             Self::Evm(charge) => Some(charge.purpose(presented)),
+            Self::Tempo(_) => None,
             #[cfg(test)]
             Self::Toy(_) => None,
         }
@@ -62,6 +66,7 @@ impl Payment {
     pub fn holder(&self) -> String {
         match self {
             Self::Evm(charge) => charge.holder(),
+            Self::Tempo(charge) => charge.holder(),
             #[cfg(test)]
             Self::Toy(coupon) => coupon.holder(),
         }
@@ -71,6 +76,7 @@ impl Payment {
     pub fn id(&self) -> B256 {
         match self {
             Self::Evm(charge) => charge.signed.authorization.nonce,
+            Self::Tempo(charge) => charge.id(),
             #[cfg(test)]
             Self::Toy(coupon) => coupon.id(),
         }
@@ -79,16 +85,17 @@ impl Payment {
     /// Whether its holder remembers the payments of one payer alone: what one payer may have on their way is bounded.
     pub const fn is_of_one_payer(&self) -> bool {
         match self {
-            Self::Evm(_) => true,
+            Self::Evm(_) | Self::Tempo(_) => true,
             #[cfg(test)]
             Self::Toy(_) => false,
         }
     }
 
     /// What it takes from the payer.
-    pub const fn amount(&self) -> Amount {
+    pub fn amount(&self) -> Amount {
         match self {
             Self::Evm(charge) => charge.signed.authorization.value,
+            Self::Tempo(charge) => charge.amount(),
             #[cfg(test)]
             Self::Toy(coupon) => coupon.amount(),
         }
@@ -98,6 +105,7 @@ impl Payment {
     pub fn payer(&self) -> Option<String> {
         match self {
             Self::Evm(charge) => Some(charge.signed.authorization.from.to_checksum(None)),
+            Self::Tempo(charge) => Some(charge.payer.to_checksum(None)),
             #[cfg(test)]
             Self::Toy(_) => None,
         }
@@ -107,6 +115,7 @@ impl Payment {
     pub const fn chain_id(&self) -> Option<ChainId> {
         match self {
             Self::Evm(charge) => Some(charge.asset.chain_id),
+            Self::Tempo(charge) => Some(charge.chain_id),
             #[cfg(test)]
             Self::Toy(_) => None,
         }
@@ -116,6 +125,7 @@ impl Payment {
     pub fn challenge_id(&self) -> Option<&str> {
         match self {
             Self::Evm(charge) => charge.challenge_id(),
+            Self::Tempo(charge) => Some(&charge.challenge),
             #[cfg(test)]
             Self::Toy(coupon) => Some(coupon.challenge_id()),
         }
@@ -126,6 +136,7 @@ impl Payment {
     pub fn for_request(self, request: B256) -> Self {
         match self {
             Self::Evm(charge) => Self::Evm(charge.for_request(request)),
+            Self::Tempo(_) => self,
             #[cfg(test)]
             Self::Toy(_) => self,
         }
@@ -135,9 +146,9 @@ impl Payment {
     pub fn is_same(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Evm(charge), Self::Evm(other)) => charge.is_same(other),
+            (Self::Tempo(charge), Self::Tempo(other)) => charge.is_same(other),
             #[cfg(test)]
             (Self::Toy(coupon), Self::Toy(other)) => coupon == other,
-            #[cfg(test)]
             _ => false,
         }
     }
@@ -146,6 +157,7 @@ impl Payment {
     pub const fn is_bound(&self) -> bool {
         match self {
             Self::Evm(charge) => charge.is_bound(),
+            Self::Tempo(_) => true,
             #[cfg(test)]
             Self::Toy(_) => true,
         }
@@ -155,6 +167,7 @@ impl Payment {
     pub fn untimely(&self, now: Timestamp) -> Option<Problem> {
         match self {
             Self::Evm(charge) => charge.untimely(now),
+            Self::Tempo(charge) => charge.untimely(now),
             #[cfg(test)]
             Self::Toy(coupon) => coupon.untimely(now),
         }
@@ -164,6 +177,7 @@ impl Payment {
     pub fn is_too_late(&self, now: Timestamp) -> bool {
         match self {
             Self::Evm(charge) => charge.is_too_late(now),
+            Self::Tempo(charge) => charge.is_too_late(now),
             #[cfg(test)]
             Self::Toy(_) => false,
         }
@@ -173,6 +187,7 @@ impl Payment {
     pub fn resumable_until(&self) -> Timestamp {
         match self {
             Self::Evm(charge) => charge.resumable_until(),
+            Self::Tempo(charge) => charge.resumable_until(),
             #[cfg(test)]
             Self::Toy(coupon) => coupon.resumable_until(),
         }

@@ -1,6 +1,7 @@
 //! What a rail wants from its network, as data: the shell does it, for every rail in the same loop (`worker/objects/payer`).
 
 use super::Reference;
+use super::tempo::sponsor::Promise;
 use crate::evm::Address;
 use crate::evm::jsonrpc;
 use crate::evm::transaction::Call;
@@ -11,6 +12,7 @@ use crate::wire::problem::Problem;
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 /// What must be done next to have a payment settled.
 #[derive(Clone, Debug)]
@@ -50,6 +52,15 @@ pub enum Ask {
         /// What else is asked.
         more: Vec<jsonrpc::Request>,
     },
+    /// JSON-RPC requests to a node of the rail's network ([`AnyRail::node`](super::AnyRail::node)), in one batch.
+    Rpc {
+        /// They are sent so much later.
+        after: Duration,
+        /// At least one.
+        requests: Vec<jsonrpc::Request>,
+    },
+    /// A part of a sponsor's budget, which one object keeps for everybody.
+    Promise(Promise),
     /// An HTTP request to a provider.
     Http {
         /// Such as `GET`.
@@ -66,6 +77,10 @@ pub enum Ask {
 pub enum Answer {
     /// Of [`Ask::TryOut`].
     Tried(Tried, Vec<jsonrpc::NodeAnswer>),
+    /// Of [`Ask::Rpc`], in the order of the requests.
+    Rpc(Vec<jsonrpc::NodeAnswer>),
+    /// Of [`Ask::Promise`]: whether it is promised.
+    Promised(bool),
     /// Of [`Ask::Http`]: status and body.
     Http(u16, String),
     /// There was none.
@@ -87,6 +102,9 @@ pub enum Send {
     /// sending it twice is sending it once, by a key of its own that follows from the payment. What it is answered comes to
     /// [`Progress::answers`], with [`Progress::is_sent`].
     Request(Ask),
+    /// The money seems to be on its way already, by somebody else: from here on that is remembered, until this question and those after it say
+    /// what became of it.
+    Watch(Ask),
 }
 
 /// What is known of a payment that is to be settled.
@@ -107,6 +125,6 @@ pub struct Progress {
 impl Send {
     /// Whether money moves only by this; else somebody else seems to have moved it.
     pub const fn is_ours(&self) -> bool {
-        !matches!(self, Self::Transaction { gas_limit: None, .. })
+        !matches!(self, Self::Transaction { gas_limit: None, .. } | Self::Watch(_))
     }
 }

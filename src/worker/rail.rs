@@ -1,9 +1,10 @@
 //! What an isolate has of each rail: its settings, whether it is up, and its connection where it is an EVM network.
 
-use super::clock::now;
+use super::clock::{now, sleep};
 use super::connection::Connection;
 use super::failure::internal;
 use super::http;
+use super::rpc::{Network, Rpc};
 use crate::gateway::config::{Gateway, Limits};
 use crate::rail::{Answer, AnyRail, Ask, Payment, Proof};
 use crate::time::Timestamp;
@@ -20,6 +21,8 @@ pub(super) struct RailState {
     pub(super) limits: Limits,
     /// To its network, where it is an EVM one.
     connection: Option<Connection>,
+    /// To its network's nodes, where it is another one that has such.
+    node: Option<Rpc>,
     /// Nobody answered there when last asked.
     is_down: Cell<bool>,
     /// When that was last found out.
@@ -39,6 +42,7 @@ impl RailState {
             rail: rail.clone(),
             limits,
             connection: rail.evm().map(|rail| Connection::new(rail.clone(), limits)),
+            node: rail.node().map(|(chain_id, urls)| Rpc::new(urls.to_vec(), chain_id, limits.rpc_timeout)),
             is_down: Cell::new(false),
             probed_at: Cell::new(None),
             is_doubted: Cell::new(false),
@@ -87,7 +91,15 @@ impl RailState {
     pub(super) async fn ask(&self, ask: Ask) -> Answer {
         match (ask, &self.connection) {
             (Ask::TryOut { call, payer, gas_cap, more }, Some(connection)) => connection.try_out(&call, payer, gas_cap, more).await,
-            (Ask::TryOut { .. }, None) => Answer::Nothing,
+            (Ask::Rpc { after, requests }, _) => {
+                let Some(node) = &self.node else { return Answer::Nothing };
+                if !after.is_zero() {
+                    sleep(after).await;
+                }
+                node.batch(requests).await.map_or(Answer::Nothing, Answer::Rpc)
+            }
+            // No object keeps budgets yet, and nothing is sent without its promise.
+            (Ask::TryOut { .. }, None) | (Ask::Promise(_), _) => Answer::Nothing,
             (Ask::Http { method, url, body }, _) => {
                 let answer = http::request(method, &url, body.as_deref(), self.limits.rpc_timeout).await;
                 answer.map_or(Answer::Nothing, |(status, text)| Answer::Http(status, text))

@@ -54,6 +54,7 @@ pub(crate) enum Rule {
     RouteRails = 27,
     Wires = 28,
     Batches = 29,
+    Tempo = 30,
 }
 
 impl Rule {

@@ -5,7 +5,7 @@ use super::{Findings, Rule, shape};
 use crate::gateway::config::{Limits, RawGateway};
 use crate::rail::evm::configuration::{RawRail, RawSession};
 use crate::rail::evm::{self, Method};
-use crate::rail::{AnyDraft, AnyRail};
+use crate::rail::{AnyDraft, AnyRail, tempo};
 use alloc::borrow::{Cow, ToOwned};
 use alloc::boxed::Box;
 use alloc::format;
@@ -29,6 +29,7 @@ type Reader = fn(Place<'_>, &Common<'_>, &mut Findings) -> Option<Box<dyn AnyDra
 /// The kinds of rails, and who reads their tables.
 const KINDS: &[(&str, Reader)] = &[
     (DEFAULT_KIND, evm::configuration::read),
+    (tempo::METHOD, tempo::configuration::read),
     #[cfg(test)]
     ("toy", crate::rail::toy::read),
 ];

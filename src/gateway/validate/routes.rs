@@ -208,7 +208,10 @@ fn priced_rails<'a>(
         };
         let Some(own) = own else { continue };
         match own.in_units(draft.decimals()) {
-            Ok(amount) => priced.push(Priced { id, draft, amount }),
+            Ok(amount) => match draft.check_price(amount) {
+                Ok(()) => priced.push(Priced { id, draft, amount }),
+                Err(what) => findings.add(Rule::Price, field, what, PRICE_REMEDY),
+            },
             Err(error) => findings.add(Rule::Price, field, error, PRICE_REMEDY),
         }
     }
@@ -305,11 +308,12 @@ const PRICE_REMEDY: &str = "give a price in human units, such as \"0.01\"; leave
 
 fn price(field: &str, text: &str, findings: &mut Findings) -> Option<Price> {
     match Price::parse(text) {
-        Ok(price) if price.is_zero() => findings.add(Rule::Price, field, "is zero", PRICE_REMEDY),
-        Ok(price) => return Some(price),
-        Err(error) => findings.add(Rule::Price, field, error, PRICE_REMEDY),
+        Ok(price) => Some(price),
+        Err(error) => {
+            findings.add(Rule::Price, field, error, PRICE_REMEDY);
+            None
+        }
     }
-    None
 }
 
 /// It goes into a header that several clients split at `, Payment `.

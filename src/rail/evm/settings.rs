@@ -5,7 +5,6 @@ use crate::channel::Policy;
 use crate::evm::key::PrivateKey;
 use crate::evm::{Address, ChainId, keccak256};
 use crate::money::Amount;
-#[cfg(test)]
 use crate::rail::configured::not_ours;
 use crate::rail::{AnyRail, Payment, Progress, Step};
 use crate::settlement::{Batching, Purpose};
@@ -144,16 +143,14 @@ impl AnyRail for Arc<Rail> {
     fn next(&self, payment: &Payment, progress: &Progress) -> Step {
         match payment {
             Payment::Evm(charge) => charge.next(progress),
-            #[cfg(test)]
-            Payment::Toy(_) => not_ours(),
+            _ => not_ours(),
         }
     }
 
     fn owns(&self, payment: &Payment) -> bool {
         match payment {
             Payment::Evm(charge) => charge.asset == self.asset(),
-            #[cfg(test)]
-            Payment::Toy(_) => false,
+            _ => false,
         }
     }
 

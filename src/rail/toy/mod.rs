@@ -105,7 +105,7 @@ impl AnyRail for Rail {
     fn next(&self, payment: &Payment, progress: &Progress) -> Step {
         match payment {
             Payment::Toy(coupon) => coupon.next(progress),
-            Payment::Evm(_) => not_ours(),
+            _ => not_ours(),
         }
     }
 

@@ -200,18 +200,10 @@ pub(crate) fn draft(at: String, raw: RawRail, common: &Common<'_>, findings: &mu
             "an escrow has one signing domain: set the one of the method evm, or leave it out",
         );
     }
-    let recipient = match raw.recipient {
-        Some(text) => address(Rule::Recipient, format!("{at}recipient"), &text, findings),
-        None => match common.recipient {
-            Some(text) => address(Rule::Recipient, "recipient".to_owned(), text, findings),
-            None => {
-                findings.add(Rule::Recipient, format!("{at}recipient"), "is missing", "set the address that is paid");
-                None
-            }
-        },
-    };
+    let recipient = recipient(&at, raw.recipient.as_deref(), common, findings);
     let secret_name = name.as_deref().map(secret_suffix);
-    let rpc_urls = rpc_urls(&at, raw.rpc_urls, rpc_secret(common, secret_name.as_deref()), preset, findings);
+    let rpc_secret = rpc_secret(common, secret_name.as_deref());
+    let rpc_urls = rpc_urls(&at, raw.rpc_urls, rpc_secret, preset.map(|preset| preset.rpc_url), findings);
     let confirmations = bounded(Rule::Confirmations, &format!("{at}confirmations"), raw.confirmations, 1, 1..=1000, findings);
     let settlement_keys = common.secrets.settlement_keys(secret_name.as_deref(), findings);
     let batching =
@@ -235,13 +227,25 @@ pub(crate) fn draft(at: String, raw: RawRail, common: &Common<'_>, findings: &mu
     }))
 }
 
+/// Who is paid on a rail: its own recipient, or that of all.
+pub(in crate::rail) fn recipient(at: &str, own: Option<&str>, common: &Common<'_>, findings: &mut Findings) -> Option<Address> {
+    match (own, common.recipient) {
+        (Some(text), _) => address(Rule::Recipient, format!("{at}recipient"), text, findings),
+        (None, Some(text)) => address(Rule::Recipient, "recipient".to_owned(), text, findings),
+        (None, None) => {
+            findings.add(Rule::Recipient, format!("{at}recipient"), "is missing", "set the address that is paid");
+            None
+        }
+    }
+}
+
 /// How a rail's name ends the names of its secrets.
-fn secret_suffix(name: &str) -> String {
+pub(in crate::rail) fn secret_suffix(name: &str) -> String {
     name.to_ascii_uppercase().replace('-', "_")
 }
 
 /// The secret with a rail's endpoints, by its name: the rail's own, or that of the only rail.
-fn rpc_secret<'a>(common: &Common<'a>, suffix: Option<&str>) -> Option<(String, &'a str)> {
+pub(in crate::rail) fn rpc_secret<'a>(common: &Common<'a>, suffix: Option<&str>) -> Option<(String, &'a str)> {
     let own = suffix.map(|suffix| format!("{RPC_URL}_{suffix}"));
     let found = own.and_then(|own| common.secrets.of_rails.get(&own).map(|value| (own, value.as_str())));
     found.or_else(|| common.secrets.rpc_url.as_deref().filter(|_| common.is_only).map(|value| (RPC_URL.to_owned(), value)))
@@ -330,7 +334,7 @@ fn token(at: &str, raw: Option<RawToken>, preset: Option<&Preset>, findings: &mu
     Some(Token { address: token, decimals, domain })
 }
 
-fn address(rule: Rule, field: String, text: &str, findings: &mut Findings) -> Option<Address> {
+pub(in crate::rail) fn address(rule: Rule, field: String, text: &str, findings: &mut Findings) -> Option<Address> {
     const REMEDY: &str = "set an address, 0x and 40 hexadecimal digits";
     match parse::address(text) {
         Ok(Address::ZERO) => findings.add(rule, field, "is the zero address", REMEDY),
@@ -341,18 +345,18 @@ fn address(rule: Rule, field: String, text: &str, findings: &mut Findings) -> Op
 }
 
 /// Endpoints may carry an API key, so a finding never repeats one.
-fn rpc_urls(
+pub(in crate::rail) fn rpc_urls(
     at: &str,
     configured: Option<Vec<String>>,
     secret: Option<(String, &str)>,
-    preset: Option<&Preset>,
+    default: Option<&str>,
     findings: &mut Findings,
 ) -> Option<Vec<String>> {
     let split = |text: &str| text.split([',', ' ', '\n', '\t', '\r']).filter(|url| !url.is_empty()).map(str::to_owned).collect::<Vec<_>>();
     let (field, urls) = match (secret, configured) {
         (Some((name, text)), _) => (name, split(text)),
         (None, Some(urls)) => (format!("{at}rpcUrls"), urls),
-        (None, None) => (format!("{at}rpcUrls"), preset.map(|preset| preset.rpc_url.to_owned()).into_iter().collect()),
+        (None, None) => (format!("{at}rpcUrls"), default.map(str::to_owned).into_iter().collect()),
     };
     if urls.is_empty() {
         findings.add(

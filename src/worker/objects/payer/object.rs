@@ -383,7 +383,7 @@ impl Payer {
     async fn send(&self, rail: &RailState, purchase: Purchase, send: Send) -> Result<Outcome<Reference>> {
         match send {
             Send::Transaction { purpose, gas_limit } => self.transact(rail, purchase, purpose, gas_limit).await,
-            Send::Request(request) => self.request(rail, purchase, Some(request)).await,
+            Send::Request(request) | Send::Watch(request) => self.request(rail, purchase, Some(request)).await,
         }
     }
 
@@ -401,7 +401,7 @@ impl Payer {
             }
             let refused = match self.advance(rail, &purchase, &mut progress).await? {
                 Prepared::Send(send) => match *send {
-                    Send::Request(request) if progress.answers.len() < MOST_ANSWERS => {
+                    Send::Request(request) | Send::Watch(request) if progress.answers.len() < MOST_ANSWERS => {
                         next = Some(request);
                         continue;
                     }
