@@ -82,6 +82,15 @@ impl Payment {
         }
     }
 
+    /// What was promised for it ([`Ask::Promise`]), to be released once it is known what became of it: the object that keeps it, and what it is
+    /// called there.
+    pub fn promised(&self) -> Option<(String, B256)> {
+        match self {
+            Self::Tempo(charge) => charge.promised(),
+            _ => None,
+        }
+    }
+
     /// Whether its holder remembers the payments of one payer alone: what one payer may have on their way is bounded.
     pub const fn is_of_one_payer(&self) -> bool {
         match self {

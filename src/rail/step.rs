@@ -59,7 +59,7 @@ pub enum Ask {
         /// At least one.
         requests: Vec<jsonrpc::Request>,
     },
-    /// A part of a sponsor's budget, which one object keeps for everybody.
+    /// A part of a sponsor's budget, which one object keeps for everybody ([`budget_of`](super::tempo::sponsor::budget_of)).
     Promise(Promise),
     /// An HTTP request to a provider.
     Http {

@@ -98,7 +98,7 @@ impl RailState {
                 }
                 node.batch(requests).await.map_or(Answer::Nothing, Answer::Rpc)
             }
-            // No object keeps budgets yet, and nothing is sent without its promise.
+            // Promises are made by an object, and asked for by that of the payer.
             (Ask::TryOut { .. }, None) | (Ask::Promise(_), _) => Answer::Nothing,
             (Ask::Http { method, url, body }, _) => {
                 let answer = http::request(method, &url, body.as_deref(), self.limits.rpc_timeout).await;

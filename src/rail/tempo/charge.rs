@@ -2,7 +2,7 @@
 
 use super::failed;
 use super::memo::Bound;
-use super::sponsor::Sponsored;
+use super::sponsor::{Sponsored, budget_of};
 use super::transaction::Sealed;
 use super::transfers::Dues;
 use crate::evm::{Address, B256, ChainId};
@@ -111,6 +111,16 @@ impl Charge {
             Evidence::Transaction { sealed, .. } => Some(sealed.hash),
             Evidence::Hash { hash, .. } => Some(*hash),
             Evidence::Identity { .. } => None,
+        }
+    }
+
+    /// What a sponsor has promised for it before it was sent: the object that keeps the promise, and the transaction.
+    pub fn promised(&self) -> Option<(String, B256)> {
+        match &self.evidence {
+            Evidence::Transaction { sealed, sponsored: Some(sponsored), .. } => {
+                Some((budget_of(self.chain_id, sponsored.sponsor), sealed.hash))
+            }
+            _ => None,
         }
     }
 

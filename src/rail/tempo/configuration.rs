@@ -135,8 +135,10 @@ impl AnyDraft for Draft {
 
     fn finish(self: Box<Self>) -> Option<Arc<dyn AnyRail>> {
         let Self { name, asking, rpc_urls, confirmations, is_whole, .. } = *self;
-        let rail = Rail { name, rpc_urls: rpc_urls?, confirmations, asking };
-        is_whole.then(|| Arc::new(rail) as Arc<dyn AnyRail>)
+        if !is_whole {
+            return None;
+        }
+        Some(Arc::new(Rail { name, rpc_urls: rpc_urls?, confirmations, asking }))
     }
 }
 

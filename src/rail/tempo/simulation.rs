@@ -8,10 +8,12 @@ use crate::evm::{Address, U256, erc3009};
 use crate::money::Amount;
 use crate::rail::Prepared;
 use crate::wire::problem::{Problem, ProblemKind};
+use alloc::borrow::ToOwned;
 use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
 use alloy_primitives::{Bytes, hex};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 /// What is asked: whether its calls succeed, and what its payer has. Where we pay the fees, the calls are tried out first without any, and
 /// then as they will be sent: else it could not be told whose money was missing.
@@ -25,35 +27,41 @@ pub(super) fn questions(
     let bare = calls(transaction, payer);
     let priced = |fee_payer: Option<Address>, fee_token: Option<Address>| {
         let mut priced = bare.clone();
-        priced["gas"] = json!(format!("{:#x}", transaction.gas));
-        priced["maxFeePerGas"] = json!(format!("{:#x}", transaction.max_fee));
-        priced["maxPriorityFeePerGas"] = json!(format!("{:#x}", transaction.priority_fee));
-        if let Some(token) = fee_token {
-            priced["feeToken"] = json!(token);
+        let members = [
+            ("gas", Some(json!(format!("{:#x}", transaction.gas)))),
+            ("maxFeePerGas", Some(json!(format!("{:#x}", transaction.max_fee)))),
+            ("maxPriorityFeePerGas", Some(json!(format!("{:#x}", transaction.priority_fee)))),
+            ("feeToken", fee_token.map(|token| json!(token))),
+            ("feePayer", fee_payer.map(|payer| json!(payer))),
+        ];
+        for (name, value) in members {
+            priced.extend(value.map(|value| (name.to_owned(), value)));
         }
-        if let Some(fee_payer) = fee_payer {
-            priced["feePayer"] = json!(fee_payer);
-        }
-        Request::try_out_as(priced)
+        Request::try_out_as(priced.into())
     };
     match (sponsor, transaction.fees) {
-        (Some((sponsor, fee_token)), _) => Vec::from([balance, Request::try_out_as(bare.clone()), priced(Some(sponsor), Some(fee_token))]),
+        (Some((sponsor, fee_token)), _) => {
+            Vec::from([balance, Request::try_out_as(bare.clone().into()), priced(Some(sponsor), Some(fee_token))])
+        }
         (None, Fees::Sender) => Vec::from([balance, priced(None, transaction.fee_token)]),
         // Who pays them is not known here.
-        (None, _) => Vec::from([balance, Request::try_out_as(bare.clone())]),
+        (None, _) => Vec::from([balance, Request::try_out_as(bare.clone().into())]),
     }
 }
 
 /// One call as every node understands it, since some (anvil) answer several without looking at them.
-fn calls(transaction: &Transaction<'_>, payer: Address) -> Value {
-    let one = |call: &super::transaction::Call<'_>| json!({ "to": call.to, "value": "0x0", "data": hex::encode_prefixed(call.data) });
+fn calls(transaction: &Transaction<'_>, payer: Address) -> Map<String, Value> {
+    let one = |call: &super::transaction::Call<'_>| {
+        let members = [("to", json!(call.to)), ("value", json!("0x0")), ("data", json!(hex::encode_prefixed(call.data)))];
+        members.map(|(name, value)| (name.to_owned(), value))
+    };
+    let of_all = [("from".to_owned(), json!(payer))];
     match transaction.calls.as_slice() {
-        [call] => {
-            let mut only = one(call);
-            only["from"] = json!(payer);
-            only
+        [call] => of_all.into_iter().chain(one(call)).collect(),
+        calls => {
+            let calls = calls.iter().map(|call| Value::Object(one(call).into_iter().collect())).collect();
+            of_all.into_iter().chain([("type".to_owned(), json!("0x76")), ("calls".to_owned(), Value::Array(calls))]).collect()
         }
-        calls => json!({ "type": "0x76", "from": payer, "calls": calls.iter().map(one).collect::<Value>() }),
     }
 }
 

@@ -5,7 +5,9 @@ use super::transaction::{EXPIRING, Sealed, Transaction};
 use crate::evm::key::PrivateKey;
 use crate::evm::{Address, B256, ChainId};
 use crate::time::UnixSeconds;
-use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
 use core::fmt;
 use serde::{Deserialize, Serialize};
 
@@ -59,6 +61,11 @@ pub struct Promise {
     pub until: UnixSeconds,
     /// The most that are promised at once.
     pub at_once: u16,
+}
+
+/// The object that keeps the budget of a sponsor on a chain.
+pub fn budget_of(chain_id: ChainId, sponsor: Address) -> String {
+    format!("tempo:sponsor:{chain_id}:{sponsor}")
 }
 
 /// Why the fees of a transaction are not paid.
@@ -122,8 +129,8 @@ impl Sponsor {
 /// The transactions that a sponsor has signed for, as long as they may be in a block and it is not known whether they are.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Budget {
-    /// By their hashes: until when they may be.
-    promised: BTreeMap<B256, UnixSeconds>,
+    /// Their hashes, and until when they may be.
+    promised: Vec<(B256, UnixSeconds)>,
 }
 
 /// As much is promised as may be at once.
@@ -147,24 +154,25 @@ impl Budget {
     /// # Errors
     /// [`Exhausted`]
     pub fn promise(&mut self, promise: &Promise, now: UnixSeconds) -> Result<(), Exhausted> {
-        self.promised.retain(|_, until| until.saturating_add(CLOCK_SKEW) > now);
-        if !self.promised.contains_key(&promise.transaction) {
-            if self.promised.len() >= usize::from(promise.at_once) {
-                return Err(Exhausted);
-            }
-            self.promised.insert(promise.transaction, promise.until);
+        self.promised.retain(|(_, until)| until.saturating_add(CLOCK_SKEW) > now);
+        if self.promised.iter().any(|(transaction, _)| *transaction == promise.transaction) {
+            return Ok(());
         }
+        if self.promised.len() >= usize::from(promise.at_once) {
+            return Err(Exhausted);
+        }
+        self.promised.push((promise.transaction, promise.until));
         Ok(())
     }
 
     /// It is known what became of a transaction.
     pub fn release(&mut self, transaction: B256) {
-        self.promised.remove(&transaction);
+        self.promised.retain(|(promised, _)| *promised != transaction);
     }
 
     /// Until when something is promised; `None` when nothing is.
     pub fn until(&self) -> Option<UnixSeconds> {
-        self.promised.values().max().map(|until| until.saturating_add(CLOCK_SKEW))
+        self.promised.iter().map(|(_, until)| until.saturating_add(CLOCK_SKEW)).max()
     }
 }
 

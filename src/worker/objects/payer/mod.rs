@@ -1,4 +1,4 @@
-//! The payer's object, one per payer and token. Here is how it is spoken to.
+//! The payer's object, one per payer and token. Here is how it is spoken to. (Of a sponsor there is one as well, which keeps its budget.)
 
 pub(super) mod object;
 mod store;
@@ -8,6 +8,7 @@ use crate::evm::{Address, B256};
 use crate::gateway::config::Limits;
 use crate::purchase::{LeaseId, Undelivered};
 use crate::rail::evm::Method;
+use crate::rail::tempo::sponsor::Promise;
 use crate::rail::{Payment, Reference};
 use crate::wire::idempotency::Key;
 use crate::wire::problem::Problem;
@@ -40,6 +41,10 @@ pub(in crate::worker) enum PayerMessage<'a> {
     Opened { method: Method, channel_id: B256 },
     /// Which channel did it open last?
     LastChannel,
+    /// May the fees of this transaction be paid, beside those of others? This object is that of a sponsor.
+    Promise(Promise),
+    /// It is known what became of a transaction that was promised.
+    Redeemed(B256),
 }
 
 /// What the payer's object answers.
@@ -57,6 +62,8 @@ pub(in crate::worker) enum PayerReply {
     Channel(Option<(Method, B256)>),
     /// Answer this instead.
     Refused(Refused),
+    /// Whether they may.
+    Promised(bool),
 }
 
 /// Sends a message to the object of a payer.

@@ -1,12 +1,13 @@
 //! The payer's object, one per payer and token: which of its charges are claimed, settled, delivered.
 
 use super::store::Store;
-use super::{PayerMessage, PayerReply};
+use super::{PayerMessage, PayerReply, ask_holder};
 use crate::evm::B256;
 use crate::money::Amount;
 use crate::ordered;
 use crate::purchase::{LeaseId, Lost, Next, Purchase, Stage};
-use crate::rail::{Ask, Payment, Prepared, Progress, Reference, Send, Step};
+use crate::rail::tempo::sponsor::{Promise, budget_of};
+use crate::rail::{Answer, Ask, Payment, Prepared, Progress, Reference, Send, Step};
 use crate::settlement::{Failure, Purpose, Verdict};
 use crate::time::Timestamp;
 use crate::wire::idempotency::Key;
@@ -129,6 +130,19 @@ impl Payer {
                 Ok(PayerReply::Noted)
             }
             PayerMessage::LastChannel => Ok(PayerReply::Channel(self.store.last_channel()?)),
+            PayerMessage::Promise(promise) => {
+                let mut budget = self.store.budget()?;
+                let is_promised = budget.promise(&promise, now().seconds()).is_ok();
+                self.store.save_budget(&budget)?;
+                self.wake_within(ROUND).await?;
+                Ok(PayerReply::Promised(is_promised))
+            }
+            PayerMessage::Redeemed(transaction) => {
+                let mut budget = self.store.budget()?;
+                budget.release(transaction);
+                self.store.save_budget(&budget)?;
+                Ok(PayerReply::Noted)
+            }
         }
     }
 
@@ -286,6 +300,7 @@ impl Payer {
         loop {
             match rail.rail.next(payment, progress) {
                 Step::Ask(_) if progress.answers.len() >= MOST_ANSWERS => return Err("a rail asks without end".into()),
+                Step::Ask(Ask::Promise(promise)) => progress.answers.push(self.promised(rail, promise).await),
                 Step::Ask(ask) => progress.answers.push(rail.ask(ask).await),
                 Step::Prepared(prepared) => return Ok(prepared),
             }
@@ -295,6 +310,22 @@ impl Payer {
             let others = self.on_their_way(&payment.id())?;
             let sum = others.into_iter().try_fold(Amount::ZERO, |sum, (_, amount)| sum.checked_add(amount));
             progress.reserved = sum.unwrap_or(Amount::from_base_units(u128::MAX));
+        }
+    }
+
+    /// Asks the sponsor's object whether the fees of a transaction may be paid.
+    async fn promised(&self, rail: &RailState, promise: Promise) -> Answer {
+        let holder = budget_of(promise.chain_id, promise.sponsor);
+        match ask_holder(rail, &self.env, &holder, &PayerMessage::Promise(promise)).await {
+            Ok(PayerReply::Promised(is_promised)) => Answer::Promised(is_promised),
+            _ => Answer::Nothing,
+        }
+    }
+
+    /// It is known what became of a payment: what was promised for it is free again. If that cannot be told, it is when it ends.
+    async fn redeem(&self, rail: &RailState, payment: &Payment) {
+        if let Some((holder, transaction)) = payment.promised() {
+            let _ = ask_holder(rail, &self.env, &holder, &PayerMessage::Redeemed(transaction)).await;
         }
     }
 
@@ -407,7 +438,10 @@ impl Payer {
                     }
                     _ => return Err("a rail sends without end, or by another way than it began".into()),
                 },
-                Prepared::Settled(reference) => return Ok(Ok(reference)),
+                Prepared::Settled(reference) => {
+                    self.redeem(rail, purchase.payment()).await;
+                    return Ok(Ok(reference));
+                }
                 Prepared::Refused(problem) => problem,
                 Prepared::Later(problem) | Prepared::Unknown(problem) => {
                     self.wake_within(SOON).await?;
@@ -415,6 +449,7 @@ impl Payer {
                 }
             };
             self.change(&id, |purchase| purchase.conclude(Verdict::Failed(Failure::Declined)))?;
+            self.redeem(rail, purchase.payment()).await;
             return Ok(Err(refused));
         }
     }

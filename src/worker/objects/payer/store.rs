@@ -5,7 +5,8 @@ use crate::ordered;
 use crate::purchase::{Purchase, Record, Reopened};
 use crate::rail::Payment;
 use crate::rail::evm::Method;
-use crate::time::Timestamp;
+use crate::rail::tempo::sponsor::Budget;
+use crate::time::{Timestamp, UnixSeconds};
 use crate::worker::clock::now;
 use crate::worker::objects::table::{Slots, Table, once};
 use litemap::LiteMap;
@@ -20,6 +21,9 @@ const REOPENED: u32 = 2;
 
 /// The slot of the payer's charges that cost gas for nothing.
 const RECORD: u32 = 3;
+
+/// The slot of what a sponsor has promised.
+const BUDGET: u32 = 4;
 
 /// See the module.
 pub(super) struct Store {
@@ -163,6 +167,15 @@ impl Store {
         self.slots()?.put(RECORD, record)
     }
 
+    /// What a sponsor has promised.
+    pub(super) fn budget(&self) -> Result<Budget> {
+        Ok(self.slots()?.get(BUDGET)?.unwrap_or_default())
+    }
+
+    pub(super) fn save_budget(&self, budget: &Budget) -> Result<()> {
+        self.slots()?.put(BUDGET, budget)
+    }
+
     /// Forgets what may be forgotten now. Returns when something else may be.
     pub(super) fn prune(&self) -> Result<Option<Timestamp>> {
         let now = now();
@@ -176,6 +189,7 @@ impl Store {
             self.names()?.prune(now)?,
             self.forget(REOPENED, self.reopened()?.forget_at(), now)?,
             self.forget(RECORD, self.record()?.forget_at(), now)?,
+            self.forget(BUDGET, self.budget()?.until().map(UnixSeconds::timestamp), now)?,
         ];
         self.latest.replace(None);
         Ok(next.into_iter().flatten().min())
