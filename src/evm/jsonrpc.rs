@@ -2,6 +2,7 @@
 
 use super::transaction::{Call, GasPrice};
 use super::{Address, B256, ChainId, U256};
+use crate::json;
 use alloc::borrow::ToOwned;
 use alloc::boxed::Box;
 use alloc::string::{String, ToString};
@@ -199,10 +200,10 @@ pub fn parse(body: &str, count: usize) -> Result<Vec<NodeAnswer>, NotJsonRpc> {
         error: Option<ErrorObject>,
     }
     let entries: Vec<Entry<'_>> = if !is_one_answer(body) {
-        serde_json::from_str(body).map_err(|_| NotJsonRpc)?
+        json::read(body).map_err(|_| NotJsonRpc)?
     } else {
         // A node that refuses a whole batch answers with one error and no id.
-        let entry: Entry<'_> = serde_json::from_str(body).map_err(|_| NotJsonRpc)?;
+        let entry: Entry<'_> = json::read(body).map_err(|_| NotJsonRpc)?;
         let error = entry.error.ok_or(NotJsonRpc)?;
         return Ok((0..count).map(|_| Err(error.classify())).collect());
     };
@@ -390,7 +391,7 @@ impl core::error::Error for NodeError {}
 /// # Errors
 /// [`NotJsonRpc`] when it has another shape.
 pub fn decode<T: DeserializeOwned>(result: &RawValue) -> Result<T, NotJsonRpc> {
-    serde_json::from_str(result.get()).map_err(|_| NotJsonRpc)
+    json::read(result.get()).map_err(|_| NotJsonRpc)
 }
 
 /// Whether an answered `eth_getCode` is that of an account with code. An account that is delegated (EIP-7702) has some, too.
@@ -421,14 +422,30 @@ pub struct Log {
 
 /// Where a log stands in the chain.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(from = "PlacedLog")]
 pub struct LoggedAt {
     /// The transaction that emitted it.
     pub transaction_hash: B256,
     block_number: U256,
     /// What was logged.
-    #[serde(flatten)]
     pub log: Log,
+}
+
+/// A log and its place, as nodes write them.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct PlacedLog {
+    transaction_hash: B256,
+    block_number: U256,
+    address: Address,
+    topics: Vec<B256>,
+    data: Bytes,
+}
+
+impl From<PlacedLog> for LoggedAt {
+    fn from(PlacedLog { transaction_hash, block_number, address, topics, data }: PlacedLog) -> Self {
+        Self { transaction_hash, block_number, log: Log { address, topics, data } }
+    }
 }
 
 impl LoggedAt {

@@ -4,6 +4,7 @@
 
 use crate::channel::Reuse;
 use crate::evm::eip712::Domain;
+use crate::json;
 use crate::rail::evm::charge::RESUMABLE;
 use crate::rail::evm::{Intent, Method, session};
 use crate::rail::{Ask, Fresh, RailId, Terms};
@@ -299,7 +300,7 @@ impl Asked<'_> {
             .opaque
             .as_deref()
             .and_then(|text| from_base64(text).ok())
-            .and_then(|json| serde_json::from_str::<Opaque>(str::from_utf8(&json).ok()?).ok());
+            .and_then(|json| json::read::<Opaque>(str::from_utf8(&json).ok()?).ok());
         let is_bound_to = |offer: &Offer| bound.as_ref().is_some_and(|opaque| opaque.t == offer.binding(self));
         let mut possible = offers.iter().filter(|offer| offer.may_have_made(challenge)).peekable();
         let Some(first) = possible.peek().copied() else {

@@ -11,7 +11,7 @@ pub use secrets::Secrets;
 
 use super::config::{Gateway, Limits, Origin, RawGateway, RawLimits, RawOrigin, RawSurface, RawSurfaceRoute, Surface};
 use super::route::Pattern;
-use crate::json::{describe, field_of};
+use crate::json::{self, Unreadable};
 use crate::wire::mpp::challenge::BindingKeys;
 use crate::wire::problem::FieldError;
 use alloc::borrow::ToOwned;
@@ -131,7 +131,7 @@ pub fn validate(json: Option<&str>, secrets: &Secrets, is_bound: impl Fn(&str) -
     }
     let readable = match &raw {
         Some(raw) => Some(RawSurface::of(raw)),
-        None => json.and_then(|json| serde_json::from_str(json).ok()),
+        None => json.and_then(|json| json::read(json).ok()),
     };
     let surface = readable.filter(|_| !missing).and_then(surface);
     let keys = secrets.binding_keys(&mut findings);
@@ -147,17 +147,17 @@ fn read(json: Option<&str>, findings: &mut Findings) -> Option<RawGateway> {
         findings.add(Rule::Shape, "gateway", "is missing", "add a [vars.gateway] table to wrangler.toml");
         return None;
     };
-    serde_json::from_str(json).map_err(|error| shape("", &error, json, findings)).ok()
+    json::read(json).map_err(|error| shape("", error, findings)).ok()
 }
 
 /// What stands `at` a place, such as `rails[1].`, cannot be read.
-fn shape(at: &str, error: &serde_json::Error, json: &str, findings: &mut Findings) {
-    let path = format!("{at}{}", field_of(error, json));
+fn shape(at: &str, error: Unreadable, findings: &mut Findings) {
+    let path = [at, &error.field].concat();
     let field = match path.trim_end_matches('.') {
         "" => "gateway",
         field => field,
     };
-    findings.add(Rule::Shape, field, describe(error), "correct it as docs/configuration.md says");
+    findings.add(Rule::Shape, field, error.detail, "correct it as docs/configuration.md says");
 }
 
 impl RawSurface {

@@ -3,6 +3,7 @@
 use super::secrets::{RPC_URL, Secrets};
 use super::{Findings, Rule, shape};
 use crate::gateway::config::{Limits, RawGateway};
+use crate::json;
 use crate::rail::evm::configuration::{RawRail, RawSession};
 use crate::rail::evm::{self, Method};
 use crate::rail::{AnyDraft, AnyRail, tempo};
@@ -74,7 +75,7 @@ pub(crate) struct Place<'a> {
 impl Place<'_> {
     /// Reads it as what its kind has.
     pub(crate) fn read<T: DeserializeOwned>(&self, findings: &mut Findings) -> Option<T> {
-        serde_json::from_str(self.table.get()).map_err(|error| shape(&self.at, &error, self.table.get(), findings)).ok()
+        json::read(self.table.get()).map_err(|error| shape(&self.at, error, findings)).ok()
     }
 }
 
@@ -128,7 +129,7 @@ fn read(at: String, table: &RawValue, common: &Common<'_>, findings: &mut Findin
         #[serde(borrow)]
         kind: Option<Cow<'a, str>>,
     }
-    let Kind { kind } = serde_json::from_str(table.get()).map_err(|error| shape(&at, &error, table.get(), findings)).ok()?;
+    let Kind { kind } = json::read(table.get()).map_err(|error| shape(&at, error, findings)).ok()?;
     let kind = kind.as_deref().unwrap_or(DEFAULT_KIND);
     let Some((_, read)) = KINDS.iter().find(|(name, _)| *name == kind) else {
         let known = KINDS.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");

@@ -7,7 +7,7 @@ use crate::evm::eip712::Domain;
 use crate::evm::erc3009::{Authorization, SignedAuthorization};
 use crate::evm::signature::Signature;
 use crate::evm::{Address, B256, ChainId, keccak256, parse};
-use crate::json::describe;
+use crate::json::{self, Unreadable};
 use crate::money::Amount;
 use crate::settlement::{Purpose, Transfer};
 use crate::time::Timestamp;
@@ -312,10 +312,10 @@ fn parse_payload(payload: &RawValue) -> Result<Payload<'_>, Problem> {
         #[serde(rename = "type", borrow)]
         kind: Cow<'a, str>,
     }
-    let unreadable = |error: serde_json::Error| malformed("payload", describe(&error));
-    let Kind { kind } = serde_json::from_str(payload.get()).map_err(unreadable)?;
+    let unreadable = |error: Unreadable| malformed("payload", error.detail);
+    let Kind { kind } = json::read(payload.get()).map_err(unreadable)?;
     match kind.as_ref() {
-        AUTHORIZATION => serde_json::from_str(payload.get()).map_err(unreadable),
+        AUTHORIZATION => json::read(payload.get()).map_err(unreadable),
         "permit2" | "transaction" | "hash" => {
             Err(Problem::new(ProblemKind::MethodUnsupported, "payload.type: must be \"authorization\"; nothing else is taken here"))
         }

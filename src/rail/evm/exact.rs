@@ -12,7 +12,7 @@ use crate::evm::erc3009::{Authorization, SignedAuthorization};
 use crate::evm::parse::{self, InvalidHex};
 use crate::evm::signature::{InvalidSignature, Signature};
 use crate::evm::{B256, ChainId};
-use crate::json::describe;
+use crate::json;
 use crate::money::Amount;
 use crate::wire::problem::Problem;
 use crate::wire::x402::{Accepted, Flow, PaymentPayload, Reason, Requirement, Version};
@@ -130,7 +130,7 @@ impl Unverified {
     /// # Errors
     /// 402 with its [`Reason`]; the detail names the field.
     pub fn read(payment: &PaymentPayload, accepted: &Accepted<'_>, terms: &ChargeTerms) -> Result<Self, Problem> {
-        let payload: Payload<'_> = serde_json::from_str(payment.payload().get()).map_err(|error| malformed("payload", describe(&error)))?;
+        let payload: Payload<'_> = json::read(payment.payload().get()).map_err(|error| malformed("payload", error.detail))?;
         let presented = payload.authorization()?;
         let at = |field: &str| ["payload.authorization.", field].concat();
         let address = |field: &str, text: &str| parse::address(text).map_err(|error| malformed(&at(field), error));

@@ -19,7 +19,7 @@
 //! ```
 
 use super::challenge::Parameters;
-use crate::json::describe;
+use crate::json::{self, Unreadable, describe};
 use crate::wire::encoding::{from_base64, to_base64url};
 use crate::wire::problem::{Problem, ProblemKind};
 use alloc::borrow::Cow;
@@ -299,20 +299,17 @@ impl EchoedChallenge {
 /// `opaque` as the string it was issued as. Old clients send the decoded object instead: its JCS
 /// form is what was bound.
 fn opaque_text<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Opaque {
-        Text(String),
-        Map(BTreeMap<String, String>),
+    let Some(opaque) = Option::<Box<RawValue>>::deserialize(deserializer)? else { return Ok(None) };
+    read_opaque(opaque.get()).map(Some).map_err(|error| serde::de::Error::custom(error.detail))
+}
+
+fn read_opaque(opaque: &str) -> Result<String, Unreadable> {
+    if !opaque.starts_with('{') {
+        return json::read(opaque);
     }
-    Ok(match Option::<Opaque>::deserialize(deserializer)? {
-        None => None,
-        Some(Opaque::Text(text)) => Some(text),
-        Some(Opaque::Map(map)) => {
-            let json = serde_json::to_vec(&map).map_err(serde::de::Error::custom)?;
-            Some(to_base64url(json))
-        }
-    })
+    let map: BTreeMap<String, String> = json::read(opaque)?;
+    // Strings always serialise.
+    Ok(to_base64url(serde_json::to_string(&map).unwrap_or_default()))
 }
 
 impl fmt::Display for InvalidCredential {

@@ -4,7 +4,7 @@ use super::extensions::{Extensions, Returned};
 use super::offers::Entry;
 use super::{Offers, Reason, Requested, Requirement, Version};
 use crate::evm::B256;
-use crate::json::{describe, field_of};
+use crate::json::{self, Unreadable, describe};
 use crate::wire::encoding::from_base64_strict;
 use crate::wire::problem::{Problem, ProblemKind};
 use alloc::boxed::Box;
@@ -113,10 +113,10 @@ impl PaymentPayload {
     fn parse(version: Version, text: &str) -> Result<Self, Problem> {
         let json = from_base64_strict(text).ok().and_then(|bytes| String::from_utf8(bytes).ok());
         let json = json.ok_or_else(|| malformed("must be one value, standard base64 with padding of JSON"))?;
-        let presented: Presented = serde_json::from_str(&json).map_err(|error| match field_of(&error, &json) {
+        let presented: Presented = json::read(&json).map_err(|Unreadable { field, detail }| match field.len() {
             // It may hold names of the client's own, which are not repeated at length.
-            field if field.is_empty() || field.len() > LONGEST_FIELD => malformed(describe(&error)),
-            field => malformed(format!("{field}: {}", describe(&error))),
+            1..=LONGEST_FIELD => malformed(format!("{field}: {detail}")),
+            _ => malformed(detail),
         })?;
         let number = presented.x402_version.ok_or_else(|| missing("x402Version"))?;
         if number != version.number() {
