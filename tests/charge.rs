@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests may panic")]
 
 use alloy_primitives::{Address, B256, U256, address, hex};
+use mpp_edge::channel::Reuse;
 use mpp_edge::evm::eip712::Domain;
 use mpp_edge::evm::erc3009::{Authorization, SignedAuthorization};
 use mpp_edge::evm::key::PrivateKey;
@@ -11,6 +12,7 @@ use mpp_edge::money::Amount;
 use mpp_edge::rail::RailId;
 use mpp_edge::rail::evm::Asset;
 use mpp_edge::rail::evm::charge::{Binding, Charge, ChargeTerms, Unverified, challenge_hashes};
+use mpp_edge::rail::evm::session::SessionTerms;
 use mpp_edge::rail::evm::{Method, Offered};
 use mpp_edge::time::{Timestamp, UnixSeconds};
 use mpp_edge::wire::encoding::to_base64url;
@@ -256,6 +258,47 @@ fn an_edited_or_outdated_challenge_is_invalid() {
         assert_eq!(ASKED.accept(&credential, &offers, &keys(), NOW).unwrap_err().kind, ProblemKind::InvalidChallenge);
         let late = NOW.saturating_add(LIFETIME + Duration::from_secs(86_400));
         assert_eq!(ASKED.accept(&credential, &self::offers(), &keys(), late).unwrap_err().kind, ProblemKind::PaymentExpired);
+    }
+}
+
+#[test]
+fn what_is_prepared_for_a_realm_changes_no_challenge() {
+    let session = SessionTerms {
+        price: TERMS.amount,
+        unit_type: "request".into(),
+        chain_id: TERMS.chain_id,
+        token: TERMS.token,
+        recipient: TERMS.recipient,
+        escrow: Address::repeat_byte(3),
+        suggested_deposit: None,
+        min_delta: Amount::ZERO,
+    };
+    let description = Some("One call");
+    let session = Offer::of_session(RailId(0), Method::Evm, "/v1/*", session, description, Reuse::Once);
+    let plain: Vec<_> = offers().into_iter().chain([session]).collect();
+    let mut prepared = plain.clone();
+    prepared.iter_mut().for_each(|offer| offer.prepare(&keys(), ASKED.realm, description));
+    let expires = NOW.saturating_add(LIFETIME);
+    for asked in [ASKED, Asked { realm: "api.example.org", ..ASKED }, Asked { field: CredentialField::PaymentAuthorization, ..ASKED }] {
+        for (plain_offer, prepared_offer) in plain.iter().zip(&prepared) {
+            for sponsored in [&[][..], &[RailId(0)]] {
+                let circumstances = Circumstances { sponsored, ..Circumstances::default() };
+                let issue = |offer: &Offer| offer.issue(&asked, &keys(), description, &circumstances, expires, [1; 12]);
+                let issued = issue(prepared_offer);
+                assert_eq!(issued, issue(plain_offer));
+                // Each takes what the other has made, and neither that of another realm, or of another secret.
+                let credential = json!({ "challenge": echoed(&issued.header), "payload": {} });
+                let credential = Credential::parse(&to_base64url(credential.to_string())).unwrap();
+                let other = BindingKeys::new(&[8; 32], None).unwrap();
+                let mut foreign = plain.clone();
+                foreign.iter_mut().for_each(|offer| offer.prepare(&other, ASKED.realm, description));
+                for offers in [&plain, &prepared] {
+                    assert!(asked.accept(&credential, offers, &keys(), NOW).is_ok());
+                    assert!(Asked { realm: "api.example.net", ..asked }.accept(&credential, offers, &keys(), NOW).is_err());
+                }
+                assert!(asked.accept(&credential, &foreign, &other, NOW).is_err());
+            }
+        }
     }
 }
 

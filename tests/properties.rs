@@ -472,10 +472,13 @@ proptest! {
     #[test]
     fn a_challenge_with_one_other_character_is_refused(
         entropy in any::<[u8; 12]>(), secret in any::<[u8; 32]>(), digest in any::<bool>(), field in any::<usize>(), at in any::<usize>(),
-        new in "[ -~]", evm in any::<bool>(),
+        new in "[ -~]", evm in any::<bool>(), prepared in any::<bool>(),
     ) {
         let keys = BindingKeys::new(&secret, None).unwrap();
-        let offers = Method::ALL.map(|method| Offer::of_charge(RailId(0), Offered::new(method, TERMS, None), None));
+        let mut offers = Method::ALL.map(|method| Offer::of_charge(RailId(0), Offered::new(method, TERMS, None), None));
+        if prepared {
+            offers.iter_mut().for_each(|offer| offer.prepare(&keys, asked(false).realm, None));
+        }
         let expires = NOW.saturating_add(Duration::from_secs(300));
         let issued = offers[usize::from(evm)].issue(&asked(digest), &keys, None, &Circumstances::default(), expires, entropy);
         let mut challenge = echoed(&issued.header);

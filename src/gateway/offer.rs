@@ -10,7 +10,7 @@ use crate::rail::evm::{Intent, Method, session};
 use crate::rail::{Ask, Fresh, RailId, Terms};
 use crate::time::Timestamp;
 use crate::wire::encoding::{from_base64, to_base64url};
-use crate::wire::mpp::challenge::{BindingKeys, Challenge, Parameters};
+use crate::wire::mpp::challenge::{BindingKeys, Challenge, Issued, Parameters, Prepared};
 use crate::wire::mpp::credential::{Credential, CredentialField, EchoedChallenge};
 use crate::wire::mpp::digest::{BodyDigest, sha256_base64url};
 use crate::wire::problem::{Problem, ProblemKind};
@@ -33,6 +33,8 @@ pub struct Offer {
     pub terms: OfferTerms,
     /// base64url of the JCS form of the request object, but for what is asked of the network first.
     pub request: String,
+    /// Of challenges with this request object, where their realm is known beforehand.
+    prepared: Option<Box<Prepared>>,
 }
 
 /// What an offer asks for.
@@ -45,7 +47,7 @@ pub enum OfferTerms {
 }
 
 /// What an offer of a session has besides.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct SessionOffer {
     /// Payment method.
     pub method: Method,
@@ -57,6 +59,8 @@ pub struct SessionOffer {
     pub reuse: Reuse,
     /// The request object when the gateway submits openings for clients.
     sponsored_request: String,
+    /// Of challenges with that one.
+    sponsored_prepared: Option<Box<Prepared>>,
     /// Hash of the route and the request object: a challenge is good for every request of its route.
     binding: String,
 }
@@ -90,15 +94,6 @@ pub struct Asked<'a> {
     pub field: CredentialField,
 }
 
-/// A fresh challenge.
-#[derive(Clone, Debug)]
-pub struct Issued {
-    /// Its id.
-    pub id: String,
-    /// The value of its `WWW-Authenticate` line.
-    pub header: String,
-}
-
 /// What `opaque` carries through the client, in JCS order.
 #[derive(Serialize, Deserialize)]
 struct Opaque {
@@ -120,7 +115,7 @@ pub struct Accepted<'a> {
 impl Offer {
     /// An offer of a charge.
     pub fn of_charge(rail: RailId, terms: Arc<dyn Terms>, description: Option<&str>) -> Self {
-        Self { rail, request: to_base64url(terms.request(description, None)), terms: OfferTerms::Charge(terms) }
+        Self { rail, request: to_base64url(terms.request(description, None)), terms: OfferTerms::Charge(terms), prepared: None }
     }
 
     /// An offer of a session on `route`, a pattern.
@@ -136,8 +131,36 @@ impl Offer {
         let sponsored_request = to_base64url(terms.request(method, description, true, None));
         let binding = sha256_base64url(format!("session {route} {request}").as_bytes());
         let domain = session::domain(method, terms.chain_id, terms.escrow);
-        let session = SessionOffer { method, terms, domain, reuse, sponsored_request, binding };
-        Self { rail, request: to_base64url(request), terms: OfferTerms::Session(Box::new(session)) }
+        let session = SessionOffer { method, terms, domain, reuse, sponsored_request, sponsored_prepared: None, binding };
+        Self { rail, request: to_base64url(request), terms: OfferTerms::Session(Box::new(session)), prepared: None }
+    }
+
+    /// Does the work beforehand that all challenges in the protection space `realm` have in common.
+    pub fn prepare(&mut self, keys: &BindingKeys, realm: &str, description: Option<&str>) {
+        let prepare = |request: &str| {
+            let terms = self.parameters(realm, request);
+            Box::new(keys.prepare(&Challenge { id: "", terms, description }))
+        };
+        let (prepared, sponsored) = (prepare(&self.request), self.session().map(|session| prepare(&session.sponsored_request)));
+        self.prepared = Some(prepared);
+        if let OfferTerms::Session(session) = &mut self.terms {
+            session.sponsored_prepared = sponsored;
+        }
+    }
+
+    /// What challenges with this request object have in common, as terms.
+    fn parameters<'a>(&'a self, realm: &'a str, request: &'a str) -> Parameters<'a> {
+        let (method, intent) = (self.method(), self.intent().name());
+        Parameters { realm, method, intent, request, expires: None, digest: None, opaque: None, header: None }
+    }
+
+    /// What was prepared for challenges with these terms, if that was.
+    fn prepared_for(&self, terms: &Parameters<'_>) -> Option<&Prepared> {
+        let sponsored = self.session().map(|session| (&session.sponsored_request, &session.sponsored_prepared));
+        let mut requests = [(&self.request, &self.prepared)].into_iter().chain(sponsored);
+        let (_, prepared) = requests.find(|(request, _)| *request == terms.request)?;
+        let prepared = prepared.as_deref().filter(|prepared| prepared.realm() == terms.realm)?;
+        (self.method() == terms.method && self.intent().name() == terms.intent).then_some(prepared)
     }
 
     /// Payment method.
@@ -189,24 +212,22 @@ impl Offer {
     ) -> Issued {
         let opaque = Opaque { n: to_base64url(entropy), t: self.binding(asked) };
         // A struct of two strings always serialises.
-        let opaque = to_base64url(serde_json::to_vec(&opaque).unwrap_or_default());
+        let opaque = to_base64url(serde_json::to_string(&opaque).unwrap_or_default());
         // What the network gave can be paid no longer than that.
         let expires = circumstances.fresh.map_or(expires, |fresh| fresh.until.min(expires)).to_rfc3339();
         let request = self.request_in(circumstances, description);
         let digest = asked.digest.filter(|_| self.session().is_none()).map(|digest| digest.to_string());
         let terms = Parameters {
-            realm: asked.realm,
-            method: self.method(),
-            intent: self.intent().name(),
-            request: &request,
             expires: Some(&expires),
             digest: digest.as_deref(),
             opaque: Some(&opaque),
             header: asked.field.parameter(),
+            ..self.parameters(asked.realm, &request)
         };
-        let id = keys.bind(&terms);
-        let header = Challenge { id: &id, terms, description }.to_header();
-        Issued { id, header }
+        match self.prepared_for(&terms) {
+            Some(prepared) => prepared.issue(&terms),
+            None => keys.prepare(&Challenge { id: "", terms, description }).issue(&terms),
+        }
     }
 
     fn request_in(&self, circumstances: &Circumstances<'_>, description: Option<&str>) -> Cow<'_, str> {
@@ -285,7 +306,12 @@ impl Asked<'_> {
     ) -> Result<Accepted<'o>, Problem> {
         let challenge = &credential.challenge;
         let longest = offers.iter().map(|offer| offer.request.len()).max().unwrap_or_default() + MORE_THAN_REQUEST;
-        if challenge.length() > longest || !keys.verify(&challenge.id, &challenge.terms()) {
+        let terms = challenge.terms();
+        let is_ours = || match offers.iter().find_map(|offer| offer.prepared_for(&terms)) {
+            Some(prepared) => prepared.verify(&challenge.id, &terms),
+            None => keys.verify(&challenge.id, &terms),
+        };
+        if challenge.length() > longest || !is_ours() {
             return Err(invalid("challenge: was not issued by this gateway, or was changed; answer the fresh one of this answer"));
         }
         if challenge.realm != self.realm {

@@ -8,6 +8,7 @@ use super::offer::{Offer, SessionOffer};
 use super::path::{self, Readings};
 use crate::money::{Amount, Price};
 use crate::rail::RailId;
+use crate::wire::mpp::challenge::BindingKeys;
 use crate::wire::mpp::credential::CredentialField;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -189,6 +190,13 @@ impl Router {
             positions.insert(&route.pattern, position);
         }
         Self { routes, positions }
+    }
+
+    /// Does the work beforehand that all challenges in the protection space `realm` have in common.
+    pub fn prepare(&mut self, keys: &BindingKeys, realm: &str) {
+        for route in &mut self.routes {
+            route.offers.iter_mut().for_each(|offer| offer.prepare(keys, realm, route.description.as_deref()));
+        }
     }
 
     /// All routes, in the configuration's order.

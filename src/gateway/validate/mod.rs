@@ -188,7 +188,10 @@ fn gateway(mut raw: RawGateway, secrets: &Secrets, binding_keys: Option<BindingK
     let rails = rails::rails(&mut raw, secrets, limits.as_ref(), challenge_lifetime, findings);
     let realm = raw.realm.and_then(|realm| valid_realm(realm, findings));
     let origin = origin(raw.origin, findings);
-    let router = if rails.rails.is_empty() { None } else { Some(routes::router(raw.routes, &rails, findings)) };
+    let mut router = if rails.rails.is_empty() { None } else { Some(routes::router(raw.routes, &rails, findings)) };
+    if let (Some(router), Some(keys), Some(realm)) = (&mut router, &binding_keys, &realm) {
+        router.prepare(keys, realm);
+    }
     Some(Gateway {
         rails: rails.finish()?,
         realm,

@@ -101,23 +101,78 @@ impl BindingKey {
         self.0.clone().chain_update(purpose.as_bytes()).chain_update(b" ").chain_update(text.as_bytes())
     }
 
-    fn mac(&self, terms: &Parameters<'_>) -> Hmac<Sha256> {
+    /// Takes the slots that are the same for all challenges of one offer.
+    fn begin(&self, terms: &Parameters<'_>) -> Begun {
         let mut mac = self.0.clone();
         mac.update(terms.realm.as_bytes());
-        let rest = [
-            terms.method,
-            terms.intent,
-            terms.request,
-            terms.expires.unwrap_or_default(),
-            terms.digest.unwrap_or_default(),
-            terms.opaque.unwrap_or_default(),
-        ];
+        for part in [terms.method, terms.intent, terms.request] {
+            mac.update(b"|");
+            mac.update(part.as_bytes());
+        }
+        Begun(mac)
+    }
+}
+
+/// See [`BindingKey::begin`].
+#[derive(Clone)]
+struct Begun(Hmac<Sha256>);
+
+impl Begun {
+    /// Takes the other slots.
+    fn end(&self, terms: &Parameters<'_>) -> Hmac<Sha256> {
+        let mut mac = self.0.clone();
+        let rest = [terms.expires.unwrap_or_default(), terms.digest.unwrap_or_default(), terms.opaque.unwrap_or_default()];
         // The eighth slot is there only when the parameter is, so that ids from before it stay what they were.
         for part in rest.into_iter().chain(terms.header) {
             mac.update(b"|");
             mac.update(part.as_bytes());
         }
         mac
+    }
+}
+
+/// What all challenges of one offer in one protection space have in common, hashed and written once: most of a challenge.
+#[derive(Clone)]
+pub struct Prepared {
+    realm: String,
+    current: Begun,
+    previous: Option<Begun>,
+    /// Its part of the `WWW-Authenticate` line.
+    line: String,
+}
+
+// It can bind challenges.
+impl fmt::Debug for Prepared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Prepared").field("realm", &self.realm).finish_non_exhaustive()
+    }
+}
+
+/// A new challenge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Issued {
+    /// Its id.
+    pub id: String,
+    /// The value of its `WWW-Authenticate` line.
+    pub header: String,
+}
+
+impl Prepared {
+    /// The protection space.
+    pub fn realm(&self) -> &str {
+        &self.realm
+    }
+
+    /// A new challenge with these terms. Realm, method, intent and request must be those that this was prepared for.
+    pub fn issue(&self, terms: &Parameters<'_>) -> Issued {
+        let id = id_of(self.current.end(terms));
+        let header = to_line(&id, &self.line, terms);
+        Issued { id, header }
+    }
+
+    /// [`BindingKeys::verify`] for terms whose realm, method, intent and request are those that this was prepared for.
+    pub fn verify(&self, id: &str, terms: &Parameters<'_>) -> bool {
+        is_by_any(id, terms, [Some(&self.current), self.previous.as_ref()])
     }
 }
 
@@ -140,7 +195,15 @@ impl BindingKeys {
 
     /// The id of a new challenge with these terms.
     pub fn bind(&self, terms: &Parameters<'_>) -> String {
-        to_base64url(self.current.mac(terms).finalize().into_bytes())
+        id_of(self.current.begin(terms).end(terms))
+    }
+
+    /// Makes what all challenges with the realm, method, intent, request and description of this one have in common.
+    pub fn prepare(&self, challenge: &Challenge<'_>) -> Prepared {
+        let terms = &challenge.terms;
+        let begin = |key: &BindingKey| key.begin(terms);
+        let (current, previous) = (begin(&self.current), self.previous.as_ref().map(begin));
+        Prepared { realm: terms.realm.into(), current, previous, line: challenge.first_parameters() }
     }
 
     /// A code of the secret's holder for something else than a challenge, whose id it never is: no separator stands between
@@ -158,53 +221,69 @@ impl BindingKeys {
 
     /// Whether `id` is one of ours for exactly these terms, compared in constant time.
     pub fn verify(&self, id: &str, terms: &Parameters<'_>) -> bool {
-        let Ok(id) = from_base64url_strict(id) else { return false };
-        // With a separator inside, the slots of one challenge could be read as those of another.
-        if terms.hold('|') {
-            return false;
-        }
-        let is_by = |key: &BindingKey| key.mac(terms).verify_slice(&id).is_ok();
-        is_by(&self.current) || self.previous.as_ref().is_some_and(is_by)
+        let begin = |key: &BindingKey| key.begin(terms);
+        let (current, previous) = (begin(&self.current), self.previous.as_ref().map(begin));
+        is_by_any(id, terms, [Some(&current), previous.as_ref()])
     }
+}
+
+fn id_of(mac: Hmac<Sha256>) -> String {
+    to_base64url(mac.finalize().into_bytes())
+}
+
+fn is_by_any(id: &str, terms: &Parameters<'_>, begun: [Option<&Begun>; 2]) -> bool {
+    let Ok(id) = from_base64url_strict(id) else { return false };
+    // With a separator inside, the slots of one challenge could be read as those of another.
+    !terms.hold('|') && begun.into_iter().flatten().any(|begun| begun.end(terms).verify_slice(&id).is_ok())
 }
 
 impl Challenge<'_> {
     /// The value of one `WWW-Authenticate` line. Parameters in the order that the deployed clients
     /// write them, every value quoted.
     pub fn to_header(&self) -> String {
+        to_line(self.id, &self.first_parameters(), &self.terms)
+    }
+
+    /// Those between the id and what differs from challenge to challenge.
+    fn first_parameters(&self) -> String {
         let terms = &self.terms;
-        let mut line = String::with_capacity(256 + terms.request.len());
-        line.push_str("Payment ");
-        push_parameter(&mut line, "id", self.id);
-        let rest = [
-            ("realm", Some(terms.realm)),
-            ("method", Some(terms.method)),
-            ("intent", Some(terms.intent)),
-            ("request", Some(terms.request)),
-            ("description", self.description),
-            ("digest", terms.digest),
-            ("expires", terms.expires),
-            ("header", terms.header),
-            ("opaque", terms.opaque),
-        ];
-        for (name, value) in rest {
-            if let Some(value) = value {
-                line.push_str(", ");
-                push_parameter(&mut line, name, value);
-            }
+        let mut line = String::with_capacity(128 + terms.request.len());
+        let first = [("realm", terms.realm), ("method", terms.method), ("intent", terms.intent), ("request", terms.request)];
+        for (name, value) in first.into_iter().chain(self.description.map(|description| ("description", description))) {
+            push_parameter(&mut line, name, value);
         }
         line
     }
 }
 
-fn push_parameter(line: &mut String, name: &str, value: &str) {
-    line.push_str(name);
-    line.push_str("=\"");
-    for character in value.chars() {
-        if matches!(character, '"' | '\\') {
-            line.push('\\');
+fn to_line(id: &str, first: &str, terms: &Parameters<'_>) -> String {
+    let mut line = String::with_capacity(384 + first.len());
+    line.push_str("Payment id=\"");
+    line.push_str(id);
+    line.push('"');
+    line.push_str(first);
+    let rest = [("digest", terms.digest), ("expires", terms.expires), ("header", terms.header), ("opaque", terms.opaque)];
+    for (name, value) in rest {
+        if let Some(value) = value {
+            push_parameter(&mut line, name, value);
         }
-        line.push(character);
+    }
+    line
+}
+
+fn push_parameter(line: &mut String, name: &str, value: &str) {
+    for part in [", ", name, "=\""] {
+        line.push_str(part);
+    }
+    for part in value.split_inclusive(['"', '\\']) {
+        match part.strip_suffix(['"', '\\']) {
+            Some(plain) => {
+                line.push_str(plain);
+                line.push('\\');
+                line.push_str(part.get(plain.len()..).unwrap_or_default());
+            }
+            None => line.push_str(part),
+        }
     }
     line.push('"');
 }
@@ -276,6 +355,31 @@ mod tests {
         assert!(keys(2, Some(1)).verify(&old, &PARAMETERS));
         assert!(!keys(2, None).verify(&old, &PARAMETERS));
         assert_ne!(keys(2, Some(1)).bind(&PARAMETERS), old);
+    }
+
+    #[test]
+    fn what_is_prepared_issues_and_verifies_the_same() {
+        let keys = keys(2, Some(1));
+        let description = Some(r#"one "call""#);
+        let terms = Parameters { digest: Some("sha-256=x"), opaque: Some("e30"), header: Some("Payment-Authorization"), ..PARAMETERS };
+        for terms in [PARAMETERS, terms] {
+            let prepared = keys.prepare(&Challenge { id: "", terms: PARAMETERS, description });
+            let issued = prepared.issue(&terms);
+            assert_eq!(issued.id, keys.bind(&terms));
+            assert_eq!(issued.header, Challenge { id: &issued.id, terms, description }.to_header());
+            for edited in [
+                terms,
+                Parameters { expires: None, ..terms },
+                Parameters { opaque: Some("e31"), ..terms },
+                Parameters { opaque: Some("e30|Payment-Authorization"), header: None, ..terms },
+            ] {
+                assert_eq!(prepared.verify(&issued.id, &edited), keys.verify(&issued.id, &edited), "{edited:?}");
+                assert_eq!(prepared.verify(&issued.id, &edited), edited == terms, "{edited:?}");
+            }
+            let old = self::keys(1, None).bind(&terms);
+            assert!(prepared.verify(&old, &terms), "under the previous secret");
+            assert!(!prepared.verify(&self::keys(3, None).bind(&terms), &terms));
+        }
     }
 
     #[test]
