@@ -58,6 +58,7 @@ pub(super) async fn challenge(rejection: Rejection, request: &PaidRequest<'_>, a
     let expires = now().saturating_add(gateway.challenge_lifetime);
     headers.set("vary", &format!("{}, Accept-Payment, Payment-Session", route.field.name()));
     let mut is_left_out = false;
+    let mut challenges = Vec::new();
     for index in preferred(&names, incoming.header("accept-payment").as_deref()) {
         let Some(offer) = offers.get(index) else { continue };
         let fresh = match offer.first() {
@@ -73,7 +74,10 @@ pub(super) async fn challenge(rejection: Rejection, request: &PaidRequest<'_>, a
         let circumstances = Circumstances { sponsored: &sponsored, snapshot, fresh: fresh.as_ref() };
         let issued = offer.issue(asked, &gateway.binding_keys, route.description.as_deref(), &circumstances, expires, entropy()?);
         reason.challenge_id.get_or_insert(issued.id);
-        headers.set("www-authenticate", &issued.header);
+        challenges.push(issued.header);
+    }
+    if !challenges.is_empty() {
+        headers.set("www-authenticate", &challenges.join(", "));
     }
     if is_left_out && reason.challenge_id.is_none() && route.exact.is_none() {
         return problem(&Problem::not_now("nothing can be asked for at the moment; ask again"));

@@ -3,6 +3,7 @@
 use crate::gateway::offer::Entropy;
 use crate::wire::encoding::to_base64url;
 use crate::wire::problem::{FieldError, Problem, ProblemKind};
+use std::cell::RefCell;
 use std::fmt;
 use worker::{Error, Result, console_error};
 
@@ -26,9 +27,19 @@ pub(super) fn misconfigured(errors: &[FieldError]) -> Problem {
     problem
 }
 
+std::thread_local! {
+    /// Random bytes that nobody has had yet, drawn many at once: each draw is a call of the runtime, with a buffer of its own.
+    static DRAWN: RefCell<Vec<Entropy>> = const { RefCell::new(Vec::new()) };
+}
+
 /// Random bytes: of a challenge, of a reference, of a probe.
 pub(super) fn entropy() -> Result<Entropy> {
-    let mut entropy = Entropy::default();
-    getrandom::fill(&mut entropy).map_err(|error| Error::RustError(format!("entropy: {error}")))?;
+    if let Some(entropy) = DRAWN.with_borrow_mut(Vec::pop) {
+        return Ok(entropy);
+    }
+    let mut drawn = [Entropy::default(); 32];
+    getrandom::fill(drawn.as_flattened_mut()).map_err(|error| Error::RustError(format!("entropy: {error}")))?;
+    let [entropy, rest @ ..] = drawn;
+    DRAWN.with_borrow_mut(|drawn| drawn.extend(rest));
     Ok(entropy)
 }

@@ -40,10 +40,11 @@ const LOOKED_AT = new Set([
 function head(headers) {
   let names = "";
   let values = "";
-  for (const name of headers.keys()) {
+  // An iterator would be one more object, with one more for each name.
+  headers.forEach((value, name) => {
     names += `${name}\n`;
-    if (LOOKED_AT.has(name)) values += `${name}\n${headers.get(name)}\n`;
-  }
+    if (LOOKED_AT.has(name)) values += `${name}\n${value}\n`;
+  });
   return `${values}\n${names}`;
 }
 
@@ -85,18 +86,31 @@ export function changed(response, text, body) {
   return changed;
 }
 
+/** Which headers pages may read of a problem. */
+let exposed;
+
+/** Says what {@link answer} has to know. */
+export function expose(names) {
+  exposed = names;
+}
+
 /**
- * The gateway's own response: name and value of each header in turn. One that is set twice becomes one line, as it would on the wire. A
- * plain object is what the runtime reads fastest.
+ * The gateway's own response: its body, or an empty line where there is none, then name and value of each header in turn. Those that all
+ * problems have are not among them. A plain object is what the runtime reads fastest, and one text costs less than a few.
  */
-export function answer(status, text, body) {
+export function answer(status, text, isProblem) {
   const lines = text.split("\n");
-  const headers = {};
-  for (let i = 0; i + 1 < lines.length; i += 2) {
-    const [name, value] = [lines[i], lines[i + 1]];
-    headers[name] = name in headers ? `${headers[name]}, ${value}` : value;
-  }
-  return new Response(body, { status, headers });
+  const headers = isProblem
+    ? {
+        "content-type": "application/problem+json",
+        "cache-control": "no-store",
+        // The answer holds nothing private, so a page of any origin may read it.
+        "access-control-allow-origin": "*",
+        "access-control-expose-headers": exposed,
+      }
+    : {};
+  for (let i = 1; i + 1 < lines.length; i += 2) headers[lines[i]] = lines[i + 1];
+  return new Response(lines[0] || null, { status, headers });
 }
 
 /**
@@ -130,7 +144,7 @@ export function watch(promise, id, settle) {
   );
 }
 
-/** Asks an object. One whose instance has crashed may never answer. */
+/** Asks an object. One whose instance has crashed may never answer. Messages are texts: of bytes the runtime makes buffers, at both ends. */
 export function ask(env, namespace, name, message, limit, id, settle) {
   within(limit, env[namespace].getByName(name).ask(message), undefined, (outcome, failed) => settle(id, outcome, failed));
 }
@@ -174,13 +188,6 @@ export function passed(env, service, request, text, body, limit, isLookedAt) {
 function isPlain(response) {
   for (const name of response.headers.keys()) if (watched.has(name)) return false;
   return true;
-}
-
-/** What a promise gives, `undefined` if it takes longer than `limit` milliseconds. */
-function inTime(limit, promise) {
-  return new Promise((resolve, reject) => {
-    within(limit, promise, undefined, (outcome, failed) => (failed ? reject : resolve)(outcome));
-  });
 }
 
 /**
@@ -375,6 +382,9 @@ let heldBytes = 0;
 /** What a body is held in at first. It grows with what comes: who announces much and sends little takes little. */
 const FIRST_BUFFER = 16 * 1024;
 
+/** What is read and hashed of a body at once. As much is in memory for each body that is being read, paid for or not. */
+const HASHED = 32 * 1024;
+
 /** Bytes per millisecond that a body has to come in at, on the whole. */
 const SLOWEST = 8;
 
@@ -433,13 +443,23 @@ export async function read(request, id, most, budget, patience, lifetime) {
   };
   if (id) request.signal.addEventListener("abort", () => release(id));
   const begun = Date.now();
+  let moved = begun;
   let length = 0;
+  // One timer for all pieces: it looks again when it has rung too early.
+  let timer;
+  const late = new Promise((resolve) => {
+    const look = () => {
+      const rest = Math.min(moved, begun + length / SLOWEST) + patience - Date.now();
+      if (rest > 0) timer = setTimeout(look, rest);
+      else resolve();
+    };
+    look();
+  });
   // One buffer goes to and fro: a new one for each piece would be collected late.
-  let buffer = new ArrayBuffer(FIRST_BUFFER);
+  let buffer = new ArrayBuffer(HASHED);
   try {
     for (;;) {
-      const left = Math.min(patience, patience + length / SLOWEST - (Date.now() - begun));
-      const read = await inTime(Math.max(left, 1), reader.read(new Uint8Array(buffer)));
+      const read = await Promise.race([late, reader.read(new Uint8Array(buffer))]);
       if (read === undefined) return fail("slow");
       if (read.done) break;
       length += read.value.length;
@@ -447,10 +467,13 @@ export async function read(request, id, most, budget, patience, lifetime) {
       if (id && !keep(id, read.value, most, budget, lifetime)) return fail("full");
       await writer.write(read.value);
       buffer = read.value.buffer;
+      moved = Date.now();
     }
   } catch (error) {
     await fail();
     throw error;
+  } finally {
+    clearTimeout(timer);
   }
   await writer.close();
   return new Uint8Array(await hash);

@@ -1,6 +1,7 @@
 //! Rust's side of `glue.js`: what the runtime does for the gateway in one call.
 
 use super::promised::{Promised, Settle};
+use crate::gateway::cors::EXPOSED_HEADERS;
 use crate::gateway::headers::Names;
 use js_sys::{Array, Function, Object, Promise, Uint8Array};
 use std::future::Future;
@@ -32,7 +33,7 @@ mod js {
             env: &Env,
             namespace: &str,
             name: &str,
-            message: Uint8Array,
+            message: &str,
             limit: i32,
             id: u32,
             settle: &Settle,
@@ -76,8 +77,9 @@ mod js {
         pub(super) fn read(request: &Request, id: u32, most: u32, budget: u32, patience: i32, lifetime: i32) -> Promise;
         pub(in crate::worker) fn held(id: u32) -> Option<Uint8Array>;
         pub(in crate::worker) fn release(id: u32);
+        pub(super) fn expose(names: &str);
         #[wasm_bindgen(catch)]
-        pub(super) fn answer(status: u16, headers: &str, body: Option<&str>) -> Result<Response, JsValue>;
+        pub(super) fn answer(status: u16, text: &str, is_problem: bool) -> Result<Response, JsValue>;
 
         /// A body on its way from one end to the other that is watched.
         #[derive(Clone)]
@@ -193,10 +195,28 @@ impl Changes {
         js::changed(response, &self.text(), body)
     }
 
-    /// The gateway's own response, with the headers that are set. One that is set twice is one line of both values.
+    /// The gateway's own response, with the headers that are set, each once.
     pub(super) fn answer(&self, status: u16, body: Option<&str>) -> Result<Response, JsValue> {
-        js::answer(status, &self.added, body)
+        js::answer(status, &self.behind(body.unwrap_or_default()), false)
     }
+
+    /// The same for a problem, with the headers that all problems have.
+    pub(super) fn problem(&self, status: u16, body: &str) -> Result<Response, JsValue> {
+        EXPOSED.with(|()| ());
+        js::answer(status, &self.behind(body), true)
+    }
+
+    fn behind(&self, body: &str) -> String {
+        let mut text = String::with_capacity(body.len() + 1 + self.added.len());
+        line(&mut text, body);
+        text.push_str(&self.added);
+        text
+    }
+}
+
+std::thread_local! {
+    /// Says once which headers pages may read of a problem.
+    static EXPOSED: () = js::expose(&EXPOSED_HEADERS.join(", "));
 }
 
 /// A request on its way to a service that is bound to the gateway, or else over the network.
@@ -243,13 +263,9 @@ pub(super) fn watch_for<'a>(names: impl Iterator<Item = &'a str>, otherwise: &Cl
 }
 
 /// What the object called `name` answers to `message`.
-pub(super) async fn ask(env: &Env, namespace: &str, name: &str, message: &[u8], limit: Duration) -> worker::Result<Vec<u8>> {
-    let message = Uint8Array::from(message);
+pub(super) async fn ask(env: &Env, namespace: &str, name: &str, message: &str, limit: Duration) -> worker::Result<String> {
     let answer = Promised::begin(|id, settle| js::ask(env, namespace, name, message, millis(limit), id, settle)).await?;
-    if answer.is_undefined() {
-        return Err("no answer in time".into());
-    }
-    Ok(answer.unchecked_into::<Uint8Array>().to_vec())
+    answer.as_string().ok_or_else(|| "no answer in time".into())
 }
 
 /// What a service that is bound to the gateway, or else the network, answers to a request; `None` if not in time.

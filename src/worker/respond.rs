@@ -1,7 +1,7 @@
 //! The gateway's own answers.
 
 use super::glue::Changes;
-use crate::gateway::cors::{EXPOSED_HEADERS, Preflight};
+use crate::gateway::cors::Preflight;
 use crate::gateway::probe;
 use crate::wire::problem::Problem;
 use web_sys::Response;
@@ -14,16 +14,11 @@ pub(super) fn problem(problem: &Problem) -> Result<Response> {
 
 /// Answers with a problem, with more members of its JSON, and with headers besides its own.
 pub(super) fn problem_with(problem: &Problem, members: Option<&str>, mut headers: Changes) -> Result<Response> {
-    headers.set("content-type", "application/problem+json");
-    headers.set("cache-control", "no-store");
     if let Some(seconds) = problem.retry_after {
         headers.set("retry-after", &format!("{seconds}"));
     }
-    // The answer holds nothing private, so a page of any origin may read it.
-    headers.set("access-control-allow-origin", "*");
-    headers.set("access-control-expose-headers", &EXPOSED_HEADERS.join(", "));
     let body = members.map_or_else(|| problem.to_json(), |members| problem.to_json_with(members));
-    Ok(headers.answer(problem.kind.status(), Some(&body))?)
+    Ok(headers.problem(problem.kind.status(), &body)?)
 }
 
 /// Answers with JSON.

@@ -1,24 +1,24 @@
-//! The classes that the runtime makes objects of. A message comes as bytes, by a method of the object: what needs no I/O is
+//! The classes that the runtime makes objects of. A message comes as text, by a method of the object: what needs no I/O is
 //! answered before that returns, without a promise.
 
 use super::account::object::Account;
 use super::channel::object::ChannelObject as Channel;
-use super::message::{binary, read};
+use super::message::{read_text, text};
 use super::object::Object;
 use super::payer::object::Payer;
 use crate::worker::promised::{at_once, promise};
-use js_sys::{Promise, Uint8Array};
+use js_sys::Promise;
 use std::rc::Rc;
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 use worker::worker_sys::DurableObjectState;
 use worker::{Env, State};
 
-/// The answer in binary form, or a promise of it when the object must wait for something.
-fn ask<O: Object>(object: &Rc<O>, message: &[u8]) -> std::result::Result<JsValue, JsValue> {
+/// The answer, or a promise of it when the object must wait for something.
+fn ask<O: Object>(object: &Rc<O>, message: &str) -> std::result::Result<JsValue, JsValue> {
     let object = object.clone();
-    let message = read(message)?;
-    at_once(async move { Ok(Uint8Array::from(binary(&object.answer(message).await?)?.as_slice()).into()) })
+    let message = read_text(message)?;
+    at_once(async move { Ok(text(&object.answer(message).await?)?.into()) })
 }
 
 fn wake<O: Object>(object: &Rc<O>) -> Promise {
@@ -41,7 +41,7 @@ macro_rules! export {
             }
 
             #[doc = "Answers a message."]
-            pub fn ask(&self, message: &[u8]) -> std::result::Result<JsValue, JsValue> {
+            pub fn ask(&self, message: &str) -> std::result::Result<JsValue, JsValue> {
                 ask(&self.0, message)
             }
 

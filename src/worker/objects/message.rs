@@ -1,7 +1,8 @@
-//! How objects are spoken to: typed messages in binary form, by one method of each. (The runtime's own remote calls cost a third of a
+//! How objects are spoken to: typed messages in binary form, as base64, by one method of each. (The runtime's own remote calls cost a third of a
 //! fetch; what the `worker` crate makes of them is experimental.)
 
 use crate::binary::{decode, encode};
+use crate::wire::encoding::{from_base64_strict, to_base64};
 use crate::wire::problem::{Problem, ProblemKind};
 use crate::wire::x402::Reason;
 use crate::worker::glue;
@@ -21,7 +22,7 @@ pub(super) async fn call<A: DeserializeOwned>(
     message: &impl Serialize,
     limit: Duration,
 ) -> std::result::Result<A, Problem> {
-    let answer = async { read(&glue::ask(env, binding, name, &binary(message)?, limit).await?) };
+    let answer = async { read_text(&glue::ask(env, binding, name, &text(message)?, limit).await?) };
     answer.await.map_err(|error: Error| {
         console_error!("object {binding}: {error}");
         unknown()
@@ -38,6 +39,15 @@ pub(super) fn binary(value: &impl Serialize) -> Result<Vec<u8>> {
 
 pub(super) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
     decode(bytes).map_err(|error| Error::RustError(error.to_string()))
+}
+
+/// A message as it goes from one object to another: the runtime copies a text for much less than it makes buffers of bytes for.
+pub(super) fn text(value: &impl Serialize) -> Result<String> {
+    Ok(to_base64(binary(value)?))
+}
+
+pub(super) fn read_text<T: DeserializeOwned>(text: &str) -> Result<T> {
+    read(&from_base64_strict(text).map_err(|error| Error::RustError(error.to_string()))?)
 }
 
 /// A problem as it travels between objects.

@@ -19,8 +19,11 @@ export class Slots {
   #sql;
   #isThere;
   #create;
+  /** The slots that hold a value, as far as is known. */
+  #held = new Set();
   #get;
   #put;
+  #change;
   #remove;
 
   constructor({ storage: { sql } }, name) {
@@ -29,11 +32,14 @@ export class Slots {
     this.#create = `CREATE TABLE ${name} (slot INTEGER PRIMARY KEY, value BLOB NOT NULL)`;
     this.#get = `SELECT value FROM ${name} WHERE slot = ?`;
     this.#put = `INSERT OR REPLACE INTO ${name} (slot, value) VALUES (?, ?)`;
+    this.#change = `UPDATE ${name} SET value = ? WHERE slot = ?`;
     this.#remove = `DELETE FROM ${name} WHERE slot = ?`;
   }
 
   get(slot) {
-    return this.#isThere ? values(this.#sql.exec(this.#get, slot))[0] : undefined;
+    const value = this.#isThere ? values(this.#sql.exec(this.#get, slot))[0] : undefined;
+    if (value) this.#held.add(slot);
+    return value;
   }
 
   put(slot, value) {
@@ -41,15 +47,20 @@ export class Slots {
       this.#sql.exec(this.#create);
       this.#isThere = true;
     }
+    // To change a value costs less than to replace it.
+    if (this.#held.has(slot) && this.#sql.exec(this.#change, value, slot).rowsWritten > 0) return;
     this.#sql.exec(this.#put, slot, value);
+    this.#held.add(slot);
   }
 
   remove(slot) {
     if (this.#isThere) this.#sql.exec(this.#remove, slot);
+    this.#held.delete(slot);
   }
 
   vanish() {
     this.#isThere = false;
+    this.#held.clear();
   }
 }
 

@@ -17,6 +17,8 @@ use crate::rail::evm::{Asset, Method};
 use crate::wire::problem::Problem;
 use crate::worker::connection::Connection;
 use serde::{Deserialize, Serialize};
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::time::Duration;
 use worker::Env;
 
@@ -84,6 +86,27 @@ pub(in crate::worker) struct Shown {
     pub(in crate::worker) balance: Balance,
 }
 
+std::thread_local! {
+    /// The escrows that were written last: its checksum makes that a matter of hashing.
+    static WRITTEN: RefCell<Vec<(Address, Rc<str>)>> = const { RefCell::new(Vec::new()) };
+}
+
+/// So many escrows are remembered: two for each rail.
+const MOST_WRITTEN: usize = 16;
+
+/// An escrow as objects are named after it.
+fn written(escrow: Address) -> Rc<str> {
+    WRITTEN.with_borrow_mut(|known| {
+        if let Some((_, text)) = known.iter().find(|(address, _)| *address == escrow) {
+            return text.clone();
+        }
+        let text: Rc<str> = escrow.to_string().into();
+        known.truncate(MOST_WRITTEN - 1);
+        known.insert(0, (escrow, text.clone()));
+        text
+    })
+}
+
 /// Sends a message to the object of a channel, which may take `wait` for it besides.
 pub(in crate::worker) async fn ask_channel(
     connection: &Connection,
@@ -92,7 +115,7 @@ pub(in crate::worker) async fn ask_channel(
     channel_id: B256,
     message: &ChannelMessage,
 ) -> Result<ChannelReply, Problem> {
-    let name = format!("{}:{escrow}:{channel_id}", connection.rail.chain_id);
+    let name = format!("{}:{}:{channel_id}", connection.rail.chain_id, written(escrow));
     let wait = match message {
         ChannelMessage::Delivery { wait, .. } => Duration::from_millis(*wait),
         // It may bring money in, read the chain a few times, and send a transaction.
