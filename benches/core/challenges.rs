@@ -16,17 +16,4 @@ pub(crate) fn all(bench: &mut Bench) {
         let check = |asked: Asked<'_>| -> &Offer { asked.accept(&credential, &offers, &keys, NOW).unwrap().offer };
         bench.ours(operation, || ASKED, check);
     }
-    // Where the realm is configured.
-    let mut prepared = offers.clone();
-    prepared.iter_mut().for_each(|offer| offer.prepare(&keys, ASKED.realm, None));
-    let [charge, session] = &prepared;
-    bench.ours("challenge-issue-prepared-charge", || charge, |offer| issue(offer, &keys));
-    bench.ours("challenge-issue-prepared-session", || session, |offer| issue(offer, &keys));
-    for (operation, header) in
-        [("challenge-check-prepared-charge", charge_header()), ("challenge-check-prepared-session", voucher_header())]
-    {
-        let credential = Credential::parse(split_authorization(&header).unwrap().payment.unwrap()).unwrap();
-        let check = |asked: Asked<'_>| -> &Offer { asked.accept(&credential, &prepared, &keys, NOW).unwrap().offer };
-        bench.ours(operation, || ASKED, check);
-    }
 }
