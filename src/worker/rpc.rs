@@ -56,7 +56,6 @@ pub(super) struct Want {
 /// Somebody on the way from endpoint to endpoint.
 struct Seeker<'a> {
     want: &'a Want,
-    found: Option<Vec<NodeAnswer>>,
     /// It has its answer.
     is_told: bool,
     /// What is answered if no endpoint does better.
@@ -66,11 +65,12 @@ struct Seeker<'a> {
 impl<'a> Seeker<'a> {
     fn new(want: &'a Want) -> Self {
         let otherwise = if want.is_sending { Ok(Vec::from([Err(NodeError::Unacceptable)])) } else { Err(Unreachable) };
-        Self { want, found: None, is_told: false, otherwise }
+        Self { want, is_told: false, otherwise }
     }
 
-    /// Takes note of what an endpoint answered; the error is what is wrong with that endpoint.
-    fn hear(&mut self, answers: Result<Vec<NodeAnswer>, Fault>) -> Result<(), Fault> {
+    /// Takes note of what an endpoint answered. Returns the answers if they are what is told; the error is what is wrong with that
+    /// endpoint.
+    fn hear(&mut self, answers: Result<Vec<NodeAnswer>, Fault>) -> Result<Option<Vec<NodeAnswer>>, Fault> {
         let is_busy = |answers: &[NodeAnswer]| answers.iter().any(|answer| matches!(answer, Err(NodeError::Busy)));
         let fault = match answers {
             Ok(answers) if is_busy(&answers) => {
@@ -80,10 +80,10 @@ impl<'a> Seeker<'a> {
                 }
                 Fault::Busy
             }
-            Ok(answers) if self.want.is_sending && matches!(answers.as_slice(), [Err(NodeError::Unacceptable)]) => return Ok(()),
+            Ok(answers) if self.want.is_sending && matches!(answers.as_slice(), [Err(NodeError::Unacceptable)]) => return Ok(None),
             Ok(answers) => {
-                self.found = Some(answers);
-                return Ok(());
+                self.is_told = true;
+                return Ok(Some(answers));
             }
             Err(fault) => fault,
         };
@@ -238,26 +238,26 @@ impl Rpc {
     pub(super) async fn ask_for(&self, wants: &[Want], mut tell: impl FnMut(usize, Outcome)) {
         let mut seekers: Vec<Seeker<'_>> = wants.iter().map(Seeker::new).collect();
         for (index, endpoint) in self.in_order() {
-            let mut open: Vec<&mut Seeker<'_>> = seekers.iter_mut().filter(|seeker| !seeker.is_told).collect();
+            let open: Vec<(usize, &mut Seeker<'_>)> = seekers.iter_mut().enumerate().filter(|(_, seeker)| !seeker.is_told).collect();
             if open.is_empty() {
                 break;
             }
-            let parts: Vec<&[Request]> = open.iter().map(|seeker| seeker.want.requests.as_slice()).collect();
+            let parts: Vec<&[Request]> = open.iter().map(|(_, seeker)| seeker.want.requests.as_slice()).collect();
             let answers = self.ask_endpoint(endpoint, &parts).await;
-            let faults = open.iter_mut().zip(answers).filter_map(|(seeker, answers)| seeker.hear(answers).err());
-            // All of them are told.
-            match faults.fold(None, |first: Option<Fault>, fault| first.or(Some(fault))) {
+            let mut fault = None;
+            for ((place, seeker), answers) in open.into_iter().zip(answers) {
+                match seeker.hear(answers) {
+                    Ok(Some(found)) => tell(place, Ok(found)),
+                    Ok(None) => {}
+                    Err(of_one) => fault = fault.or(Some(of_one)),
+                }
+            }
+            match fault {
                 None => endpoint.cool_until.set(None),
                 Some(fault) => {
                     // The URL may hold an API key: endpoints are named by their position.
                     console_warn!("rpc: chain {}: endpoint {index}: {fault}", self.chain_id);
                     endpoint.cool_until.set(Some(now().saturating_add(COOL_DOWN)));
-                }
-            }
-            for (place, seeker) in seekers.iter_mut().enumerate() {
-                if let Some(found) = seeker.found.take() {
-                    seeker.is_told = true;
-                    tell(place, Ok(found));
                 }
             }
         }
