@@ -170,6 +170,27 @@ export function watchFor(names, becomes) {
   otherwise = becomes;
 }
 
+/** What is sent as JSON is said to be. */
+const AS_JSON = { "content-type": "application/json" };
+
+/**
+ * Tells by `settle` the status of an answer, a line feed and its body as a text; `undefined` if it takes longer than `limit`. Nothing of
+ * it is left then, neither a connection nor a timer.
+ */
+export function exchanged(method, url, body, limit, id, settle) {
+  const patience = new AbortController();
+  const init = { method, signal: patience.signal };
+  if (body !== undefined) {
+    init.body = body;
+    init.headers = AS_JSON;
+  }
+  const answer = fetch(url, init).then(async (response) => `${response.status}\n${await response.text()}`);
+  within(limit, answer, undefined, (outcome, failed) => {
+    if (outcome === undefined) patience.abort();
+    settle(id, outcome, failed);
+  });
+}
+
 /** Sends a request on, as {@link forward} does, and gives the response as it came, unless it is to be looked at. */
 export function passed(env, service, request, text, body, limit, isLookedAt) {
   const answer = forward(env, service, request, text, body);

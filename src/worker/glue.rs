@@ -48,6 +48,8 @@ mod js {
             settle: &Settle,
         ) -> Result<(), JsValue>;
         #[wasm_bindgen(catch)]
+        pub(super) fn exchanged(method: &str, url: &str, body: Option<&str>, limit: i32, id: u32, settle: &Settle) -> Result<(), JsValue>;
+        #[wasm_bindgen(catch)]
         pub(super) fn sent(
             env: &Env,
             service: Option<&str>,
@@ -271,6 +273,12 @@ pub(super) async fn ask(env: &Env, namespace: &str, name: &str, message: &str, l
 /// What a service that is bound to the gateway, or else the network, answers to a request; `None` if not in time.
 pub(super) async fn fetched(env: &Env, service: Option<&str>, request: &Request, limit: Duration) -> Result<Option<Response>, JsValue> {
     Ok(response(Promised::begin(|id, settle| js::fetched(env, service, request, millis(limit), id, settle)).await?))
+}
+
+/// The status and the body of an answer, whose request had this body of JSON if any; `None` if it did not come in time.
+pub(super) async fn exchanged(method: &str, url: &str, body: Option<&str>, limit: Duration) -> Result<Option<(u16, String)>, JsValue> {
+    let answer = Promised::begin(|id, settle| js::exchanged(method, url, body, millis(limit), id, settle)).await?.as_string();
+    Ok(answer.as_deref().and_then(|answer| answer.split_once('\n')).and_then(|(status, body)| Some((status.parse().ok()?, body.into()))))
 }
 
 fn response(outcome: JsValue) -> Option<Response> {
