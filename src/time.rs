@@ -111,6 +111,39 @@ impl fmt::Display for InvalidTimestamp {
 
 impl core::error::Error for InvalidTimestamp {}
 
+/// What is known of an object's alarm. It has one: the last that is set counts. To set it is to write a row, so one that is set for
+/// sooner is left alone, and it is not lost by setting another.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Alarm {
+    /// Nothing: whether it is set has to be read.
+    #[default]
+    Unknown,
+    /// It is not set.
+    Off,
+    /// It is set for this time. Where that is over, it is about to go off.
+    Set(Timestamp),
+}
+
+impl Alarm {
+    /// Whether it is known to go off at `at` or sooner. `None`: it must be read.
+    pub fn rings_by(self, at: Timestamp) -> Option<bool> {
+        match self {
+            Self::Unknown => None,
+            Self::Off => Some(false),
+            Self::Set(set) => Some(set <= at),
+        }
+    }
+
+    /// It was read. What was set meanwhile counts more.
+    #[must_use]
+    pub fn or_read(self, read: Option<Timestamp>) -> Self {
+        match self {
+            Self::Unknown => read.map_or(Self::Off, Self::Set),
+            known => known,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -136,6 +169,19 @@ mod tests {
         for text in ["", "2027-01-15", "2027-01-15T12:05:00", "1800014700", "1969-12-31T23:59:59Z", "٢٠٢٧-01-15T12:05:00Z"] {
             assert_eq!(Timestamp::parse_rfc3339(text), Err(InvalidTimestamp), "{text}");
         }
+    }
+
+    #[test]
+    fn an_alarm_that_goes_off_sooner_is_left_alone_and_what_was_set_is_not_unset_by_what_was_read() {
+        let [sooner, now, later] = [1, 2, 3].map(Timestamp::from_millis);
+        assert_eq!(Alarm::default().rings_by(now), None, "it is read first");
+        assert_eq!(Alarm::Off.rings_by(now), Some(false));
+        assert_eq!([sooner, now, later].map(|at| Alarm::Set(at).rings_by(now)), [Some(true), Some(true), Some(false)]);
+        assert_eq!(Alarm::Unknown.or_read(None), Alarm::Off);
+        assert_eq!(Alarm::Unknown.or_read(Some(sooner)), Alarm::Set(sooner));
+        // Another call of the object has set it while this one waited for what is read.
+        assert_eq!(Alarm::Set(sooner).or_read(Some(later)), Alarm::Set(sooner));
+        assert_eq!(Alarm::Set(sooner).or_read(None), Alarm::Set(sooner));
     }
 
     #[test]

@@ -142,7 +142,9 @@ fn the_methods_of_a_type_of_the_shell_stand_with_it() {
             if head.contains(&"for") || head.contains(&"$") {
                 continue;
             }
-            let named = head.iter().find(|token| token.starts_with(char::is_uppercase)).unwrap();
+            // What stands in its first brackets are parameters.
+            let parameters = if head[0] == "<" { head.iter().position(|token| *token == ">").unwrap() } else { 0 };
+            let named = head[parameters..].iter().find(|token| token.starts_with(char::is_uppercase)).unwrap();
             let stands_here = tokens.windows(2).any(|pair| ["struct", "enum"].contains(&pair[0]) && pair[1] == *named);
             assert!(stands_here, "{}: impl {named}", module.join("::"));
             methods += 1;

@@ -4,23 +4,27 @@
 //! While nothing is under way, whoever asks is asked for at once. What is wanted meanwhile waits for the end of that, but never for
 //! long, and goes together.
 
-use super::clock::{turn, within};
+use super::clock::turn;
 use super::rpc::{BATCH, Network, Outcome, Rpc, Unreachable, Want};
+use super::waiting::{Bell, Lead, Party};
 use futures_channel::oneshot;
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::time::Duration;
 
 /// The longest that one waits for others.
 const PATIENCE: Duration = Duration::from_millis(20);
 
-/// Those of one object, for one rail. The runtime lets no call wait for what belongs to another object's.
+/// What the calls of one object want, and who wants it.
+type Wanted = (Want, oneshot::Sender<Outcome>);
+
+/// Those of one object, for one rail.
 #[derive(Default)]
 pub(super) struct Gathering {
-    waiting: RefCell<Vec<(Want, oneshot::Sender<Outcome>)>>,
+    waiting: Party<Wanted>,
     /// How many are being asked for.
     under_way: Cell<usize>,
     /// Wakes whoever waits to ask for those who wait.
-    hurry: Cell<Option<oneshot::Sender<()>>>,
+    hurry: Bell,
 }
 
 /// A rail's endpoints, asked for many at once.
@@ -37,8 +41,12 @@ impl Network for Gathered<'_> {
 
     async fn want(&self, want: Want) -> Outcome {
         let (sender, outcome) = oneshot::channel();
-        if self.gathering.join(want, sender) {
-            self.lead().await;
+        let lead = self.gathering.waiting.join((want, sender));
+        if self.gathering.is_full() {
+            self.gathering.hurry.ring();
+        }
+        if let Some(lead) = lead {
+            self.ask_for_all(lead).await;
         }
         outcome.await.unwrap_or(Err(Unreachable))
     }
@@ -46,10 +54,9 @@ impl Network for Gathered<'_> {
 
 impl Gathered<'_> {
     /// Asks for all who wait.
-    async fn lead(&self) {
-        let leader = Leader(self.gathering);
-        leader.wait().await;
-        let (wants, callers): (Vec<_>, Vec<_>) = leader.take().into_iter().unzip();
+    async fn ask_for_all(&self, lead: Lead<'_, Wanted>) {
+        self.gathering.wait().await;
+        let (wants, callers): (Vec<_>, Vec<_>) = lead.take().into_iter().unzip();
         let under_way = UnderWay::begin(self.gathering);
         let mut callers: Vec<_> = callers.into_iter().map(Some).collect();
         let tell = |place: usize, outcome| {
@@ -64,48 +71,18 @@ impl Gathered<'_> {
 }
 
 impl Gathering {
-    /// Returns whether the caller is the first, who must ask for all.
-    fn join(&self, want: Want, caller: oneshot::Sender<Outcome>) -> bool {
-        let mut waiting = self.waiting.borrow_mut();
-        waiting.push((want, caller));
-        let is_first = waiting.len() == 1;
-        if waiting.iter().map(|(want, _)| want.requests.len()).sum::<usize>() >= BATCH {
-            self.hurry();
-        }
-        is_first
+    /// Whether one post holds no more than what is wanted.
+    fn is_full(&self) -> bool {
+        self.waiting.weigh(|(want, _)| want.requests.len()) >= BATCH
     }
 
-    fn hurry(&self) {
-        if let Some(hurry) = self.hurry.take() {
-            // Who has just woken up by itself does not mind.
-            let _ = hurry.send(());
-        }
-    }
-}
-
-/// Whoever asks for all. If it is dropped before it has, the others learn that nobody does.
-struct Leader<'a>(&'a Gathering);
-
-impl Leader<'_> {
+    /// Waits for others, as long as is good.
     async fn wait(&self) {
         // Who is woken by the same answer, such as all whose transactions may now be sent, is heard first.
         turn().await;
-        if self.0.under_way.get() == 0 || self.0.waiting.borrow().iter().map(|(want, _)| want.requests.len()).sum::<usize>() >= BATCH {
-            return;
+        if self.under_way.get() > 0 && !self.is_full() {
+            self.hurry.wait(PATIENCE).await;
         }
-        let (hurry, hurried) = oneshot::channel();
-        self.0.hurry.set(Some(hurry));
-        let _ = within(PATIENCE, hurried).await;
-    }
-
-    fn take(self) -> Vec<(Want, oneshot::Sender<Outcome>)> {
-        self.0.waiting.take()
-    }
-}
-
-impl Drop for Leader<'_> {
-    fn drop(&mut self) {
-        self.0.waiting.borrow_mut().clear();
     }
 }
 
@@ -122,6 +99,6 @@ impl<'a> UnderWay<'a> {
 impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
         self.0.under_way.set(self.0.under_way.get().saturating_sub(1));
-        self.0.hurry();
+        self.0.hurry.ring();
     }
 }

@@ -36,4 +36,5 @@ mod stream;
 mod together;
 mod token;
 mod visit;
+mod waiting;
 mod watch;

@@ -1,6 +1,7 @@
 //! The Durable Objects, each in its folder: how it is spoken to, and what it does.
 
 pub(super) mod account;
+mod alarm;
 pub(super) mod channel;
 mod export;
 mod message;

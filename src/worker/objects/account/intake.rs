@@ -4,12 +4,13 @@
 use crate::evm::jsonrpc::{Request, decode};
 use crate::evm::{Address, B256};
 use crate::settlement::{Batching, Outbox, Purpose, Transfer, batches};
-use crate::worker::clock::{now, turn, within};
+use crate::worker::clock::{now, turn};
 use crate::worker::gathering::Gathered;
 use crate::worker::rpc::Network;
+use crate::worker::waiting::{Bell, Party};
 use alloy_primitives::Bytes;
 use futures_channel::oneshot;
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use worker::{Result, console_error};
 
 /// Something that is to be brought about, or, without a gas limit, looked for.
@@ -35,50 +36,39 @@ pub(super) type Waiting = (Order, oneshot::Sender<bool>);
 /// Those who wait to be taken on.
 #[derive(Default)]
 pub(super) struct Intake {
-    waiting: RefCell<Vec<Waiting>>,
+    waiting: Party<Waiting>,
     /// Tells whoever takes them on that there are enough.
-    full: Cell<Option<oneshot::Sender<()>>>,
+    full: Bell,
     /// Whether the contract for batches is there. It is not asked for again as long as the object lives.
     has_multicall: Cell<Option<bool>>,
 }
 
 impl Intake {
-    /// Returns whether the caller is the first, who takes all of them on.
-    fn join(&self, order: Order, caller: oneshot::Sender<bool>, most: usize) -> bool {
-        let mut waiting = self.waiting.borrow_mut();
-        waiting.push((order, caller));
-        if waiting.len() >= most
-            && let Some(full) = self.full.take()
-        {
-            // Who has just woken up by itself does not mind.
-            let _ = full.send(());
-        }
-        waiting.len() == 1
-    }
-
     /// Has an order taken on. Whoever is the first waits for others and gets all of them, to take them on; every one of them is told
     /// then whether it was, and learns nothing if that did not come to its end.
     pub(super) async fn enter(&self, order: Order, batching: Option<&Batching>) -> (oneshot::Receiver<bool>, Vec<Waiting>) {
         let (sender, taken) = oneshot::channel();
-        if !self.join(order, sender, batching.map_or(usize::MAX, |batching| batching.most)) {
-            return (taken, Vec::new());
+        let lead = self.waiting.join((order, sender));
+        if self.is_full(batching) {
+            self.full.ring();
         }
-        let taking = Taking(self);
+        let Some(lead) = lead else { return (taken, Vec::new()) };
         self.gather(batching).await;
-        let waiting = self.waiting.take();
-        drop(taking);
-        (taken, waiting)
+        (taken, lead.take())
+    }
+
+    /// Whether there are as many as go together.
+    fn is_full(&self, batching: Option<&Batching>) -> bool {
+        batching.is_some_and(|batching| self.waiting.weigh(|_| 1) >= batching.most)
     }
 
     /// Waits for others, as long as is good.
     async fn gather(&self, batching: Option<&Batching>) {
         // Those that are woken by the same answer.
         turn().await;
-        let Some(Batching { most, wait, .. }) = batching else { return };
-        if self.waiting.borrow().len() < *most {
-            let (sender, full) = oneshot::channel();
-            self.full.set(Some(sender));
-            let _ = within(*wait, full).await;
+        let Some(Batching { wait, .. }) = batching else { return };
+        if !self.is_full(batching) {
+            self.full.wait(*wait).await;
         }
     }
 
@@ -95,15 +85,6 @@ impl Intake {
         }
         self.has_multicall.set(Some(!code.is_empty()));
         !code.is_empty()
-    }
-}
-
-/// Whoever takes all on. Should it not come to that, they learn that nobody does.
-struct Taking<'a>(&'a Intake);
-
-impl Drop for Taking<'_> {
-    fn drop(&mut self) {
-        self.0.waiting.borrow_mut().clear();
     }
 }
 

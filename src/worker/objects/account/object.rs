@@ -12,16 +12,17 @@ use crate::evm::jsonrpc::{
 use crate::evm::key::PrivateKey;
 use crate::settlement::{AccountView, Effect, Ending, Operation, Outbox, Purpose, Receipts, Search, Verdict, Watched, poll_delay};
 use crate::time::Timestamp;
-use crate::worker::clock::{now, within};
+use crate::worker::clock::now;
 use crate::worker::config::{Isolate, load};
 use crate::worker::connection::Connection;
 use crate::worker::gathering::{Gathered, Gathering};
+use crate::worker::objects::alarm::Alarm;
 use crate::worker::objects::object::{Object, unconfigured};
-use crate::worker::objects::table::{Table, once, or_later, set_alarm};
+use crate::worker::objects::table::{Table, once};
 use crate::worker::rpc::{Network, Unreachable};
 use crate::worker::together::join_all;
+use crate::worker::waiting::{Bell, Waiters};
 use alloy_primitives::Bytes;
-use futures_channel::oneshot;
 use futures_util::future::join;
 use litemap::LiteMap;
 use std::cell::{Cell, OnceCell, RefCell};
@@ -56,14 +57,13 @@ pub(in crate::worker::objects) struct Account {
     gathering: Gathering,
     /// What has ended since the chain was last looked at: those who wait for it need not read it.
     ended: RefCell<LiteMap<B256, Verdict>>,
-    /// When the alarm goes off, as far as is known here.
-    alarm: Cell<Option<Timestamp>>,
+    alarm: Alarm,
     /// Whether a call is polling the chain for all.
     polling: Cell<bool>,
     /// Those who wait for the next news.
-    waiting: RefCell<Vec<oneshot::Sender<()>>>,
+    waiting: Waiters,
     /// Wakes the poller from its pause.
-    hurry: Cell<Option<oneshot::Sender<()>>>,
+    hurry: Bell,
     /// The account had no money for gas; nothing is taken on before this.
     dry_until: Cell<Option<Timestamp>>,
     /// The channels that are watched.
@@ -84,10 +84,10 @@ impl Object for Account {
             intake: Intake::default(),
             gathering: Gathering::default(),
             ended: RefCell::default(),
-            alarm: Cell::default(),
+            alarm: Alarm::default(),
             polling: Cell::new(false),
-            waiting: RefCell::default(),
-            hurry: Cell::default(),
+            waiting: Waiters::default(),
+            hurry: Bell::default(),
             dry_until: Cell::default(),
             rounds: Rounds::default(),
         }
@@ -119,14 +119,9 @@ impl Object for Account {
     }
 
     async fn wake(&self) -> Result<()> {
-        self.alarm.set(None);
+        self.alarm.rang();
         let work = self.work_on().await;
-        let failed = work.is_err();
-        let set = or_later(&self.state, "account", work).await;
-        if failed {
-            self.alarm.set(None);
-        }
-        set
+        self.alarm.or_later(&self.state, "account", work).await
     }
 }
 
@@ -159,22 +154,7 @@ impl Account {
         // From here on there is no await: who has taken something on meanwhile has set the alarm for it.
         let watchdog = (!outbox.borrow().is_idle()).then(|| now().saturating_add(WATCHDOG));
         let prune = self.operations()?.prune(now())?;
-        match [round, watchdog, prune].into_iter().flatten().min() {
-            Some(at) => self.ring_at(at).await,
-            None => {
-                self.alarm.set(None);
-                self.state.storage().delete_alarm().await
-            }
-        }
-    }
-
-    async fn ring_at(&self, at: Timestamp) -> Result<()> {
-        self.alarm.set(Some(at));
-        let set = set_alarm(&self.state, at).await;
-        if set.is_err() {
-            self.alarm.set(None);
-        }
-        set
+        self.alarm.at(&self.state, [round, watchdog, prune].into_iter().flatten().min()).await
     }
 
     /// The endpoints, for all calls of this object at once.
@@ -210,16 +190,11 @@ impl Account {
         })
     }
 
-    /// Makes sure that the object goes on by itself if this call does not. To set an alarm is to write a row: one that is set for
-    /// sooner does as well.
+    /// Makes sure that the object goes on by itself if this call does not.
     async fn stay_awake(&self) -> Result<()> {
         let watchdog = now().saturating_add(WATCHDOG);
         let round = self.rounds.next(&self.state).await?;
-        let at = round.map_or(watchdog, |round| round.min(watchdog));
-        if self.alarm.get().is_some_and(|set| now() < set && set <= at) {
-            return Ok(());
-        }
-        self.ring_at(at).await
+        self.alarm.by(&self.state, round.map_or(watchdog, |round| round.min(watchdog))).await
     }
 
     /// Runs an errand, unless it was run before, and waits for the verdict until `deadline`.
@@ -305,7 +280,8 @@ impl Account {
         if !raws.is_empty() {
             self.broadcast(connection, raws).await?;
         }
-        self.hurry();
+        // Something young is to be looked for.
+        self.hurry.ring();
         for (caller, is_taken) in answers {
             // One that is gone does not mind.
             let _ = caller.send(is_taken);
@@ -316,14 +292,6 @@ impl Account {
     /// Whether the account had no money for gas a moment ago.
     fn is_dry(&self) -> bool {
         self.dry_until.get().is_some_and(|until| now() < until)
-    }
-
-    /// Something young is to be looked for.
-    fn hurry(&self) {
-        if let Some(hurry) = self.hurry.take() {
-            // A poller that has just woken up by itself does not mind.
-            let _ = hurry.send(());
-        }
     }
 
     /// How the operation ended, from memory or from storage.
@@ -340,9 +308,7 @@ impl Account {
     /// Polls the chain for everybody, or waits for whoever does.
     async fn poll_or_wait(&self, connection: &Connection, deadline: Timestamp) -> Result<()> {
         if self.polling.replace(true) {
-            let (sender, receiver) = oneshot::channel();
-            self.waiting.borrow_mut().push(sender);
-            let _ = within(deadline.since(now()), receiver).await;
+            self.waiting.wait(deadline.since(now())).await;
             return Ok(());
         }
         let polling = Polling(self);
@@ -353,9 +319,7 @@ impl Account {
         loop {
             let youngest = outbox.borrow().last_broadcast().unwrap_or_else(now);
             until = until.min(now().saturating_add(poll_delay(now().since(youngest))));
-            let (sender, hurry) = oneshot::channel();
-            self.hurry.set(Some(sender));
-            if within(until.since(now()), hurry).await.is_none() {
+            if !self.hurry.wait(until.since(now())).await {
                 break;
             }
         }
@@ -475,10 +439,7 @@ struct Polling<'a>(&'a Account);
 impl Drop for Polling<'_> {
     fn drop(&mut self) {
         self.0.polling.set(false);
-        for sender in self.0.waiting.borrow_mut().drain(..) {
-            // A waiter that is gone does not mind.
-            let _ = sender.send(());
-        }
+        self.0.waiting.wake();
     }
 }
 

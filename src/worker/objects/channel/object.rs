@@ -8,12 +8,12 @@ use crate::evm::reading::Reading;
 use crate::money::Amount;
 use crate::time::Timestamp;
 use crate::wire::problem::Problem;
-use crate::worker::clock::{now, within};
+use crate::worker::clock::now;
 use crate::worker::config::load;
 use crate::worker::connection::Connection;
 use crate::worker::objects::account::use_channel;
 use crate::worker::objects::table::{Slots, once, set_alarm};
-use futures_channel::oneshot;
+use crate::worker::waiting::Waiters;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
@@ -30,7 +30,7 @@ pub(in crate::worker::objects) struct ChannelObject {
     /// As it is stored, once it was read or written.
     ledger: RefCell<Option<Channel>>,
     /// Those who wait for the balance to change.
-    waiting: RefCell<Vec<oneshot::Sender<()>>>,
+    waiting: Waiters,
     /// Whether a call has a collection brought onto the chain.
     pub(super) submitting: Cell<bool>,
     /// Those who have named additions to the deposit.
@@ -83,7 +83,7 @@ impl ChannelObject {
             env,
             slots: OnceCell::new(),
             ledger: RefCell::default(),
-            waiting: RefCell::default(),
+            waiting: Waiters::default(),
             submitting: Cell::default(),
             desk: Rc::default(),
             used_at: Rc::default(),
@@ -173,10 +173,7 @@ impl ChannelObject {
         let is_news = self.ledger.borrow().as_ref().is_none_or(|before| before.is_other_for_waiters(&ledger));
         self.ledger.replace(Some(ledger));
         if is_news {
-            for sender in self.waiting.borrow_mut().drain(..) {
-                // A waiter that is gone does not mind.
-                let _ = sender.send(());
-            }
+            self.waiting.wake();
         }
         Ok(())
     }
@@ -202,9 +199,7 @@ impl ChannelObject {
 
     /// Waits until the ledger has changed, or for `limit`.
     pub(super) async fn news(&self, limit: Duration) {
-        let (sender, news) = oneshot::channel();
-        self.waiting.borrow_mut().push(sender);
-        let _ = within(limit, news).await;
+        self.waiting.wait(limit).await;
     }
 
     /// Takes note of how a delivery goes, and waits up to `wait` milliseconds for the balance to allow what it draws. Of a

@@ -9,16 +9,15 @@ use crate::purchase::{LeaseId, Lost, Next, Purchase, Stage};
 use crate::rail::tempo::sponsor::{Promise, budget_of};
 use crate::rail::{Answer, Ask, Payment, Prepared, Progress, Reference, Send, Step};
 use crate::settlement::{Failure, Purpose, Verdict};
-use crate::time::Timestamp;
 use crate::wire::idempotency::Key;
 use crate::wire::problem::{Problem, ProblemKind};
-use crate::worker::clock::{now, within};
+use crate::worker::clock::now;
 use crate::worker::config::load;
 use crate::worker::objects::account::{Errand, SettleMessage, SettleReply, ask_account};
+use crate::worker::objects::alarm::Alarm;
 use crate::worker::objects::object::{Object, unconfigured};
-use crate::worker::objects::table::set_alarm;
 use crate::worker::rail::RailState;
-use futures_channel::oneshot;
+use crate::worker::waiting::Waiters;
 use litemap::LiteMap;
 use std::cell::RefCell;
 use std::time::Duration;
@@ -47,7 +46,8 @@ pub(in crate::worker::objects) struct Payer {
     /// place among the payer's charges has none.
     at_work: RefCell<LiteMap<B256, Option<Amount>>>,
     /// Those who wait for a place.
-    waiting: RefCell<Vec<oneshot::Sender<()>>>,
+    waiting: Waiters,
+    alarm: Alarm,
 }
 
 /// Marks a payment as being worked on until dropped.
@@ -66,7 +66,7 @@ impl<'a> AtWork<'a> {
 impl Drop for AtWork<'_> {
     fn drop(&mut self) {
         self.payer.at_work.borrow_mut().remove(&self.id);
-        self.payer.make_room();
+        self.payer.waiting.wake();
     }
 }
 
@@ -75,7 +75,7 @@ impl Object for Payer {
     type Reply = PayerReply;
 
     fn new(state: State, env: Env) -> Self {
-        Self { store: Store::new(state), env, at_work: RefCell::default(), waiting: RefCell::default() }
+        Self { store: Store::new(state), env, at_work: RefCell::default(), waiting: Waiters::default(), alarm: Alarm::default() }
     }
 
     async fn answer(&self, message: PayerMessage<'static>) -> Result<PayerReply> {
@@ -83,6 +83,7 @@ impl Object for Payer {
     }
 
     async fn wake(&self) -> Result<()> {
+        self.alarm.rang();
         let open = self.conclude_abandoned().await.unwrap_or_else(|error| {
             console_error!("payer: {error}");
             true
@@ -95,6 +96,7 @@ impl Object for Payer {
         } else if self.at_work.borrow().is_empty() && self.store.last_channel()?.is_none() {
             // Nothing is left, and nobody is about to write: the storage goes before anything else happens.
             self.store.vanish().await?;
+            self.alarm.forget();
         }
         Ok(())
     }
@@ -172,7 +174,7 @@ impl Payer {
         let is_open = purchase.is_open();
         self.store.save(purchase)?;
         if !is_open {
-            self.make_room();
+            self.waiting.wake();
         }
         Ok(())
     }
@@ -346,17 +348,7 @@ impl Payer {
             if left.is_zero() {
                 return Ok(Err(Problem::unavailable("as many of this payer's charges are on their way as may be at once")));
             }
-            let (sender, room) = oneshot::channel();
-            self.waiting.borrow_mut().push(sender);
-            let _ = within(left, room).await;
-        }
-    }
-
-    /// One that was on its way is not any more.
-    fn make_room(&self) {
-        for sender in self.waiting.borrow_mut().drain(..) {
-            // A waiter that is gone does not mind.
-            let _ = sender.send(());
+            self.waiting.wait(left).await;
         }
     }
 
@@ -520,12 +512,7 @@ impl Payer {
     /// Sees to it that an alarm goes off within `delay`: it forgets what may be forgotten, and concludes what no
     /// client waits for.
     async fn wake_within(&self, delay: Duration) -> Result<()> {
-        let at = now().saturating_add(delay);
-        let earlier = self.store.state.storage().get_alarm().await?.and_then(|alarm| u64::try_from(alarm).ok());
-        if earlier.is_some_and(|earlier| Timestamp::from_millis(earlier) <= at) {
-            return Ok(());
-        }
-        set_alarm(&self.store.state, at).await
+        self.alarm.by(&self.store.state, now().saturating_add(delay)).await
     }
 
     /// Asks for the verdicts on purchases whose client did not wait for it: until then they would count against
