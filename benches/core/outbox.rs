@@ -64,7 +64,7 @@ pub(crate) fn all(bench: &mut Bench) {
             || (),
             |()| {
                 assert!(outbox.lacks(&new.id(), Some(1)) && !outbox.has_rival(&new) && !outbox.is_idle());
-                outbox.last_broadcast()
+                outbox.poll_delay(soon)
             },
         );
         let mut outbox = LazyCell::new(|| filled(count, signature));

@@ -13,7 +13,7 @@ mod watched;
 pub use batch::{Batching, batches};
 pub use gas::{Flaw, Tried};
 pub use operation::{Attempt, Ending, Operation, Search};
-pub use outbox::{AccountView, Effect, Outbox, Receipts, poll_delay};
+pub use outbox::{AccountView, Effect, Outbox, Receipts};
 pub use purpose::{Purpose, SearchPlan, Transfer};
 pub use scan::{Fresh, Heard, Scan};
 pub use sweep::{Compared, Comparison, Sweep};

@@ -69,6 +69,15 @@ const PRICE_LIFETIME: Duration = Duration::from_secs(10);
 /// Gas of a transaction that does nothing, with room for chains that charge for data as ZKsync does.
 const EMPTY_GAS_LIMIT: u64 = 300_000;
 
+/// The longest time between two looks at the chain.
+const LONGEST_DELAY: Duration = Duration::from_secs(2);
+
+/// The chain is asked no sooner than this for a young transaction, while it is not known how long one takes here…
+const LEAST_DELAY: Duration = Duration::from_millis(100);
+
+/// …and not sooner than this however fast the chain is.
+const QUICKEST_DELAY: Duration = Duration::from_millis(25);
+
 /// How far back the logs are searched. Providers limit the range; no payment is older than a challenge, and
 /// at a block per second this is more than an hour.
 const SEARCH_BLOCKS: u64 = 5_000;
@@ -120,6 +129,8 @@ pub struct Outbox {
     price: Option<(GasPrice, Timestamp)>,
     view: Option<AccountView>,
     changed: LiteMap<B256, ()>,
+    /// How long it took lately from signing to the verdict.
+    took: Option<Duration>,
 }
 
 impl Outbox {
@@ -130,7 +141,7 @@ impl Outbox {
         for operation in led {
             operations.insert(operation.purpose.id(), operation);
         }
-        Self { chain_id, key, confirmations, operations, next_nonce: None, price: None, view: None, changed: LiteMap::new() }
+        Self { chain_id, key, confirmations, operations, next_nonce: None, price: None, view: None, changed: LiteMap::new(), took: None }
     }
 
     /// The account.
@@ -164,9 +175,13 @@ impl Outbox {
         self.operations.retain(|_, operation| !operation.is_finished());
     }
 
-    /// When the youngest transaction was sent; polling slows down with its age.
-    pub fn last_broadcast(&self) -> Option<Timestamp> {
-        self.operations.values().map(Operation::broadcast_at).max()
+    /// How long to wait before the chain is asked again. That grows with the age of the youngest transaction, and begins with a part of
+    /// what transactions took lately.
+    pub fn poll_delay(&self, now: Timestamp) -> Duration {
+        let youngest = self.operations.values().map(Operation::broadcast_at).max();
+        let age = youngest.map_or(Duration::ZERO, |youngest| now.since(youngest));
+        let least = self.took.map_or(LEAST_DELAY, |took| (took / 4).clamp(QUICKEST_DELAY, LEAST_DELAY));
+        (age / 4).clamp(least, LONGEST_DELAY)
     }
 
     /// Whether the account must be looked at before something can be signed.
@@ -287,6 +302,10 @@ impl Outbox {
         if *operation != before {
             self.changed.insert(id, ());
         }
+        if let (None, Some(_), Some(attempt)) = (before.verdict(), operation.verdict(), operation.last_attempt()) {
+            let took = now.since(attempt.signed_at);
+            self.took = Some(self.took.map_or(took, |before| (before.saturating_mul(3) + took) / 4));
+        }
         self.take_freed(&id);
         let operation = self.operations.get_mut(&id)?;
         match step {
@@ -392,9 +411,4 @@ fn raised(old: GasPrice, suggested: GasPrice) -> GasPrice {
         // The chain changed its kind in between: what is suggested now is what it takes.
         (_, suggested) => suggested,
     }
-}
-
-/// How long to wait before the chain is asked again, when the youngest transaction is `age` old.
-pub fn poll_delay(age: Duration) -> Duration {
-    (age / 4).clamp(Duration::from_millis(100), Duration::from_secs(2))
 }

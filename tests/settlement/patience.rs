@@ -26,9 +26,13 @@ fn sent(confirmations: u64) -> Outbox {
 
 /// The chain shows `count` transactions of the account, and its clock so many seconds.
 fn look(outbox: &mut Outbox, count: u64, number: u64, seconds: u64) {
+    outbox.look(view(count, number, seconds), NOW);
+}
+
+fn view(count: u64, number: u64, seconds: u64) -> AccountView {
     let block =
         serde_json::from_value(json!({ "number": format!("{number:#x}"), "timestamp": format!("{:#x}", START + seconds) })).unwrap();
-    outbox.look(AccountView { block, latest_count: count, pending_count: count, price: GasPrice::Legacy(1) }, NOW);
+    AccountView { block, latest_count: count, pending_count: count, price: GasPrice::Legacy(1) }
 }
 
 fn broadcasts(outbox: &mut Outbox, millis: u64) -> usize {
@@ -93,4 +97,42 @@ fn only_what_is_absent_all_the_time_is_absent() {
         outbox.conclude(&transfer, &TRACELESS, at((begins + 60) * 1_000));
         assert_eq!(outbox.get(&transfer).unwrap().verdict(), ELSEWHERE, "from {begins}");
     }
+}
+
+/// A charge that is sent at once with others and mined `took` milliseconds later. Returns how long the first look at the chain waits.
+fn first_look(outbox: &mut Outbox, nonce: u8, took: u64) -> u64 {
+    let purpose = super::transfer(nonce, 1_000_000);
+    let sent = at(u64::from(nonce) * 100_000);
+    outbox.look(view(0, BLOCK, 0), sent);
+    outbox.submit(purpose, GAS, sent).expect("it is sent");
+    let first = outbox.poll_delay(sent);
+    let signed = super::escrow::authorized(&purpose).unwrap();
+    let receipt = json!({
+        "transactionHash": outbox.pending_hashes()[0], "from": outbox.account(), "status": "0x1", "blockNumber": format!("{BLOCK:#x}"),
+        "logs": use_of(&signed.authorization),
+    });
+    let receipts = Receipts { mined: vec![serde_json::from_value(receipt).unwrap()], ..Receipts::default() };
+    outbox.review(&receipts, sent.saturating_add(Duration::from_millis(took)));
+    assert!(outbox.get(&purpose.id()).unwrap().verdict().is_some());
+    outbox.drop_finished();
+    u64::try_from(first.as_millis()).unwrap()
+}
+
+#[test]
+fn a_chain_that_was_fast_is_asked_sooner_and_one_that_was_not_as_before() {
+    let mut outbox = Outbox::new(CHAIN_ID, KEY.clone(), 1, []);
+    let instant: Vec<u64> = (0..6).map(|nonce| first_look(&mut outbox, nonce, 100)).collect();
+    assert_eq!(instant, [100, 25, 25, 25, 25, 25]);
+    let slower: Vec<u64> = (6..14).map(|nonce| first_look(&mut outbox, nonce, 1_000)).collect();
+    assert_eq!(slower, [25, 81, 100, 100, 100, 100, 100, 100], "what comes next weighs a quarter");
+    let fast: Vec<u64> = (14..20).map(|nonce| first_look(&mut outbox, nonce, 200)).collect();
+    assert_eq!(fast, [100, 100, 100, 100, 100, 92]);
+}
+
+/// Whatever was learned, the chain is asked less and less for what is not mined, and each two seconds at last.
+#[test]
+fn what_stays_out_is_asked_for_less_and_less() {
+    let outbox = sent(1);
+    let delays = [0, 400, 1_000, 4_000, 8_000, 60_000].map(|millis| outbox.poll_delay(at(millis)).as_millis());
+    assert_eq!(delays, [100, 100, 250, 1_000, 2_000, 2_000]);
 }

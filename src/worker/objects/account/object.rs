@@ -10,7 +10,7 @@ use crate::evm::jsonrpc::{
     Block, Count, LoggedAt, NodeAnswer, NodeError, Request as RpcRequest, TransactionReceipt, decode, decode_u64, decode_u128,
 };
 use crate::evm::key::PrivateKey;
-use crate::settlement::{AccountView, Effect, Ending, Operation, Outbox, Purpose, Receipts, Search, Verdict, Watched, poll_delay};
+use crate::settlement::{AccountView, Effect, Ending, Operation, Outbox, Purpose, Receipts, Search, Verdict, Watched};
 use crate::time::Timestamp;
 use crate::worker::clock::now;
 use crate::worker::config::{Isolate, load};
@@ -317,8 +317,7 @@ impl Account {
         // the poll off.
         let mut until = deadline;
         loop {
-            let youngest = outbox.borrow().last_broadcast().unwrap_or_else(now);
-            until = until.min(now().saturating_add(poll_delay(now().since(youngest))));
+            until = until.min(now().saturating_add(outbox.borrow().poll_delay(now())));
             if !self.hurry.wait(until.since(now())).await {
                 break;
             }
