@@ -4,6 +4,7 @@
 //   npm run bench                  the full run: about 40 minutes, on a machine that does nothing else
 //   npm run bench -- --short       a second each, to see that it works; results go to .dev/bench/results
 //   npm run bench -- --growth      what must not grow, all axes or those named (--axes a,b); some ten minutes; --rounds and --requests count
+//   npm run bench -- --accounts    charges a second of 1, 2 and 4 settlement accounts, on a chain with a block a second
 //   npm run bench -- --unpaid      requests that nobody has paid for, each kind beside a plain 402
 //   --cases a,b   --media tmpfs,disk   --rounds N   --seconds S   --warmup S   --build <folder with index.js and index_bg.wasm>
 
@@ -29,6 +30,11 @@ await runMain(async () => {
     const rounds = given.rounds === undefined ? 2 : positive("rounds", given.rounds);
     const measureMs = (given.seconds === undefined ? 1 : positive("seconds", given.seconds)) * 1000;
     return unpaidCost({ buildDir: given.build ?? at("build"), rounds, warmupMs: 1000, measureMs });
+  }
+  if (given.accounts) {
+    const { accountsBench } = await import("../benches/lib/accounts.mjs");
+    const seconds = given.seconds === undefined ? 20 : positive("seconds", given.seconds);
+    return accountsBench({ buildDir: given.build ?? at("build"), warmupMs: 8_000, measureMs: seconds * 1_000 });
   }
   const { CASES } = await import("../benches/lib/cases.mjs");
   const { bench } = await import("../benches/lib/bench.mjs");
@@ -77,6 +83,7 @@ function options() {
       options: {
         short: { type: "boolean" },
         growth: { type: "boolean" },
+        accounts: { type: "boolean" },
         unpaid: { type: "boolean" },
         axes: text,
         requests: text,

@@ -1,5 +1,6 @@
 // A chain that answers at once: JSON-RPC over HTTP, single and in batches, with what a real node would say of a token that pays,
-// an account that sends and channels that are funded. A transaction is mined when it arrives. Counts every call.
+// an account that sends and channels that are funded. A transaction is mined when it arrives, or in blocks that take so many of an
+// account. Counts every call.
 import http from "node:http";
 import {
   decodeFunctionData,
@@ -10,6 +11,7 @@ import {
   keccak256,
   parseAbi,
   parseTransaction,
+  recoverTransactionAddress,
   toFunctionSelector,
   toHex,
 } from "viem";
@@ -63,11 +65,16 @@ export class ChainStub {
   #setting;
   #block = 1_000_000n;
   #receipts = new Map();
-  #sent = 0;
+  /** Transactions in blocks, by account. */
+  #sent = new Map();
+  /** Those that wait for a block, by account and nonce. */
+  #pool = new Map();
   #closed = new Set();
   #views;
+  #clock;
 
-  /** @param {{chainId: number, token: object, escrow: string, account: string, channels: Map<string, object>}} setting */
+  /** @param {{chainId: number, token: object, escrow: string, account: string, channels: Map<string, object>,
+   *   blocks?: {everyMs: number, most: number}}} setting `blocks`: when there is one, and how many transactions of an account it takes */
   constructor(setting) {
     this.#setting = setting;
     const { chainId, token } = setting;
@@ -93,11 +100,14 @@ export class ChainStub {
   async start() {
     this.#server.keepAliveTimeout = 0;
     await listen(this.#server, 0);
+    const { blocks } = this.#setting;
+    if (blocks) this.#clock = setInterval(() => this.#makeBlock(blocks.most), blocks.everyMs);
     this.url = `http://127.0.0.1:${this.#server.address().port}`;
     return this;
   }
 
   stop() {
+    clearInterval(this.#clock);
     return close(this.#server);
   }
 
@@ -107,7 +117,8 @@ export class ChainStub {
     this.posts = 0;
     this.#receipts.clear();
     this.#closed.clear();
-    this.#sent = 0;
+    this.#sent.clear();
+    this.#pool.clear();
   }
 
   async #handle(request, response) {
@@ -115,9 +126,17 @@ export class ChainStub {
     for await (const chunk of request) chunks.push(chunk);
     const body = JSON.parse(Buffer.concat(chunks).toString("utf8"));
     this.posts += 1;
+    if (this.#setting.blocks) await Promise.all([body].flat().map((call) => this.#attribute(call)));
     const text = JSON.stringify(Array.isArray(body) ? body.map((call) => this.#answer(call)) : this.#answer(body));
     response.writeHead(200, { "content-type": "application/json", "content-length": `${Buffer.byteLength(text)}` });
     response.end(text);
+  }
+
+  /** Finds out whose transaction it is that is sent. */
+  async #attribute(call) {
+    if (call.method !== "eth_sendRawTransaction") return;
+    const from = await recoverTransactionAddress({ serializedTransaction: call.params[0] });
+    call.params.push(from.toLowerCase());
   }
 
   #answer({ id, method, params = [] }) {
@@ -143,7 +162,7 @@ export class ChainStub {
       case "eth_getBalance":
         return { result: toHex(RICH) };
       case "eth_getTransactionCount":
-        return { result: toHex(this.#sent) };
+        return { result: toHex(this.#count(params[0].toLowerCase(), params[1])) };
       case "eth_estimateGas":
         return { result: toHex(GAS) };
       case "eth_getLogs":
@@ -151,7 +170,7 @@ export class ChainStub {
       case "eth_getCode":
         return { result: this.#isContract(params[0]) ? "0x60" : "0x" };
       case "eth_sendRawTransaction":
-        return { result: this.#mine(params[0]) };
+        return { result: this.#send(params[0], params[1] ?? this.#setting.account.toLowerCase()) };
       case "eth_getTransactionReceipt":
         return { result: this.#receipts.get(params[0]) ?? null };
       case "eth_call":
@@ -201,18 +220,47 @@ export class ChainStub {
     return { name: `eth_call:${selector}` };
   }
 
-  /** Takes a signed transaction, a transfer or the close of a channel, and mines it. */
-  #mine(raw) {
-    const hash = keccak256(raw);
-    const { to, data, nonce } = parseTransaction(raw);
+  #count(account, tag) {
+    const mined = this.#sent.get(account) ?? 0;
+    return tag === "pending" ? mined + (this.#pool.get(account)?.size ?? 0) : mined;
+  }
+
+  /** Takes a signed transaction, a transfer or the close of a channel. */
+  #send(raw, from) {
+    const nonce = parseTransaction(raw).nonce ?? 0;
+    if (!this.#setting.blocks) {
+      this.#block += 1n;
+      this.#mine(raw, from, nonce);
+    } else if (nonce >= this.#count(from, "latest")) {
+      if (!this.#pool.has(from)) this.#pool.set(from, new Map());
+      this.#pool.get(from).set(nonce, raw);
+    }
+    return keccak256(raw);
+  }
+
+  /** Mines up to `most` transactions of each account, in the order of their nonces. */
+  #makeBlock(most) {
     this.#block += 1n;
-    this.#sent = Math.max(this.#sent, (nonce ?? 0) + 1);
+    for (const [from, waiting] of this.#pool) {
+      for (let i = 0; i < most; i += 1) {
+        const nonce = this.#count(from, "latest");
+        if (!waiting.has(nonce)) break;
+        this.#mine(waiting.get(nonce), from, nonce);
+        waiting.delete(nonce);
+      }
+    }
+  }
+
+  #mine(raw, from, nonce) {
+    const hash = keccak256(raw);
+    const { to, data } = parseTransaction(raw);
+    this.#sent.set(from, Math.max(this.#sent.get(from) ?? 0, nonce + 1));
     const place = { blockNumber: toHex(this.#block), blockHash: keccak256(toHex(this.#block)), transactionHash: hash };
     const events = TRANSFER_SELECTORS.includes(data.slice(0, 10)) ? transferred(data) : this.#ended(data);
     this.#receipts.set(hash, {
       ...place,
       transactionIndex: "0x0",
-      from: this.#setting.account,
+      from,
       to,
       contractAddress: null,
       status: "0x1",
@@ -231,7 +279,6 @@ export class ChainStub {
         removed: false,
       })),
     });
-    return hash;
   }
 
   #ended(data) {
