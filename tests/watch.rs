@@ -571,3 +571,42 @@ fn what_is_stored_is_small() {
     quiet(&mut world, 10);
     assert!(world.stored.len() < 500, "{} bytes", world.stored.len());
 }
+
+#[test]
+fn every_escrow_and_payee_is_asked_for_once() {
+    let mut world = begun(1, 1);
+    let others = [Address::repeat_byte(0xe6), Address::repeat_byte(0xab)];
+    for _ in 0..2 {
+        world.scan.attend([ESCROW, others[0]], [PAYEE, others[1]]);
+    }
+    let filter = events_filter([PAYEE, others[1]]);
+    let questions = world.scan.ask();
+    let expected = Request::logs_in(&[ESCROW, others[0]], &filter, 100, None);
+    let text = |request: Request| body(&[request]);
+    let from = |text: String| text.split_once("fromBlock").map(|(before, _)| before.to_owned());
+    let asked = text(questions.into_iter().next_back().unwrap());
+    assert_eq!(asked.matches("0xe5e5").count() + asked.matches("0xe6e6").count(), 2, "{asked}");
+    assert_eq!(asked.matches(&"aa".repeat(20)).count() + asked.matches(&"ab".repeat(20)).count(), 2, "{asked}");
+    assert_eq!(from(asked), from(text(expected)));
+}
+
+#[test]
+fn what_is_not_watched_any_more_is_not_read() {
+    let mut scan = Scan::default();
+    scan.notice(id(1));
+    scan.notice(id(2));
+    scan.forget(&id(1));
+    assert_eq!((scan.is_fresh(&id(1)), scan.is_fresh(&id(2))), (false, true));
+    assert_eq!(scan.unread(None).map(|(id, _)| id).collect::<Vec<_>>(), [id(2)]);
+}
+
+/// As many channels with events are kept as there is room for; who is kept has its place.
+#[test]
+fn with_more_events_than_are_kept_every_channel_is_looked_at() {
+    let mut scan = Scan::default();
+    (0..8_192).for_each(|channel| scan.notice(id(channel)));
+    scan.notice(id(7));
+    assert!(!scan.sweep.is_owed());
+    scan.notice(id(8_192));
+    assert!(scan.sweep.is_owed() && !scan.is_fresh(&id(8_192)));
+}
