@@ -4,7 +4,7 @@
 //! [`Passage::Short`]: [`EventGate::affordable`], and once that has gone out, [`EventGate::missing`], which says what must be drawn;
 //! these two in turn until nothing is missing. Then the next chunk.
 
-use super::metered::Counted;
+use super::metered::{Counted, PIECE};
 use crate::wire::sse::{Splitter, TooLong};
 use alloc::vec::Vec;
 use core::mem;
@@ -19,6 +19,8 @@ pub struct EventGate {
     arrived: Vec<u8>,
     /// Where in them each one begins that costs something, and how many units that is.
     costs: Vec<(usize, u64)>,
+    /// The last chunk was as long as one can be: there is more behind it.
+    is_full: bool,
 }
 
 /// What of a chunk goes out.
@@ -37,14 +39,14 @@ pub enum Passage {
 pub struct Missing {
     /// The units of the next event.
     pub next: u64,
-    /// The units of all that has arrived.
+    /// The units of all that has arrived, and of what is behind it.
     pub all: u64,
 }
 
 impl EventGate {
     /// A gate for a stream, none of whose events is longer than `longest` bytes.
     pub const fn new(count: Counted, longest: usize) -> Self {
-        Self { count, splitter: Splitter::new(longest), arrived: Vec::new(), costs: Vec::new() }
+        Self { count, splitter: Splitter::new(longest), arrived: Vec::new(), costs: Vec::new(), is_full: false }
     }
 
     /// Takes the next chunk, and gathers what goes out of it.
@@ -53,6 +55,7 @@ impl EventGate {
     /// An event is too long. Nothing more goes out.
     pub fn take(&mut self, chunk: &[u8]) -> Result<Passage, TooLong> {
         self.count.went_out();
+        self.is_full = u32::try_from(chunk.len()).map_or(true, |length| length >= PIECE);
         let begins_whole = !self.splitter.is_amid();
         for block in self.splitter.push(chunk) {
             let block = block?;
@@ -96,7 +99,8 @@ impl EventGate {
     /// What must be drawn before the rest can go out; `None` when there is none.
     pub fn missing(&self) -> Option<Missing> {
         let (_, next) = self.costs.first()?;
-        Some(Missing { next: *next, all: self.waiting() })
+        let waiting = self.waiting();
+        Some(Missing { next: *next, all: if self.is_full { self.count.ahead_of(waiting) } else { waiting } })
     }
 
     fn waiting(&self) -> u64 {
@@ -109,6 +113,7 @@ mod tests {
     use super::*;
     use crate::channel::{Bought, Head, Meter, Metering};
     use crate::money::Amount;
+    use alloc::format;
     use alloc::string::String;
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;
@@ -170,6 +175,25 @@ mod tests {
         assert_eq!(gate.missing(), None);
         gate.count.drawn(8);
         assert_eq!(gate.take(b": 5\n\n"), part("data: 5\n\n"));
+    }
+
+    #[test]
+    fn where_a_whole_piece_has_come_at_once_more_is_drawn_than_is_in_it() {
+        let piece = usize::try_from(PIECE).unwrap();
+        let all = |event: &str, of: usize| {
+            let mut gate = gate(Meter::Event, 8);
+            // The last one is cut off.
+            assert_eq!(gate.take(&event.repeat(piece).as_bytes()[..of]), Ok(Passage::Short));
+            assert_eq!(affordable(&mut gate), event.repeat(8));
+            gate.missing().unwrap().all
+        };
+        let rare = format!("data: {}\n\n: {}\n\n", "x".repeat(92), "x".repeat(96));
+        assert_eq!(rare.len(), 200);
+        assert_eq!(all(&rare, piece - 1), 82 - 8);
+        assert_eq!(all(&rare, piece), 8 * (82 - 8));
+        assert_eq!(all("data: 0123456789ab\n\n", piece - 1), 819 - 8);
+        assert_eq!(all("data: 0123456789ab\n\n", piece), 1024, "no more than a batch can be");
+        assert_eq!(all("data: 01\n\n", piece), 1638 - 8, "but what has come");
     }
 
     #[test]

@@ -2,7 +2,8 @@
 //! voucher is waited for, and what is told at the end.
 //!
 //! Few units are drawn at first, so that little is bound for a short answer, and twice as many each time, so that a long one costs
-//! few calls.
+//! few calls. Where a whole [`PIECE`] of events has come at once there are more behind it: then much is drawn
+//! ([`Counted::ahead_of`]).
 //!
 //! An event stream goes through an [`EventGate`](super::EventGate), and where that is short more is drawn, as a [`Waiting`] says. Of
 //! any other body, where nothing is [`left`](Counted::left), one unit is drawn; then a [`Counted::piece`] goes out
@@ -21,6 +22,9 @@ const MOST_BYTES: u64 = 16 * 1024 * 1024;
 
 /// A body goes out in pieces of about this many bytes: what is on its way when a client hangs up is not charged.
 pub const PIECE: u32 = 16 * 1024;
+
+/// How many times what has come at once is drawn, as much again being behind it.
+const AHEAD: u64 = 8;
 
 /// The channel's object holds a call for units this long, and is asked again after it.
 const LONG_POLL: Duration = Duration::from_secs(20);
@@ -214,6 +218,11 @@ impl Counted {
     pub fn draw(&self, waiting: u64) -> Delivery {
         let wanted = self.batch.max(self.missing(waiting));
         Delivery::Draw { sale: self.sale, delivered: self.delivered, reserved: self.reserved, wanted }
+    }
+
+    /// The units that there will be a use for when so many came in a [`PIECE`] that was full.
+    pub fn ahead_of(&self, units: u64) -> u64 {
+        units.saturating_mul(AHEAD).min(self.largest).max(units)
     }
 
     /// Tells that the sale goes on, and how far it is.
