@@ -8,7 +8,7 @@ use super::objects::payer::{PayerMessage, PayerReply, ask_holder};
 use super::origin::{self, PaidBy};
 use super::paid::PaidRequest;
 use super::rail::RailState;
-use super::watch::{Body, Ending, WatchedPipe, discard};
+use super::watch::{Body, Ending, WatchedPipe, discard, unwatched};
 use crate::evm::B256;
 use crate::gateway::config::Settle;
 use crate::gateway::offer::Accepted;
@@ -150,7 +150,7 @@ impl ProvenCharge<'_> {
         }
         let mut more = self.receipts(reference);
         more.push(("idempotency-replayed", "true".into()));
-        self.request.pass_on(&response, response.body().as_deref(), &more).map_err(failed("repeated response"))
+        self.request.pass_on(&response, unwatched(&response)?.as_ref(), &more).map_err(failed("repeated response"))
     }
 
     async fn call_origin(&self, reference: Option<&Reference>) -> Result<Response, Problem> {
@@ -171,7 +171,7 @@ impl ProvenCharge<'_> {
     /// Hands the response out, if the payer's object counts it as delivered. What can fail comes before that.
     async fn deliver(&self, lease: LeaseId, reference: &Reference, response: &Response) -> Result<Response, Problem> {
         let id = self.payment.id();
-        let (prepared, pipe) = match self.prepare(reference, response).await {
+        let (prepared, pipe) = match self.prepare(reference, response) {
             Ok(prepared) => prepared,
             Err(problem) => {
                 discard(response);
@@ -216,8 +216,8 @@ impl ProvenCharge<'_> {
     }
 
     /// The response with its receipt, and the pipe that its body will come through.
-    async fn prepare(&self, reference: &Reference, response: &Response) -> Result<(Response, Option<WatchedPipe>), Problem> {
-        let body = Body::of(response).await?;
+    fn prepare(&self, reference: &Reference, response: &Response) -> Result<(Response, Option<WatchedPipe>), Problem> {
+        let body = Body::of(response)?;
         let readable = body.as_ref().map(Body::readable);
         let receipts = self.receipts(reference);
         let prepared = self.request.pass_on(response, readable.as_ref(), &receipts).map_err(failed("paid response"))?;

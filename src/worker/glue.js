@@ -155,9 +155,15 @@ export function fetched(env, service, request, limit, id, settle) {
   within(limit, answer, undefined, (outcome, failed) => settle(id, outcome, failed));
 }
 
-/** Tells what comes of sending a request on, as {@link forward} does. `upload` is the flow of its body. */
-export function sent(env, service, request, text, body, limit, upload, id, settle) {
-  within(limit, forward(env, service, request, text, body), upload, (outcome, failed) => settle(id, outcome, failed));
+/**
+ * Tells what comes of sending a request on, as {@link forward} does. `upload` is the flow of its body. A small body of the response is
+ * read with it if it `isGathered`: see {@link whole}. The time ends with its head.
+ */
+export function sent(env, service, request, text, body, limit, upload, isGathered, id, settle) {
+  within(limit, forward(env, service, request, text, body), upload, (outcome, failed) => {
+    if (failed || outcome === undefined || !isGathered) settle(id, outcome, failed);
+    else gather(outcome).then(() => settle(id, outcome, false));
+  });
 }
 
 /** Which headers a response to a request without a price may not have, and what becomes of one that has, or of none. */
@@ -207,7 +213,7 @@ export function passed(env, service, request, text, body, limit, isLookedAt) {
 }
 
 function isPlain(response) {
-  for (const name of response.headers.keys()) if (watched.has(name)) return false;
+  for (const [name] of response.headers) if (watched.has(name)) return false;
   return true;
 }
 
@@ -227,32 +233,37 @@ export function hold(context, { signal }, id, left) {
   return end;
 }
 
+/** The longest body, in bytes, that is read as a whole before it goes on: nothing that could fail comes after it then. */
+const SMALL = 64 * 1024;
+
+/** Bodies that came with an answer as a whole, and what went wrong with those that did not come to their end. */
+const wholes = new WeakMap();
+
 /**
- * Waits for the beginning of a response's body that is not longer than `most` bytes by the origin's word, and not decoded on the way.
- * Tells by `settle`: the bytes when they are all of it, a list of those that are not, an empty one of any other body, `null` when there
- * is none.
+ * Reads the body of a response as a whole if it is small by the origin's word, and not decoded on the way. The runtime does that for
+ * half of what a reader of its stream costs. What came of it is told by {@link whole}.
  */
-export async function begun(response, most, id, settle) {
-  const { body, headers } = response;
-  if (body === null) return settle(id, null, false);
-  const announced = headers.has("content-encoding") ? null : headers.get("content-length");
-  const length = /^[0-9]{1,9}$/.test(announced ?? "") ? Number(announced) : 0;
-  if (length === 0 || length > most) return settle(id, [], false);
-  let reader;
+async function gather(response) {
+  const { headers } = response;
+  const length = headers.get("content-length");
+  if (length === null || !(Number(length) <= SMALL) || headers.has("content-encoding")) return;
   try {
-    reader = body.getReader({ mode: "byob" });
-  } catch {
-    return settle(id, [], false);
-  }
-  let bytes;
-  try {
-    bytes = (await reader.read(new Uint8Array(length))).value;
+    const bytes = new Uint8Array(await response.arrayBuffer());
+    // An answer to HEAD announces what it does not bring.
+    wholes.set(response, bytes.length > 0 ? bytes : null);
   } catch (error) {
-    return settle(id, error, true);
-  } finally {
-    reader.releaseLock();
+    wholes.set(response, { error });
   }
-  settle(id, bytes?.length === length ? bytes : [bytes], false);
+}
+
+/**
+ * The body of a response that was read as a whole: its bytes, or `null` when there is none; `undefined` if it was not read.
+ * @throws what its body broke off with
+ */
+export function whole(response) {
+  const found = wholes.get(response);
+  if (found?.error !== undefined) throw found.error;
+  return found;
 }
 
 /** The length of what is read at first of a body that is watched, and at most: where as much as that is there, more may be. */
@@ -264,7 +275,6 @@ const PIECE = 256 * 1024;
  * came, nor who kept whom waiting.
  */
 export class Flow {
-  #beginning;
   #source;
   #sink;
   #enough;
@@ -280,12 +290,8 @@ export class Flow {
   #gone = 0;
   #failed = false;
 
-  /**
-   * `beginning` was read of `source` before. After `enough` bytes, if that is told, it does not matter any more how it ends: the rest
-   * goes through the runtime's own pipe.
-   */
-  constructor(beginning, source, sink, enough) {
-    this.#beginning = beginning;
+  /** After `enough` bytes, if that is told, it does not matter any more how it ends: the rest goes through the runtime's own pipe. */
+  constructor(source, sink, enough) {
     this.#source = source;
     this.#sink = sink;
     this.#enough = enough === undefined ? Number.POSITIVE_INFINITY : Number(enough);
@@ -302,7 +308,6 @@ export class Flow {
   async run() {
     let buffer = this.#isByob ? new ArrayBuffer(FIRST_PIECE) : undefined;
     try {
-      if (this.#beginning) await this.#write(this.#beginning);
       while (this.#gone < this.#enough) {
         this.#wait("source");
         const { value, done } = await (buffer ? this.#reader.read(new Uint8Array(buffer)) : this.#reader.read());

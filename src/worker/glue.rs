@@ -3,7 +3,7 @@
 use super::promised::{Promised, Settle};
 use crate::gateway::cors::EXPOSED_HEADERS;
 use crate::gateway::headers::Names;
-use js_sys::{Array, Function, Object, Promise, Uint8Array};
+use js_sys::{Function, Object, Promise, Uint8Array};
 use std::future::Future;
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -58,6 +58,7 @@ mod js {
             body: &JsValue,
             limit: i32,
             upload: Option<&Flow>,
+            is_gathered: bool,
             id: u32,
             settle: &Settle,
         ) -> Result<(), JsValue>;
@@ -75,7 +76,8 @@ mod js {
         ) -> Result<Promise, JsValue>;
         pub(super) fn watch(promise: &Promise, id: u32, settle: &Settle);
         pub(super) fn hold(context: &Context, request: &Request, id: u32, left: &Closure<dyn Fn(u32)>) -> Function;
-        pub(super) fn begun(response: &Response, most: u32, id: u32, settle: &Settle);
+        #[wasm_bindgen(catch)]
+        pub(super) fn whole(response: &Response) -> Result<JsValue, JsValue>;
         pub(super) fn read(request: &Request, id: u32, most: u32, budget: u32, patience: i32, lifetime: i32) -> Promise;
         pub(in crate::worker) fn held(id: u32) -> Option<Uint8Array>;
         pub(in crate::worker) fn release(id: u32);
@@ -88,12 +90,7 @@ mod js {
         pub(in crate::worker) type Flow;
         /// After `enough` bytes, if that is told, it does not matter any more how it ends.
         #[wasm_bindgen(constructor)]
-        pub(in crate::worker) fn new(
-            beginning: Option<Uint8Array>,
-            source: &ReadableStream,
-            sink: &WritableStream,
-            enough: Option<u64>,
-        ) -> Flow;
+        pub(in crate::worker) fn new(source: &ReadableStream, sink: &WritableStream, enough: Option<u64>) -> Flow;
         /// Resolves when it has ended. Nothing is cancelled or aborted.
         #[wasm_bindgen(method)]
         pub(in crate::worker) fn run(this: &Flow) -> Promise;
@@ -242,11 +239,13 @@ impl Forwarded<'_> {
         text + &self.changes.text()
     }
 
-    /// What is answered; `None` if not in time. The time runs as long as nothing moves of `upload`, the request's body.
-    pub(super) async fn send(&self, upload: Option<&Flow>) -> Result<Option<Response>, JsValue> {
+    /// What is answered; `None` if not in time. The time runs as long as nothing moves of `upload`, the request's body. A small body of
+    /// the answer is read with it if it `is_gathered`: then [`whole`] has it.
+    pub(super) async fn send(&self, upload: Option<&Flow>, is_gathered: bool) -> Result<Option<Response>, JsValue> {
         let Self { env, service, request, body, limit, .. } = *self;
         let text = self.text();
-        Ok(response(Promised::begin(|id, settle| js::sent(env, service, request, &text, body, millis(limit), upload, id, settle)).await?))
+        let sent = |id, settle: &Settle| js::sent(env, service, request, &text, body, millis(limit), upload, is_gathered, id, settle);
+        Ok(response(Promised::begin(sent).await?))
     }
 
     /// A promise of the answer as it comes, unless it `is_looked_at` or something about it is to be; see [`watch_for`].
@@ -298,29 +297,25 @@ pub(super) fn of(promise: &Promise) -> impl Future<Output = Result<JsValue, JsVa
     })
 }
 
-/// How a response's body begins.
-pub(super) enum Begun {
-    /// This is all of it.
-    Whole(Uint8Array),
-    /// There is more to come; this was read of it.
-    Part(Option<Uint8Array>),
+/// A response's body that was gathered.
+pub(super) enum Whole {
+    /// There is none.
+    Empty,
+    /// All of it.
+    Bytes(Uint8Array),
 }
 
-/// Waits for the beginning of a response's body of `most` bytes by the origin's word, reads nothing of another, and gives `None` when
-/// there is none.
-pub(super) async fn begun(response: &Response, most: u32) -> Result<Option<Begun>, JsValue> {
-    let begun = Promised::begin(|id, settle| {
-        js::begun(response, most, id, settle);
-        Ok(())
-    });
-    let begun = begun.await?;
-    if begun.is_null() {
-        return Ok(None);
-    }
-    Ok(Some(match begun.dyn_into::<Array>() {
-        Ok(part) => Begun::Part(part.get(0).dyn_into().ok()),
-        Err(whole) => Begun::Whole(whole.unchecked_into()),
-    }))
+/// The body of a response if it was gathered with it; `None` if it was not, and is still to be read.
+///
+/// # Errors
+/// It was, but broke off.
+pub(super) fn whole(response: &Response) -> Result<Option<Whole>, JsValue> {
+    let whole = js::whole(response)?;
+    Ok(match () {
+        () if whole.is_undefined() => None,
+        () if whole.is_null() => Some(Whole::Empty),
+        () => Some(Whole::Bytes(whole.unchecked_into())),
+    })
 }
 
 pub(super) use js::Flow;

@@ -152,7 +152,9 @@ pub(super) async fn send(
         }
         late()
     };
-    let answer = forwarded.send(flow).await.map_err(unreached);
+    // What is metered is counted on its way.
+    let is_gathered = paid_by.is_some_and(|paid_by| !paid_by.metered);
+    let answer = forwarded.send(flow, is_gathered).await.map_err(unreached);
     let response = answer.and_then(|answer| answer.ok_or_else(late)).map_err(|problem| {
         if incoming.is_failed_by_origin() {
             return problem;

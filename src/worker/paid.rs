@@ -3,7 +3,7 @@
 use super::config::{Isolate, doubt};
 use super::failure::failed;
 use super::origin::{Incoming, Outgoing};
-use super::watch::discard;
+use super::watch::{discard, unwatched};
 use crate::evm::B256;
 use crate::gateway::offer::Asked;
 use crate::gateway::route::Route;
@@ -92,6 +92,6 @@ impl PaidRequest<'_> {
                 "the origin asks for a payment of its own (402), which cannot be made through this gateway; nothing was delivered",
             ));
         }
-        self.pass_on(response, response.body().as_deref(), &[]).map_err(failed("origin's response"))
+        self.pass_on(response, unwatched(response)?.as_ref(), &[]).map_err(failed("origin's response"))
     }
 }

@@ -119,7 +119,7 @@ async fn deliver(visit: &Visit<'_>, mut done: Done, bought: Bought) -> Result<Re
         return visit.request.undelivered(&response);
     }
     let delivered = match visit.request.route.meter {
-        Meter::Request => deliver_whole(visit, &done, bought, &response).await,
+        Meter::Request => deliver_whole(visit, &done, bought, &response),
         _ => stream::deliver(visit, &mut done, bought, &response).map_err(failed("paid response")),
     };
     match delivered {
@@ -132,8 +132,8 @@ async fn deliver(visit: &Visit<'_>, mut done: Done, bought: Bought) -> Result<Re
     }
 }
 
-async fn deliver_whole(visit: &Visit<'_>, done: &Done, bought: Bought, response: &Response) -> Result<Response, Problem> {
-    let body = Body::of(response).await?;
+fn deliver_whole(visit: &Visit<'_>, done: &Done, bought: Bought, response: &Response) -> Result<Response, Problem> {
+    let body = Body::of(response)?;
     let readable = body.as_ref().map(Body::readable);
     let prepared = visit.prepare(done, bought, response, readable.as_ref()).map_err(failed("paid response"))?;
     if let Some(pipe) = body.and_then(Body::pipe) {

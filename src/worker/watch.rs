@@ -2,7 +2,7 @@
 //! had gone out. When the origin breaks off, the payer may fetch again; when the client brings that about, it may not.
 
 use super::clock::sleep;
-use super::glue::{self, Begun, Flow};
+use super::glue::{self, Flow, Whole};
 use super::promised::go_on;
 use crate::purchase::Broken;
 use crate::wire::problem::{Problem, ProblemKind};
@@ -32,34 +32,25 @@ extern "C" {
 /// How long after the end of a body the client's hanging up may become known.
 const NEWS_OF_CLIENT: Duration = Duration::from_millis(50);
 
-/// A body of at most this many bytes goes out without a pipe when all of it is there at once.
-const SMALL: u32 = 64 * 1024;
-
 /// A response's body as it is to go out.
 pub(super) enum Body {
     /// There is nothing more that could fail.
     Whole(Uint8Array),
-    /// The rest of it is still to come.
+    /// It is still to come.
     Flowing(WatchedPipe),
 }
 
 impl Body {
-    /// Waits for the beginning of a small body; `None` when there is none.
+    /// That of an answer of the origin to a paid request; `None` when there is none.
     ///
     /// # Errors
-    /// The origin broke off before it.
-    pub(super) async fn of(response: &Response) -> Result<Option<Self>, Problem> {
-        let failed = |error: JsValue| {
-            console_error!("origin: {error:?}");
-            Problem::new(ProblemKind::OriginFailed, "the origin broke off, and nothing was delivered; send the same request again")
-        };
-        let beginning = match glue::begun(response, SMALL).await.map_err(failed)? {
-            None => return Ok(None),
-            Some(Begun::Whole(bytes)) => return Ok(Some(Self::Whole(bytes))),
-            Some(Begun::Part(beginning)) => beginning,
-        };
-        let pipe = WatchedPipe::new(response).map_err(|error| failed(error.into()))?;
-        Ok(pipe.map(|pipe| Self::Flowing(WatchedPipe { beginning, ..pipe })))
+    /// It was small, and the origin broke off before its end.
+    pub(super) fn of(response: &Response) -> Result<Option<Self>, Problem> {
+        match glue::whole(response).map_err(failed)? {
+            Some(Whole::Bytes(bytes)) => Ok(Some(Self::Whole(bytes))),
+            Some(Whole::Empty) => Ok(None),
+            None => Ok(WatchedPipe::new(response).map_err(|error| failed(error.into()))?.map(Self::Flowing)),
+        }
     }
 
     /// What the client reads.
@@ -76,12 +67,27 @@ impl Body {
     }
 }
 
+/// The body of an answer of the origin as it comes: for what is not watched.
+///
+/// # Errors
+/// As of [`Body::of`].
+pub(super) fn unwatched(response: &Response) -> Result<Option<Object>, Problem> {
+    Ok(match glue::whole(response).map_err(failed)? {
+        Some(Whole::Bytes(bytes)) => Some(bytes.into()),
+        Some(Whole::Empty) => None,
+        None => response.body().map(Into::into),
+    })
+}
+
+fn failed(error: JsValue) -> Problem {
+    console_error!("origin: {error:?}");
+    Problem::new(ProblemKind::OriginFailed, "the origin broke off, and nothing was delivered; send the same request again")
+}
+
 /// A response's body on its way through a pipe that is watched to its end.
 pub(super) struct WatchedPipe {
     source: ReadableStream,
     pipe: TransformStream,
-    /// What was read of it already.
-    beginning: Option<Uint8Array>,
     /// By the origin's word.
     length: Option<u64>,
 }
@@ -91,7 +97,7 @@ impl WatchedPipe {
     pub(super) fn new(response: &Response) -> worker::Result<Option<Self>> {
         let Some(source) = response.body() else { return Ok(None) };
         let length = length(response)?;
-        Ok(Some(Self { source, pipe: pipe(length)?, beginning: None, length }))
+        Ok(Some(Self { source, pipe: pipe(length)?, length }))
     }
 
     /// A pipe without a source: the end that the client reads, and the end to write to.
@@ -114,7 +120,7 @@ impl WatchedPipe {
         upload: Option<Upload>,
         on_end: impl FnOnce(Ending) -> F + 'static,
     ) {
-        let flow = Flow::new(self.beginning, &self.source, &self.pipe.writable(), Some(Broken::much(self.length)));
+        let flow = Flow::new(&self.source, &self.pipe.writable(), Some(Broken::much(self.length)));
         let (client, announced) = (request.signal(), self.length);
         go_on(context, async move {
             // It never fails.
@@ -151,7 +157,7 @@ impl Upload {
     /// The body flows from here on; the origin reads it from the stream.
     pub(super) fn start(body: &ReadableStream, length: Option<u64>) -> Result<(Self, ReadableStream), JsValue> {
         let pipe = pipe(length)?;
-        let flow = Flow::new(None, body, &pipe.writable(), None);
+        let flow = Flow::new(body, &pipe.writable(), None);
         // It never fails, and nobody waits for it.
         let _ = flow.pour();
         Ok((Self(flow), pipe.readable()))

@@ -376,6 +376,15 @@ export const CASES = {
     await mark.moved({ ...ONE, origin: 2 });
   },
 
+  async "an origin that dies within a small body has delivered nothing, and the same proof fetches it"(way) {
+    const mark = await way.stack.mark();
+    const proof = await way.proof(PATH);
+    way.stack.origin.next(faults.dieMidBody("x".repeat(900), 1_000));
+    expectUndelivered(await way.present(PATH, proof), 502);
+    await way.expectPaid(await way.present(PATH, proof), proof);
+    await mark.moved({ ...ONE, origin: 2 });
+  },
+
   async "an origin that asks for payment itself is a bad gateway, not a second price"(way) {
     const mark = await way.stack.mark();
     const proof = await way.proof(PATH);

@@ -107,10 +107,10 @@ export const faults = {
   hang: () => ({ answer() {} }),
   /** Hangs up before any answer. */
   reset: () => ({ answer: (request) => request.socket.destroy() }),
-  /** Promises 1,000 bytes, sends some, hangs up. */
-  dieMidBody: (sent = "half of ") => ({
+  /** Announces so many bytes, sends some, hangs up. */
+  dieMidBody: (sent = "half of ", announced = 1_000_000) => ({
     answer(request, response) {
-      response.writeHead(200, { "content-type": "text/plain", "content-length": "1000" });
+      response.writeHead(200, { "content-type": "text/plain", "content-length": `${announced}` });
       response.write(sent, () => request.socket.destroy());
     },
   }),

@@ -110,6 +110,21 @@ for (const method of METHODS) {
     expectReceipt(await session.send(voucher), session, { spent: PRICE });
   });
 
+  test(`${method}: of a small body that breaks off nothing goes out, however much of it had come`, async () => {
+    for (const path of BOTH) {
+      const session = await openSession(stack, method, { path });
+      const voucher = await payloads.voucher(session.channel, PRICE);
+      const mark = await stack.mark();
+      origin.next(faults.dieMidBody("x".repeat(65_535), 65_536));
+      const failed = await session.send(voucher);
+      expectProblem(failed, 502);
+      assert.equal(failed.headers["payment-receipt"], undefined);
+      await spentIs(session, 0, PRICE);
+      expectReceipt(await session.send(voucher), session, { spent: PRICE });
+      await mark.moved({ origin: 2 });
+    }
+  });
+
   test(`${method}: a small body that comes in pieces arrives whole, and is paid once`, async () => {
     const session = await openSession(stack, method);
     origin.next({
