@@ -196,7 +196,7 @@ struct Chain {
     logs: Vec<Value>,
     balance: u128,
     /// What is answered to transactions that are tried out, one after the other.
-    tried: Vec<NodeError>,
+    tried: Vec<Result<(), NodeError>>,
     /// What is answered to one that is sent, but its receipt.
     refusal: Option<NodeError>,
 }
@@ -239,11 +239,8 @@ impl Chain {
                     .fold("0x".to_owned(), |text, byte| format!("{text}{byte:02x}"))
             )),
             "eth_call" => {
-                if self.tried.is_empty() {
-                    raw(&json!("0x"))
-                } else {
-                    Err(self.tried.remove(0))
-                }
+                let tried = if self.tried.is_empty() { Ok(()) } else { self.tried.remove(0) };
+                tried.and_then(|()| raw(&json!("0x")))
             }
             "eth_sendRawTransactionSync" => {
                 let sent = keccak256(parse::bytes(params[0].as_str().unwrap()).unwrap());

@@ -51,12 +51,12 @@ fn what_would_fail_is_not_sent() {
     type Edit = fn(&mut Chain);
     let cases: [(Edit, u16, &str); 7] = [
         (|chain| chain.balance = 9_999, 402, "less of the token"),
-        (|chain| chain.tried.push(NodeError::Reverted(Some("paused".into()))), 402, "would revert, and nothing was paid: paused"),
-        (|chain| chain.tried.push(NodeError::Reverted(None)), 402, "would revert"),
-        (|chain| chain.tried.push(NodeError::OutOfGas), 402, "would revert"),
-        (|chain| chain.tried.push(NodeError::InsufficientFunds), 402, "cannot pay the fees"),
-        (|chain| chain.tried.push(NodeError::Busy), 503, "could not be tried out"),
-        (|chain| chain.tried.push(NodeError::Other(-32000)), 503, "could not be tried out"),
+        (|chain| chain.tried.push(Err(NodeError::Reverted(Some("paused".into())))), 402, "would revert, and nothing was paid: paused"),
+        (|chain| chain.tried.push(Err(NodeError::Reverted(None))), 402, "would revert"),
+        (|chain| chain.tried.push(Err(NodeError::OutOfGas)), 402, "would revert"),
+        (|chain| chain.tried.push(Err(NodeError::InsufficientFunds)), 402, "cannot pay the fees"),
+        (|chain| chain.tried.push(Err(NodeError::Busy)), 503, "could not be tried out"),
+        (|chain| chain.tried.push(Err(NodeError::Other(-32000))), 503, "could not be tried out"),
     ];
     for (edit, status, words) in cases {
         let gateway = gateway();
@@ -112,9 +112,16 @@ fn what_is_sponsored_is_promised_first() {
         assert!(matches!(prepared, Prepared::Unknown(_)) && sent.is_empty());
     }
     // The second question is about the sponsor.
-    let mut chain = Chain { tried: vec![NodeError::InsufficientFunds], ..Chain::new() };
-    let (prepared, _) = settle(&gateway, &mut begun(&payment), &mut with_chain(&mut chain));
-    assert_problem(&prepared, 402, "");
+    for (tried, status, words) in [
+        (vec![Err(NodeError::Reverted(None))], 402, "would revert"),
+        (vec![Ok(()), Err(NodeError::InsufficientFunds)], 503, "cannot be paid at the moment"),
+        (vec![Ok(()), Err(NodeError::Reverted(None))], 503, "cannot be paid at the moment"),
+    ] {
+        let mut chain = Chain { tried, ..Chain::new() };
+        let (prepared, _) = settle(&gateway, &mut begun(&payment), &mut with_chain(&mut chain));
+        assert_problem(&prepared, status, words);
+        assert!(chain.sent.is_empty());
+    }
 }
 
 #[test]
