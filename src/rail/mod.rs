@@ -91,10 +91,11 @@ impl Payment {
         }
     }
 
-    /// Whether its holder remembers the payments of one payer alone: what one payer may have on their way is bounded.
+    /// Whether its holder remembers the payments of one payer alone, who has signed for this one: what one payer may have on their way is bounded.
     pub const fn is_of_one_payer(&self) -> bool {
         match self {
-            Self::Evm(_) | Self::Tempo(_) => true,
+            Self::Evm(_) => true,
+            Self::Tempo(charge) => charge.is_sent_by_us(),
             #[cfg(test)]
             Self::Toy(_) => false,
         }

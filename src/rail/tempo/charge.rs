@@ -114,6 +114,12 @@ impl Charge {
         }
     }
 
+    /// Whether it is a transaction that we send. Of what was sent already nothing is on its way from the payer any more, and who shows a hash
+    /// has not proved to be the payer: he must not stand in the payer's way.
+    pub const fn is_sent_by_us(&self) -> bool {
+        matches!(self.evidence, Evidence::Transaction { .. })
+    }
+
     /// What a sponsor has promised for it before it was sent: the object that keeps the promise, and the transaction.
     pub fn promised(&self) -> Option<(String, B256)> {
         match &self.evidence {

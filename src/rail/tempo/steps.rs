@@ -26,7 +26,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 const MOST_LOOKS: usize = 10;
 
 /// So often it is asked for what a client says it has sent.
-const FIRST_LOOKS: usize = 3;
+const FIRST_LOOKS: usize = 2;
 
 /// No chain makes more blocks in a second.
 const BLOCKS_PER_SECOND: u64 = 5;

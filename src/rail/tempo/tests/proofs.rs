@@ -195,6 +195,7 @@ fn a_hash_is_taken_with_its_source() {
     let payment = read(&gateway, &pushed(hash)).unwrap();
     assert_eq!((hash_of(&payment), charge(&payment).payer), (hash, key().address()));
     assert!(payment.untimely(NOW).is_none() && payment.untimely(NOW.saturating_add(LIFETIME)).is_some() && !payment.is_too_late(NOW));
+    assert!(!payment.is_of_one_payer(), "anybody can name a payer");
     let without = read_as(&gateway, &challenge(&gateway).0, &pushed(hash), None).unwrap_err();
     assert!(without.kind == ProblemKind::MalformedCredential && without.detail.starts_with("source: "), "{without}");
     for wrong in [json!("0x"), json!(null), json!(format!("0x{}", "11".repeat(33)))] {

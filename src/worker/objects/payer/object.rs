@@ -341,7 +341,8 @@ impl Payer {
                 return Ok(Err(Problem::new(ProblemKind::VerificationFailed, detail)));
             }
             if !payment.is_of_one_payer() || self.on_their_way(&payment.id())?.len() < places {
-                self.at_work.borrow_mut().insert(payment.id(), Some(payment.amount()));
+                let reserved = payment.is_of_one_payer().then(|| payment.amount());
+                self.at_work.borrow_mut().insert(payment.id(), reserved);
                 return Ok(payment.untimely(now()).map_or(Ok(()), Err));
             }
             let left = deadline.since(now());
