@@ -84,7 +84,8 @@ impl RailState {
 
     /// The longest that what it asks for may take.
     pub(super) fn patience(&self) -> Duration {
-        self.connection.as_ref().map_or(self.limits.rpc_timeout, |connection| connection.rpc.patience())
+        let rpc = self.connection.as_ref().map(|connection| &connection.rpc).or(self.node.as_ref());
+        rpc.map_or(self.limits.rpc_timeout, Rpc::patience)
     }
 
     /// Does what a rail asks for.

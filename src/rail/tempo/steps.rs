@@ -138,7 +138,8 @@ impl Rail {
         let look = |after| ask(after, look_for(hash));
         let was_answered = heard.iter().any(|heard| matches!(heard, Some(Heard::Sent(_))));
         let Some(last) = heard.last() else { return look(Duration::ZERO) };
-        let is_last_look = heard.len() >= MOST_LOOKS;
+        // A node that has twice not answered will not do so now.
+        let is_last_look = heard.len() >= MOST_LOOKS || heard.iter().filter(|heard| heard.is_none()).count() > 1;
         match last {
             Some(Heard::Sent(Some(receipt))) if self.confirmations == 1 && receipt.transaction_hash == hash => self.judge(sent, receipt),
             Some(Heard::Looked(Some(receipt), head)) if self.is_deep(receipt, head) && receipt.transaction_hash == hash => {

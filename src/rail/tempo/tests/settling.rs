@@ -155,7 +155,7 @@ fn whatever_a_node_says_only_the_chain_decides() {
         if questions == 1 { with_chain(&mut chain)(ask) } else { Answer::Nothing }
     });
     assert_problem(&prepared, 503, "not settled yet");
-    assert_eq!(stored, Stage::Submitted { gas_limit: None });
+    assert_eq!((stored, questions), (Stage::Submitted { gas_limit: None }, 3), "it is not asked on and on");
 }
 
 /// The object dies before or after it was sent: whoever asks again has it looked for, and sent again, which is harmless.
