@@ -9,7 +9,7 @@ use super::transfers::{Due, Dues};
 use super::{METHOD, failed, malformed};
 use crate::evm::eip712::Domain;
 use crate::evm::{Address, B256, ChainId, keccak256, parse};
-use crate::json::describe;
+use crate::json;
 use crate::money::Amount;
 use crate::rail::{Fresh, Payment, Proof, Terms};
 use crate::time::{Timestamp, UnixSeconds};
@@ -213,8 +213,7 @@ impl Terms for Offered {
     }
 
     fn read(&self, credential: &Credential, expires: Timestamp) -> Result<Proof, Problem> {
-        let payload: Payload<'_> =
-            serde_json::from_str(credential.payload.get()).map_err(|error| malformed("payload", describe(&error)))?;
+        let payload: Payload<'_> = json::read(credential.payload.get()).map_err(|error| malformed("payload", error.detail))?;
         let source = match credential.source.as_deref().map(parse::did_pkh) {
             None => None,
             Some(Some((chain_id, payer))) if chain_id == self.asking.chain_id => Some(payer),

@@ -37,9 +37,9 @@ const CLOCK_SKEW: u64 = 60;
 /// What was found out by one question.
 enum Heard {
     /// A node was given the transaction. It may have answered with its receipt.
-    Sent(Option<Box<TransactionReceipt>>),
+    Sent(Option<TransactionReceipt>),
     /// The receipt, if there is one, and the latest block.
-    Looked(Option<Box<TransactionReceipt>>, Block),
+    Looked(Option<TransactionReceipt>, Block),
     /// After the transaction's end: the block that the end is held against, the receipt once more, and whether the payment was made by
     /// another transaction, since somebody else has sent what the payer signed in another form.
     LookedLast(Option<Block>, bool, Option<B256>),
@@ -228,14 +228,14 @@ fn since(head: &Block, presented: Timestamp) -> u64 {
 /// Reads an answer by how much was asked. `None` when nothing can be made of it.
 fn hear(answer: &Answer) -> Option<Heard> {
     let Answer::Rpc(answers) = answer else { return None };
-    let receipt = |answer: &NodeAnswer| decode::<Option<Box<TransactionReceipt>>>(answer.as_ref().ok()?).ok();
+    let receipt = |answer: &NodeAnswer| decode::<Option<TransactionReceipt>>(answer.as_ref().ok()?).ok();
     match answers.as_slice() {
         [sent] => Some(Heard::Sent(receipt(sent).flatten())),
         [found, head] => Some(Heard::Looked(receipt(found)?, decode(head.as_ref().ok()?).ok()?)),
         [deep, found, logs] => {
             let logs: Vec<LoggedAt> = decode(logs.as_ref().ok()?).ok()?;
             let elsewhere = logs.last().map(|logged| logged.transaction_hash);
-            Some(Heard::LookedLast(decode(deep.as_ref().ok()?).ok()?, receipt(found)?.is_some(), elsewhere))
+            Some(Heard::LookedLast(decode(deep.as_ref().ok()?).ok(), receipt(found)?.is_some(), elsewhere))
         }
         _ => None,
     }
