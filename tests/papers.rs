@@ -184,6 +184,7 @@ fn every_example_of_a_configuration_is_right() {
     let secrets = Secrets {
         secret_key: Some("m".repeat(32)),
         settlement_private_key: Some("0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80".into()),
+        of_rails: [("LND_MACAROON".to_owned(), "0201".repeat(20))].into(),
         ..Secrets::default()
     };
     let mut examples = 0;

@@ -5,6 +5,7 @@ pub mod config;
 pub mod cors;
 mod escrow;
 pub mod exact;
+pub mod handout;
 pub mod headers;
 pub mod offer;
 pub mod path;

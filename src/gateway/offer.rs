@@ -5,9 +5,8 @@
 use crate::channel::Reuse;
 use crate::evm::eip712::Domain;
 use crate::json;
-use crate::rail::evm::charge::RESUMABLE;
 use crate::rail::evm::{Intent, Method, session};
-use crate::rail::{Ask, Fresh, RailId, Terms};
+use crate::rail::{Ask, Fresh, RESUMABLE, RailId, Terms};
 use crate::time::Timestamp;
 use crate::wire::encoding::{from_base64, to_base64url};
 use crate::wire::mpp::challenge::{BindingKeys, Challenge, Issued, Parameters, Prepared};
@@ -172,8 +171,8 @@ impl Offer {
     }
 
     /// What must be asked of the network before this can be offered ([`Terms::first`]).
-    pub fn first(&self) -> Option<Ask> {
-        self.charge().and_then(|terms| terms.first())
+    pub fn first(&self, description: Option<&str>) -> Option<Ask> {
+        self.charge().and_then(|terms| terms.first(description))
     }
 
     /// What a charge asks for, where it is one.
@@ -252,7 +251,7 @@ impl Offer {
     fn binding(&self, asked: &Asked<'_>) -> String {
         match &self.terms {
             OfferTerms::Session(session) => session.binding.clone(),
-            OfferTerms::Charge(terms) if terms.first().is_some() => asked.binding_with(&self.request),
+            OfferTerms::Charge(terms) if terms.asks_first() => asked.binding_with(&self.request),
             OfferTerms::Charge(_) => asked.binding(),
         }
     }
@@ -262,7 +261,7 @@ impl Offer {
     fn may_have_made(&self, challenge: &EchoedChallenge) -> bool {
         self.method() == challenge.method
             && self.intent().name() == challenge.intent
-            && (self.request == challenge.request || self.session().is_some() || self.first().is_some())
+            && (self.request == challenge.request || self.session().is_some() || self.charge().is_some_and(|terms| terms.asks_first()))
     }
 }
 

@@ -36,6 +36,11 @@ pub trait AnyRail: fmt::Debug {
         None
     }
 
+    /// What shows whether its provider is there, and takes us for who we are, where that is not a chain: an answer of 2xx.
+    fn probe(&self) -> Option<Ask> {
+        None
+    }
+
     /// Its settings where it is an EVM network: sessions and the settlement account are on one.
     fn evm(&self) -> Option<&Arc<evm::Rail>> {
         None
@@ -65,6 +70,12 @@ pub trait AnyDraft {
     /// A clause about the price.
     fn check_price(&self, amount: Amount) -> Result<(), &'static str> {
         if amount == Amount::ZERO { Err("is zero") } else { Ok(()) }
+    }
+
+    /// What tells its payments from those of other rails, such as the name of its network; two rails with the same are one. EVM networks
+    /// are told by their tokens.
+    fn territory(&self) -> Option<String> {
+        None
     }
 
     /// What a charge of `amount` base units asks for by one of its methods.
@@ -98,8 +109,16 @@ pub trait Terms: fmt::Debug {
 
     /// What the network must be asked before this can be offered, such as an invoice. Unpaid requests cause it, so the shell asks it only so
     /// often; where it cannot be asked, this is not offered.
-    fn first(&self) -> Option<Ask> {
+    ///
+    /// `description`: a line for people.
+    fn first(&self, description: Option<&str>) -> Option<Ask> {
+        let _ = description;
         None
+    }
+
+    /// Whether there is something to ask first.
+    fn asks_first(&self) -> bool {
+        false
     }
 
     /// Reads what [`Terms::first`] was answered. `None` when that will not do.

@@ -10,6 +10,8 @@
 
 mod configured;
 pub mod evm;
+pub mod http;
+pub mod lightning;
 mod step;
 pub mod tempo;
 #[cfg(test)]
@@ -25,8 +27,12 @@ use crate::time::Timestamp;
 use crate::wire::problem::Problem;
 use alloc::string::{String, ToString};
 use core::fmt;
+use core::time::Duration;
 use evm::charge::Charge;
 use serde::{Deserialize, Serialize};
+
+/// What was begun while its challenge was good may be gone on with for so long after that.
+pub const RESUMABLE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Names a rail of the configuration by its place there. It is good for as long as the configuration is: nothing stores it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,6 +47,8 @@ pub enum Payment {
     Evm(Charge),
     /// A transaction on Tempo, or a proof of who asks.
     Tempo(tempo::Charge),
+    /// An invoice that was paid over the Lightning network.
+    Lightning(lightning::Charge),
     /// Coupons.
     #[cfg(test)]
     Toy(toy::Coupon),
@@ -56,7 +64,7 @@ impl Payment {
     pub fn search(&self, presented: Timestamp) -> Option<Purpose> {
         match self {
             Self::Evm(charge) => Some(charge.purpose(presented)),
-            Self::Tempo(_) => None,
+            Self::Tempo(_) | Self::Lightning(_) => None,
             #[cfg(test)]
             Self::Toy(_) => None,
         }
@@ -67,6 +75,7 @@ impl Payment {
         match self {
             Self::Evm(charge) => charge.holder(),
             Self::Tempo(charge) => charge.holder(),
+            Self::Lightning(charge) => charge.holder(),
             #[cfg(test)]
             Self::Toy(coupon) => coupon.holder(),
         }
@@ -77,6 +86,7 @@ impl Payment {
         match self {
             Self::Evm(charge) => charge.signed.authorization.nonce,
             Self::Tempo(charge) => charge.id(),
+            Self::Lightning(charge) => charge.id(),
             #[cfg(test)]
             Self::Toy(coupon) => coupon.id(),
         }
@@ -96,6 +106,7 @@ impl Payment {
         match self {
             Self::Evm(_) => true,
             Self::Tempo(charge) => charge.is_sent_by_us(),
+            Self::Lightning(_) => false,
             #[cfg(test)]
             Self::Toy(_) => false,
         }
@@ -106,6 +117,7 @@ impl Payment {
         match self {
             Self::Evm(charge) => charge.signed.authorization.value,
             Self::Tempo(charge) => charge.amount(),
+            Self::Lightning(charge) => charge.amount(),
             #[cfg(test)]
             Self::Toy(coupon) => coupon.amount(),
         }
@@ -116,6 +128,7 @@ impl Payment {
         match self {
             Self::Evm(charge) => Some(charge.signed.authorization.from.to_checksum(None)),
             Self::Tempo(charge) => Some(charge.payer.to_checksum(None)),
+            Self::Lightning(_) => None,
             #[cfg(test)]
             Self::Toy(_) => None,
         }
@@ -126,6 +139,7 @@ impl Payment {
         match self {
             Self::Evm(charge) => Some(charge.asset.chain_id),
             Self::Tempo(charge) => Some(charge.chain_id),
+            Self::Lightning(_) => None,
             #[cfg(test)]
             Self::Toy(_) => None,
         }
@@ -136,6 +150,7 @@ impl Payment {
         match self {
             Self::Evm(charge) => charge.challenge_id(),
             Self::Tempo(charge) => Some(&charge.challenge),
+            Self::Lightning(charge) => Some(charge.challenge_id()),
             #[cfg(test)]
             Self::Toy(coupon) => Some(coupon.challenge_id()),
         }
@@ -146,7 +161,7 @@ impl Payment {
     pub fn for_request(self, request: B256) -> Self {
         match self {
             Self::Evm(charge) => Self::Evm(charge.for_request(request)),
-            Self::Tempo(_) => self,
+            Self::Tempo(_) | Self::Lightning(_) => self,
             #[cfg(test)]
             Self::Toy(_) => self,
         }
@@ -157,6 +172,7 @@ impl Payment {
         match (self, other) {
             (Self::Evm(charge), Self::Evm(other)) => charge.is_same(other),
             (Self::Tempo(charge), Self::Tempo(other)) => charge.is_same(other),
+            (Self::Lightning(charge), Self::Lightning(other)) => charge.is_same(other),
             #[cfg(test)]
             (Self::Toy(coupon), Self::Toy(other)) => coupon == other,
             _ => false,
@@ -167,7 +183,7 @@ impl Payment {
     pub const fn is_bound(&self) -> bool {
         match self {
             Self::Evm(charge) => charge.is_bound(),
-            Self::Tempo(_) => true,
+            Self::Tempo(_) | Self::Lightning(_) => true,
             #[cfg(test)]
             Self::Toy(_) => true,
         }
@@ -178,6 +194,8 @@ impl Payment {
         match self {
             Self::Evm(charge) => charge.untimely(now),
             Self::Tempo(charge) => charge.untimely(now),
+            // Whoever can prove it has paid already.
+            Self::Lightning(_) => None,
             #[cfg(test)]
             Self::Toy(coupon) => coupon.untimely(now),
         }
@@ -188,6 +206,7 @@ impl Payment {
         match self {
             Self::Evm(charge) => charge.is_too_late(now),
             Self::Tempo(charge) => charge.is_too_late(now),
+            Self::Lightning(_) => false,
             #[cfg(test)]
             Self::Toy(_) => false,
         }
@@ -198,6 +217,7 @@ impl Payment {
         match self {
             Self::Evm(charge) => charge.resumable_until(),
             Self::Tempo(charge) => charge.resumable_until(),
+            Self::Lightning(charge) => charge.resumable_until(),
             #[cfg(test)]
             Self::Toy(coupon) => coupon.resumable_until(),
         }

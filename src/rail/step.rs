@@ -1,6 +1,7 @@
 //! What a rail wants from its network, as data: the shell does it, for every rail in the same loop (`worker/objects/payer`).
 
 use super::Reference;
+use super::http::HttpRequest;
 use super::tempo::sponsor::Promise;
 use crate::evm::Address;
 use crate::evm::jsonrpc;
@@ -62,14 +63,7 @@ pub enum Ask {
     /// A part of a sponsor's budget, which one object keeps for everybody ([`budget_of`](super::tempo::sponsor::budget_of)).
     Promise(Promise),
     /// An HTTP request to a provider.
-    Http {
-        /// Such as `GET`.
-        method: &'static str,
-        /// Absolute, `https`.
-        url: String,
-        /// The body, JSON.
-        body: Option<String>,
-    },
+    Http(HttpRequest),
 }
 
 /// What came of an [`Ask`].
@@ -81,7 +75,7 @@ pub enum Answer {
     Rpc(Vec<jsonrpc::NodeAnswer>),
     /// Of [`Ask::Promise`]: whether it is promised.
     Promised(bool),
-    /// Of [`Ask::Http`]: status and body.
+    /// Of [`Ask::Http`]: status and body. One that is too long is none.
     Http(u16, String),
     /// There was none.
     Nothing,

@@ -61,7 +61,7 @@ pub(super) async fn challenge(rejection: Rejection, request: &PaidRequest<'_>, a
     let mut challenges = Vec::new();
     for index in preferred(&names, incoming.header("accept-payment").as_deref()) {
         let Some(offer) = offers.get(index) else { continue };
-        let fresh = match offer.first() {
+        let fresh = match offer.first(route.description.as_deref()) {
             None => None,
             Some(ask) => match fresh(request, offer, ask).await {
                 None => {

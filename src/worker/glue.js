@@ -86,6 +86,11 @@ export function changed(response, text, body) {
   return changed;
 }
 
+/** Sets headers by lines, from the one at `at` on: name and value of each in turn. */
+function set(headers, lines, at) {
+  for (let i = at; i + 1 < lines.length; i += 2) headers[lines[i]] = lines[i + 1];
+}
+
 /** Which headers pages may read of a problem. */
 let exposed;
 
@@ -109,7 +114,7 @@ export function answer(status, text, isProblem) {
         "access-control-expose-headers": exposed,
       }
     : {};
-  for (let i = 1; i + 1 < lines.length; i += 2) headers[lines[i]] = lines[i + 1];
+  set(headers, lines, 1);
   return new Response(lines[0] || null, { status, headers });
 }
 
@@ -176,25 +181,37 @@ export function watchFor(names, becomes) {
   otherwise = becomes;
 }
 
-/** What is sent as JSON is said to be. */
-const AS_JSON = { "content-type": "application/json" };
-
 /**
- * Tells by `settle` the status of an answer, a line feed and its body as a text; `undefined` if it takes longer than `limit`. Nothing of
- * it is left then, neither a connection nor a timer.
+ * Asks the network of a rail; the lines of `text` are names and values of headers in turn. Tells by `settle` the status of the answer, a
+ * line feed and its body as a text; `undefined` if it takes longer than `limit`. Nothing of it is left then, neither a connection nor a
+ * timer. A redirect is an answer: what proves who we are is sent nowhere else.
  */
-export function exchanged(method, url, body, limit, id, settle) {
+export function exchanged(method, url, text, body, most, limit, id, settle) {
+  const headers = {};
+  set(headers, text.split("\n"), 0);
   const patience = new AbortController();
-  const init = { method, signal: patience.signal };
-  if (body !== undefined) {
-    init.body = body;
-    init.headers = AS_JSON;
-  }
-  const answer = fetch(url, init).then(async (response) => `${response.status}\n${await response.text()}`);
+  const init = { method, headers, redirect: "manual", signal: patience.signal };
+  if (body !== undefined) init.body = body;
+  const answer = fetch(url, init).then(async (response) => `${response.status}\n${await textOf(response, most)}`);
   within(limit, answer, undefined, (outcome, failed) => {
     if (outcome === undefined) patience.abort();
     settle(id, outcome, failed);
   });
+}
+
+/** The text of a response of `most` bytes at the most. */
+async function textOf(response, most) {
+  const announced = Number(response.headers.get("content-length") ?? Number.NaN);
+  if (announced <= most && !response.headers.has("content-encoding")) return response.text();
+  const decoder = new TextDecoder();
+  let [text, length] = ["", 0];
+  // To leave the loop is to cancel the rest.
+  for await (const chunk of response.body ?? []) {
+    length += chunk.length;
+    if (length > most) throw new Error("the answer is too long");
+    text += decoder.decode(chunk, { stream: true });
+  }
+  return text + decoder.decode();
 }
 
 /** Sends a request on, as {@link forward} does, and gives the response as it came, unless it is to be looked at. */

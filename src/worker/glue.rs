@@ -48,7 +48,16 @@ mod js {
             settle: &Settle,
         ) -> Result<(), JsValue>;
         #[wasm_bindgen(catch)]
-        pub(super) fn exchanged(method: &str, url: &str, body: Option<&str>, limit: i32, id: u32, settle: &Settle) -> Result<(), JsValue>;
+        pub(super) fn exchanged(
+            method: &str,
+            url: &str,
+            headers: &str,
+            body: Option<&str>,
+            most: u32,
+            limit: i32,
+            id: u32,
+            settle: &Settle,
+        ) -> Result<(), JsValue>;
         #[wasm_bindgen(catch)]
         pub(super) fn sent(
             env: &Env,
@@ -274,9 +283,26 @@ pub(super) async fn fetched(env: &Env, service: Option<&str>, request: &Request,
     Ok(response(Promised::begin(|id, settle| js::fetched(env, service, request, millis(limit), id, settle)).await?))
 }
 
-/// The status and the body of an answer, whose request had this body of JSON if any; `None` if it did not come in time.
-pub(super) async fn exchanged(method: &str, url: &str, body: Option<&str>, limit: Duration) -> Result<Option<(u16, String)>, JsValue> {
-    let answer = Promised::begin(|id, settle| js::exchanged(method, url, body, millis(limit), id, settle)).await?.as_string();
+/// A request to the network of a rail.
+pub(super) struct Exchange<'a> {
+    pub(super) method: &'a str,
+    pub(super) url: &'a str,
+    pub(super) headers: &'a [(&'a str, &'a str)],
+    pub(super) body: Option<&'a str>,
+    /// The longest answer that is read, in bytes.
+    pub(super) most: u32,
+}
+
+/// The status and the body of the answer; `None` if it did not come in time.
+pub(super) async fn exchanged(exchange: &Exchange<'_>, limit: Duration) -> Result<Option<(u16, String)>, JsValue> {
+    let Exchange { method, url, headers, body, most } = *exchange;
+    let mut lines = String::new();
+    for (name, value) in headers {
+        line(&mut lines, name);
+        line(&mut lines, value);
+    }
+    let sent = |id, settle: &Settle| js::exchanged(method, url, &lines, body, most, millis(limit), id, settle);
+    let answer = Promised::begin(sent).await?.as_string();
     Ok(answer.as_deref().and_then(|answer| answer.split_once('\n')).and_then(|(status, body)| Some((status.parse().ok()?, body.into()))))
 }
 

@@ -71,6 +71,9 @@ struct Health<'a> {
 struct RailHealth<'a> {
     name: &'a str,
     ok: bool,
+    /// Where it is not paid on a chain.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    provider: Option<&'static str>,
     #[serde(flatten)]
     chain: ChainHealth,
 }
@@ -153,9 +156,10 @@ async fn examine(env: Env, base: String) -> ((u16, String), Duration) {
 async fn examine_rail<'a>(state: &'a RailState, router: &Router) -> RailHealth<'a> {
     let (chain, ok) = match state.connection() {
         Some(connection) => examine_chain(connection, router).await,
-        None => (ChainHealth::default(), state.is_up()),
+        None => (ChainHealth::default(), state.provider_answers().await),
     };
-    RailHealth { name: state.rail.name(), ok, chain }
+    let provider = state.connection().is_none().then_some(if ok { GOOD } else { "does not answer, or does not take our secret" });
+    RailHealth { name: state.rail.name(), ok, provider, chain }
 }
 
 /// Says how the chain is, and whether that is good.

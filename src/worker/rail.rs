@@ -5,6 +5,7 @@ use super::connection::Connection;
 use super::failure::internal;
 use super::http;
 use super::rpc::{Network, Rpc};
+use crate::evm::jsonrpc;
 use crate::gateway::config::{Gateway, Limits};
 use crate::rail::{Answer, AnyRail, Ask, Payment, Proof};
 use crate::time::Timestamp;
@@ -77,8 +78,19 @@ impl RailState {
         }
         self.probed_at.set(Some(now()));
         self.is_doubted.set(false);
-        if let Some(connection) = &self.connection {
-            self.is_down.set(!connection.answers().await);
+        let answers = match &self.connection {
+            Some(connection) => connection.answers().await,
+            None => self.provider_answers().await,
+        };
+        self.is_down.set(!answers);
+    }
+
+    /// Whether its provider, or its node where it has no connection, takes what it is asked.
+    pub(super) async fn provider_answers(&self) -> bool {
+        match (&self.node, self.rail.probe()) {
+            (Some(node), _) => node.batch(Vec::from([jsonrpc::Request::chain_id()])).await.is_ok(),
+            (None, Some(probe)) => matches!(self.ask(probe).await, Answer::Http(200..300, _)),
+            (None, None) => true,
         }
     }
 
@@ -101,8 +113,8 @@ impl RailState {
             }
             // Promises are made by an object, and asked for by that of the payer.
             (Ask::TryOut { .. }, None) | (Ask::Promise(_), _) => Answer::Nothing,
-            (Ask::Http { method, url, body }, _) => {
-                let answer = http::request(method, &url, body.as_deref(), self.limits.rpc_timeout).await;
+            (Ask::Http(request), _) => {
+                let answer = http::ask(&request, self.limits.rpc_timeout).await;
                 answer.map_or(Answer::Nothing, |(status, text)| Answer::Http(status, text))
             }
         }

@@ -345,7 +345,7 @@ impl Rpc {
 
     async fn post(&self, url: &str, requests: &[Request]) -> Result<Vec<NodeAnswer>, Fault> {
         let body = jsonrpc::body(requests);
-        let (status, text) = http::request("POST", url, Some(&body), self.timeout).await.map_err(|_| Fault::Transport)?;
+        let (status, text) = http::post(url, &body, self.timeout).await.map_err(|_| Fault::Transport)?;
         // Some nodes send JSON-RPC errors with a 4xx status; these are about the endpoint.
         if matches!(status, 401 | 403 | 429 | 500..) {
             return Err(Fault::Status(status));

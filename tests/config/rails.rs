@@ -108,7 +108,7 @@ fn rule_26_rails_are_told_apart() {
         breaks(26, "rails[0].currency", &with(two(), "/rails/0/currency", json!(currency)));
     }
     breaks_first(26, "currency", &with(two(), "/currency", json!("usd")));
-    breaks_first(26, "rails[0].kind", &with(two(), "/rails/0/kind", json!("lightning")));
+    breaks_first(26, "rails[0].kind", &with(two(), "/rails/0/kind", json!("gold")));
     breaks_first(1, "rails[0].netwrok", &with(two(), "/rails/0/netwrok", json!("base")));
     // One account moves both tokens of a chain, and waits for as many blocks.
     let token = json!({ "address": TOKEN, "decimals": 6 });

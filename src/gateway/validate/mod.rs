@@ -6,8 +6,8 @@ mod routes;
 mod secrets;
 
 pub(crate) use rails::{Common, Place, rail_currency, rail_name};
-pub(crate) use secrets::RPC_URL;
 pub use secrets::Secrets;
+pub(crate) use secrets::{RPC_URL, secret_suffix};
 
 use super::config::{Gateway, Limits, Origin, RawGateway, RawLimits, RawOrigin, RawSurface, RawSurfaceRoute, Surface};
 use super::route::Pattern;
@@ -55,6 +55,7 @@ pub(crate) enum Rule {
     Wires = 28,
     Batches = 29,
     Tempo = 30,
+    Provider = 31,
 }
 
 impl Rule {
@@ -220,6 +221,27 @@ fn valid_realm(realm: String, findings: &mut Findings) -> Option<String> {
 pub(crate) fn is_http_url(text: &str) -> bool {
     let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
     rest.is_some_and(|rest| !rest.is_empty() && !rest.starts_with(['/', '?', '#', ':'])) && text.bytes().all(|b| b.is_ascii_graphic())
+}
+
+/// Base URL of a rail's provider, without a slash at its end. What proves who we are goes there, so it must be `https`, but on this very
+/// machine.
+pub(crate) fn provider_url(field: &str, url: Option<&str>, findings: &mut Findings) -> Option<String> {
+    const REMEDY: &str = "give the base URL of the provider's API";
+    let is_here = |url: &str| {
+        let host = url.strip_prefix("http://").map(|rest| rest.split(['/', ':']).next().unwrap_or_default());
+        matches!(host, Some("localhost" | "127.0.0.1"))
+    };
+    match url {
+        None => findings.add(Rule::Provider, field, "is missing", REMEDY),
+        Some(url) if !is_http_url(url) || url.contains(['?', '#', '@']) => {
+            findings.add(Rule::Provider, field, "is not an absolute https URL without credentials, query and fragment", REMEDY);
+        }
+        Some(url) if !url.starts_with("https://") && !is_here(url) => {
+            findings.add(Rule::Provider, field, "is not https: what proves who we are would be read on the way", "make it https");
+        }
+        Some(url) => return Some(url.trim_end_matches('/').to_owned()),
+    }
+    None
 }
 
 fn origin(raw: RawOrigin, findings: &mut Findings) -> Option<Origin> {

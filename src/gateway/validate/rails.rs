@@ -6,7 +6,7 @@ use crate::gateway::config::{Limits, RawGateway};
 use crate::json;
 use crate::rail::evm::configuration::{RawRail, RawSession};
 use crate::rail::evm::{self, Method};
-use crate::rail::{AnyDraft, AnyRail, tempo};
+use crate::rail::{AnyDraft, AnyRail, lightning, tempo};
 use alloc::borrow::{Cow, ToOwned};
 use alloc::boxed::Box;
 use alloc::format;
@@ -31,6 +31,7 @@ type Reader = fn(Place<'_>, &Common<'_>, &mut Findings) -> Option<Box<dyn AnyDra
 const KINDS: &[(&str, Reader)] = &[
     (DEFAULT_KIND, evm::configuration::read),
     (tempo::METHOD, tempo::configuration::read),
+    (lightning::METHOD, lightning::configuration::read),
     #[cfg(test)]
     ("toy", crate::rail::toy::read),
 ];
@@ -61,6 +62,8 @@ pub(crate) struct Common<'a> {
     pub(crate) session: &'a RawSession,
     pub(crate) secrets: &'a Secrets,
     pub(crate) limits: Option<&'a Limits>,
+    /// How long what is offered is good for.
+    pub(crate) challenge_lifetime: Duration,
     /// Whether there is one rail.
     pub(crate) is_only: bool,
 }
@@ -102,7 +105,15 @@ pub(super) fn rails(
         findings.add(Rule::RpcUrls, RPC_URL, "is for one network, and there are several rails", remedy);
     }
     let short_form = short_form(raw);
-    let common = Common { recipient: raw.recipient.as_deref(), currency: &currency, session: &raw.session, secrets, limits, is_only };
+    let common = Common {
+        recipient: raw.recipient.as_deref(),
+        currency: &currency,
+        session: &raw.session,
+        secrets,
+        limits,
+        challenge_lifetime,
+        is_only,
+    };
     let drafts: Vec<_> = match &tables {
         Some(tables) => {
             tables.iter().enumerate().filter_map(|(place, table)| read(format!("rails[{place}]."), table, &common, findings)).collect()
@@ -148,6 +159,10 @@ fn read(at: String, table: &RawValue, common: &Common<'_>, findings: &mut Findin
 fn check_others(rail: &dyn AnyDraft, others: &[Box<dyn AnyDraft>], findings: &mut Findings) {
     if others.iter().any(|other| other.name() == rail.name()) {
         findings.add(Rule::Rails, format!("{}name", rail.at()), "is that of another rail", "give each rail a name of its own");
+    }
+    if rail.territory().is_some_and(|own| others.iter().any(|other| other.territory().as_ref() == Some(&own))) {
+        let remedy = "keep one of the two; what is paid there is one rail";
+        findings.add(Rule::Rails, format!("{}network", rail.at()), "is that of another rail of its kind", remedy);
     }
     let Some(rail) = rail.evm() else { return };
     let others = || others.iter().filter_map(|other| other.evm());

@@ -16,6 +16,9 @@ pub(crate) const RPC_URL: &str = "RPC_URL";
 /// The secret with the key that pays gas and sends settlements.
 const SETTLEMENT_KEY: &str = "SETTLEMENT_PRIVATE_KEY";
 
+/// The secrets that prove to providers who we are: of all rails by such a provider, or with `_<NAME>` of one.
+const PROVIDERS: &[&str] = &["LND_MACAROON", "PHOENIXD_PASSWORD"];
+
 /// The shortest token that may protect the admin endpoints, in bytes.
 const MIN_ADMIN_TOKEN_BYTES: usize = 16;
 
@@ -30,7 +33,7 @@ pub struct Secrets {
     pub settlement_private_key: Option<String>,
     /// `RPC_URL`, of the only rail: one or several, separated by commas or white space.
     pub rpc_url: Option<String>,
-    /// `SETTLEMENT_PRIVATE_KEY_<NAME>` and `RPC_URL_<NAME>` of single rails, by these names.
+    /// `SETTLEMENT_PRIVATE_KEY_<NAME>` and `RPC_URL_<NAME>` of single rails, and those for providers, by these names.
     pub of_rails: BTreeMap<String, String>,
     /// `ADMIN_TOKEN`
     pub admin_token: Option<String>,
@@ -44,9 +47,17 @@ impl fmt::Debug for Secrets {
 }
 
 impl Secrets {
-    /// Whether a secret of this name is one of a single rail.
+    /// Whether a secret of this name is one of a single rail, or of a provider's.
     pub fn is_of_rail(name: &str) -> bool {
-        [RPC_URL, SETTLEMENT_KEY].iter().any(|prefix| name.strip_prefix(prefix).is_some_and(|rest| rest.starts_with('_')))
+        let is_of = |prefix: &&str| name.strip_prefix(*prefix).is_some_and(|rest| rest.starts_with('_'));
+        [RPC_URL, SETTLEMENT_KEY].iter().any(is_of) || PROVIDERS.iter().any(|prefix| *prefix == name || is_of(prefix))
+    }
+
+    /// The secret for a rail's provider, by its name: the rail's own, or else that of all rails with such a provider.
+    pub(crate) fn of_rail<'a>(&'a self, prefix: &str, rail: &str) -> (String, Option<&'a str>) {
+        let own = format!("{prefix}_{}", secret_suffix(rail));
+        let find = |name: &str| self.of_rails.get(name).map(String::as_str);
+        find(&own).map_or_else(|| (prefix.to_owned(), find(prefix)), |value| (own.clone(), Some(value)))
     }
 
     /// The secrets that bind challenges.
@@ -76,6 +87,11 @@ impl Secrets {
         }
         None
     }
+}
+
+/// How a rail's name ends the names of its secrets.
+pub(crate) fn secret_suffix(name: &str) -> String {
+    name.to_ascii_uppercase().replace('-', "_")
 }
 
 fn are_different(keys: &[PrivateKey]) -> bool {

@@ -9,6 +9,7 @@ use crate::evm::signature::Signature;
 use crate::evm::{Address, B256, ChainId, keccak256, parse};
 use crate::json::{self, Unreadable};
 use crate::money::Amount;
+use crate::rail::RESUMABLE;
 use crate::settlement::{Purpose, Transfer};
 use crate::time::Timestamp;
 use crate::wire::mpp::credential::Credential;
@@ -24,9 +25,6 @@ use serde_json::value::RawValue;
 /// An authorization is refused when less than this is left of it: the transaction might be mined too
 /// late, and revert at our cost.
 pub const MIN_VALIDITY: Duration = Duration::from_secs(10);
-
-/// How long after its challenge's expiry a credential may still resume a payment that was begun in time.
-pub const RESUMABLE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What a charge asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -148,10 +148,7 @@ impl AnyRail for Arc<Rail> {
     }
 
     fn owns(&self, payment: &Payment) -> bool {
-        match payment {
-            Payment::Evm(charge) => charge.asset == self.asset(),
-            _ => false,
-        }
+        matches!(payment, Payment::Evm(charge) if charge.asset == self.asset())
     }
 
     // An account moves every token of its chain.

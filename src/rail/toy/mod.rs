@@ -2,6 +2,7 @@
 //! gives out a serial for each challenge and redeems coupons over HTTP. docs/architecture.md walks through it. It exists in tests alone.
 
 use super::configured::not_ours;
+use super::http::HttpRequest;
 use super::{Answer, AnyDraft, AnyRail, Ask, Fresh, Payment, Prepared, Progress, Proof, Reference, Send, Step, Terms};
 use crate::evm::{B256, keccak256};
 use crate::gateway::validate::{Common, Findings, Place, Rule, rail_name};
@@ -135,8 +136,12 @@ impl Terms for Asked {
         serde_json::to_string(&request).unwrap_or_default()
     }
 
-    fn first(&self) -> Option<Ask> {
-        Some(Ask::Http { method: "POST", url: format!("https://{}/serials", self.provider), body: None })
+    fn asks_first(&self) -> bool {
+        true
+    }
+
+    fn first(&self, _: Option<&str>) -> Option<Ask> {
+        Some(Ask::Http(HttpRequest::new("POST", format!("https://{}/serials", self.provider))))
     }
 
     fn freshen(&self, answer: &Answer) -> Option<Fresh> {
@@ -164,11 +169,10 @@ impl Coupon {
     fn next(&self, progress: &Progress) -> Step {
         Step::Prepared(match progress.answers.last() {
             // Redeeming it twice is redeeming it once, so it may be sent again after a restart.
-            None => Prepared::Send(Box::new(Send::Request(Ask::Http {
-                method: "PUT",
-                url: format!("https://{}/redeemed/{}", self.provider, self.serial),
-                body: None,
-            }))),
+            None => Prepared::Send(Box::new(Send::Request(Ask::Http(HttpRequest::new(
+                "PUT",
+                format!("https://{}/redeemed/{}", self.provider, self.serial),
+            ))))),
             Some(Answer::Http(200, receipt)) => Prepared::Settled(Reference::new(receipt.as_str())),
             Some(Answer::Http(410, _)) => {
                 Prepared::Refused(Problem::new(ProblemKind::VerificationFailed, "the coupon was redeemed elsewhere"))

@@ -42,7 +42,9 @@ fn offer(gateway: &Gateway) -> &Offer {
 /// A challenge for an offer that the provider gave `serial` for.
 fn challenge(gateway: &Gateway, serial: &str) -> Value {
     let offer = offer(gateway);
-    assert!(matches!(offer.first(), Some(Ask::Http { method: "POST", url, .. }) if url == "https://coupons.example/serials"));
+    assert!(
+        matches!(offer.first(None), Some(Ask::Http(HttpRequest { method: "POST", url, .. })) if url == "https://coupons.example/serials")
+    );
     let fresh = offer.charge().unwrap().freshen(&Answer::Http(201, serial.into())).unwrap();
     let circumstances = Circumstances { fresh: Some(&fresh), ..Circumstances::default() };
     let issued = offer.issue(&ASKED, &gateway.binding_keys, None, &circumstances, NOW.saturating_add(LIFETIME), [1; 12]);
@@ -137,7 +139,7 @@ fn a_coupon_is_redeemed_and_buys_once() {
     let (mut purchase, next) = Purchase::present(None, payment(&gateway), None, NOW, false).unwrap();
     assert_eq!(next, Next::Prepare);
     let (prepared, stored) = settle(&gateway, &mut purchase, |ask| {
-        assert!(matches!(ask, Ask::Http { method: "PUT", url, .. } if url == "https://coupons.example/redeemed/s-7"));
+        assert!(matches!(ask, Ask::Http(HttpRequest { method: "PUT", url, .. }) if url == "https://coupons.example/redeemed/s-7"));
         Answer::Http(200, "receipt-7".into())
     });
     assert_eq!(stored, Stage::Submitted { gas_limit: None }, "it was remembered before the provider could take it");

@@ -11,7 +11,7 @@ use super::network::{PRESET_DECIMALS, PRESETS, Preset, is_abstract};
 use super::{Asset, Method, Offered, Rail, Session, Token};
 use crate::evm::key::PrivateKey;
 use crate::evm::{Address, ChainId, parse};
-use crate::gateway::validate::{Common, Findings, Place, RPC_URL, Rule, bounded, is_http_url, rail_currency, rail_name};
+use crate::gateway::validate::{Common, Findings, Place, RPC_URL, Rule, bounded, is_http_url, rail_currency, rail_name, secret_suffix};
 use crate::money::Amount;
 use crate::rail::{AnyDraft, AnyRail, Terms};
 use crate::settlement::Batching;
@@ -237,11 +237,6 @@ pub(in crate::rail) fn recipient(at: &str, own: Option<&str>, common: &Common<'_
             None
         }
     }
-}
-
-/// How a rail's name ends the names of its secrets.
-pub(in crate::rail) fn secret_suffix(name: &str) -> String {
-    name.to_ascii_uppercase().replace('-', "_")
 }
 
 /// The secret with a rail's endpoints, by its name: the rail's own, or that of the only rail.
