@@ -1,4 +1,4 @@
-// `node benches/recovery/main.mjs`: µs for one signer recovered, as deployed and by k256, in Node and in workerd, taking turns; of each
+// `node benches/recovery/main.mjs`: µs for one signer recovered, as deployed, when known, and by k256, and for making tables of one, in Node and in workerd, taking turns; of each
 // the least over all rounds, since whatever else the machine does only adds. In workerd the time is a request's, less an empty one's.
 
 import { mkdirSync, readFileSync, rmSync } from "node:fs";
@@ -9,6 +9,8 @@ import { command, runMain, Stop, say, underModernNode } from "../../scripts/lib/
 
 const ROUNDS = Number(process.argv[2] ?? 200);
 const SIGNATURES = 64;
+/** `made` is two recoveries, and tables. */
+const RUNS = ["ours", "known", "made", "k256"];
 const FOLDER = at(".dev/bench/recovery");
 
 await runMain(async () => {
@@ -18,7 +20,7 @@ await runMain(async () => {
   const wasm = await built("relaxed-simd");
   const bytes = readFileSync(wasm);
   const { exports } = await WebAssembly.instantiate(await WebAssembly.compile(bytes));
-  const node = { "ours, Node": () => exports.ours(1), "k256, Node": () => exports.k256(1) };
+  const node = Object.fromEntries(RUNS.map((run) => [`${run}, Node`, () => exports[run](1)]));
 
   const dir = at(".dev/bench/recovery/workerd");
   rmSync(dir, { recursive: true, force: true });
@@ -36,9 +38,9 @@ await runMain(async () => {
     dir,
   );
   const ask = async (path) => Number(await (await fetch(`${worker.url}/${path}`)).text());
-  const workerd = { "ours, workerd": () => ask("ours/1"), "k256, workerd": () => ask("k256/1"), empty: () => ask("ours/0") };
+  const workerd = Object.fromEntries(RUNS.map((run) => [`${run}, workerd`, () => ask(`${run}/1`)]));
   try {
-    const least = await times({ ...node, ...workerd });
+    const least = await times({ ...node, ...workerd, empty: () => ask("ours/0") });
     for (const [name, ms] of Object.entries(least)) {
       if (name === "empty") continue;
       const without = name.endsWith("workerd") ? ms - least.empty : ms;

@@ -1,10 +1,12 @@
-//! Signers recovered, as deployed and by k256 alone: what `node benches/recovery/main.mjs` times in Node and in workerd.
+//! Signers recovered, as deployed, known, and by k256 alone: what `node benches/recovery/main.mjs` times in Node and in workerd.
 #![allow(clippy::unwrap_used, missing_docs, reason = "a bench")]
 
 use k256::ecdsa::{RecoveryId, Signature as Ecdsa, VerifyingKey};
 use mpp_edge::evm::key::PrivateKey;
 use mpp_edge::evm::signature::Signature;
+use mpp_edge::evm::signers::Signers;
 use mpp_edge::evm::{Address, B256, keccak256};
+use std::cell::RefCell;
 use std::sync::OnceLock;
 
 const SIGNATURES: u32 = 64;
@@ -31,6 +33,34 @@ fn count(rounds: u32, recover: impl Fn(B256, &Signature) -> Option<Address>) -> 
 #[unsafe(no_mangle)]
 pub extern "C" fn ours(rounds: u32) -> u32 {
     count(rounds, |digest, signature| signature.recover(digest).ok())
+}
+
+std::thread_local! {
+    static KNOWN: RefCell<Signers> = const { RefCell::new(Signers::new()) };
+}
+
+/// The same, of signers who are known after the first round.
+#[unsafe(no_mangle)]
+pub extern "C" fn known(rounds: u32) -> u32 {
+    KNOWN.with_borrow_mut(|known| {
+        let mut right = 0;
+        for (digest, signature, signer) in (0..rounds).flat_map(|_| signed()) {
+            let of = keccak256(signer);
+            known.accepted(of, *signer);
+            right += u32::from(known.recover(of, signature, *digest) == Ok(*signer));
+        }
+        right
+    })
+}
+
+/// The same with its tables made each time: for none is anything known before.
+#[unsafe(no_mangle)]
+pub extern "C" fn made(rounds: u32) -> u32 {
+    count(rounds, |digest, signature| {
+        let (mut known, of) = (Signers::new(), B256::ZERO);
+        known.accepted(of, signature.recover(digest).ok()?);
+        known.recover(of, signature, digest).ok()
+    })
 }
 
 /// The same by k256.

@@ -10,9 +10,13 @@ pub mod key;
 pub mod multicall;
 pub mod parse;
 pub mod reading;
-#[cfg(any(all(target_arch = "wasm32", feature = "relaxed-simd"), all(test, not(target_arch = "wasm32"))))]
+#[cfg_attr(
+    not(any(all(target_arch = "wasm32", feature = "relaxed-simd"), all(test, not(target_arch = "wasm32")))),
+    path = "recovery/none.rs"
+)]
 mod recovery;
 pub mod signature;
+pub mod signers;
 pub mod transaction;
 
 pub use alloy_primitives::{Address, B256, U256, keccak256};

@@ -1,5 +1,6 @@
 //! ECDSA signatures over secp256k1, accepted only in the one form that the chain accepts.
 
+use super::recovery::{self, Known};
 use super::{Address, B256, keccak256, parse};
 use alloc::format;
 use alloy_primitives::FixedBytes;
@@ -75,11 +76,22 @@ impl Signature {
     ///
     /// In wasm this is [`recovery`](super)'s, which k256 decides for wherever it does not decide itself.
     pub fn recover(&self, digest: B256) -> Result<Address, InvalidSignature> {
-        #[cfg(all(target_arch = "wasm32", feature = "relaxed-simd"))]
-        if let Some(signer) = super::recovery::recover(&digest, &self.inner, self.parity) {
-            return Ok(signer);
+        // Natively it is there for tests alone, and k256 is sooner.
+        let key = if cfg!(target_arch = "wasm32") { recovery::recover(&digest, &self.inner, self.parity) } else { None };
+        key.map_or_else(|| self.recover_by_k256(digest), |key| Ok(key.address()))
+    }
+
+    /// The same, sooner where it is `expected`, whose key may be `known`; it is made known when it turns out to have signed.
+    pub(super) fn recover_known(&self, digest: B256, expected: Address, known: &mut Option<Known>) -> Result<Address, InvalidSignature> {
+        if let Some(known) = known {
+            return if known.signed(&digest, &self.inner, self.parity) { Ok(expected) } else { self.recover(digest) };
         }
-        self.recover_by_k256(digest)
+        let Some(key) = recovery::recover(&digest, &self.inner, self.parity) else { return self.recover_by_k256(digest) };
+        let signer = key.address();
+        if signer == expected {
+            *known = Known::new(&key);
+        }
+        Ok(signer)
     }
 
     /// The reference, and on other targets than wasm all there is.

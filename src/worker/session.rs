@@ -14,6 +14,7 @@ use super::stream;
 use super::visit::Visit;
 use super::watch::{Body, Ending, discard};
 use crate::channel::{Bought, Claim, Delivery, Meter};
+use crate::evm::signers::Signers;
 use crate::gateway::config::Settle;
 use crate::gateway::offer::{Accepted, SessionOffer};
 use crate::purchase::Disposition;
@@ -21,7 +22,13 @@ use crate::rail::evm::session::Unverified;
 use crate::wire::mpp::credential::Credential;
 use crate::wire::problem::Problem;
 use futures_channel::oneshot;
+use std::cell::RefCell;
 use web_sys::Response;
+
+std::thread_local! {
+    /// Of the channels whose vouchers were accepted: nobody who has not paid can fill it.
+    static SIGNERS: RefCell<Signers> = const { RefCell::new(Signers::new()) };
+}
 
 /// Everything that can be checked without state or network comes first, then the channel's object decides.
 pub(super) async fn visit(
@@ -34,7 +41,7 @@ pub(super) async fn visit(
     let unverified = Unverified::read(credential, session.method, &session.terms)?;
     unverified.check_expiry(accepted.expires, now())?;
     let token = if unverified.is_sponsored() { Some(connection.confirm_token().await?) } else { None };
-    let proof = unverified.verify(&session.domain, token.as_ref())?;
+    let proof = SIGNERS.with_borrow_mut(|signers| unverified.verify(&session.domain, token.as_ref(), signers))?;
     let order = if unverified.action.only_manages(&request.incoming.method, || request.incoming.has_body()) {
         None
     } else {
@@ -65,7 +72,12 @@ pub(super) async fn visit(
 async fn complete(visit: Visit<'_>) -> Result<Response, Rejection> {
     let (reply, _holding) = present(&visit).await?;
     let done = match reply {
-        ChannelReply::Done(done) => done,
+        ChannelReply::Done(done) => {
+            if let Some(voucher) = &visit.claim.proof.presented {
+                SIGNERS.with_borrow_mut(|signers| signers.accepted(visit.claim.channel_id, voucher.signer));
+            }
+            done
+        }
         ChannelReply::Refused { refused, snapshot } => {
             let snapshot = snapshot.map(|snapshot| (visit.offer.rail, visit.session.method, snapshot));
             let mut problem = Problem::from(refused);

@@ -19,6 +19,7 @@ use mpp_edge::evm::erc3009::{Authorization, SignedAuthorization};
 use mpp_edge::evm::escrow::{Opening, SignedVoucher, ToppingUp, channel_id};
 use mpp_edge::evm::key::PrivateKey;
 use mpp_edge::evm::signature::Signature;
+use mpp_edge::evm::signers::Signers;
 use mpp_edge::gateway::offer::{Asked, Circumstances, Offer};
 use mpp_edge::money::Amount;
 use mpp_edge::rail::RailId;
@@ -268,7 +269,7 @@ fn judge_from(method: Method, payload: &Value, source: Option<&str>) -> Result<(
     let action = unverified.action;
     assert_eq!(unverified.channel_id.to_string(), payload["channelId"].as_str().unwrap());
     let token = unverified.is_sponsored().then(token_domain);
-    let proof = unverified.verify(&session.domain, token.as_ref())?;
+    let proof = unverified.verify(&session.domain, token.as_ref(), &mut Signers::new())?;
     assert_eq!(proof.sponsored.is_some(), token.is_some());
     Ok((action, proof))
 }

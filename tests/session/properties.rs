@@ -4,6 +4,7 @@
 use super::{ASKED, FORMS, Form, LIFETIME, NOW, echoed, judge, keys, on_rails, parse, terms, token_domain, voucher_domain};
 use alloy_primitives::{Address, B256};
 use mpp_edge::channel::{Balance, Proof, Reuse};
+use mpp_edge::evm::signers::Signers;
 use mpp_edge::gateway::offer::{Asked, Circumstances, Offer};
 use mpp_edge::money::Amount;
 use mpp_edge::rail::RailId;
@@ -152,7 +153,7 @@ proptest! {
         match Unverified::read(&credential, read_as, &terms(read_as)) {
             Ok(unverified) => {
                 let token = unverified.is_sponsored().then(token_domain);
-                match unverified.verify(&voucher_domain(read_as), token.as_ref()) {
+                match unverified.verify(&voucher_domain(read_as), token.as_ref(), &mut Signers::new()) {
                     Ok(proof) => {
                         if let Some(funding) = proof.sponsored {
                             let signed = funding.signed();

@@ -10,6 +10,7 @@ use mpp_edge::evm::eip712::Domain;
 use mpp_edge::evm::erc3009::Authorization;
 use mpp_edge::evm::escrow::{Opening, ToppingUp, channel_id};
 use mpp_edge::evm::signature::Signature;
+use mpp_edge::evm::signers::Signers;
 use mpp_edge::money::Amount;
 use mpp_edge::rail::evm::Method;
 use mpp_edge::rail::evm::session::{Unverified, domain};
@@ -227,7 +228,7 @@ fn an_authorization_is_not_taken_unchecked() {
         let credential = json!({ "challenge": super::challenge(&super::offer(Method::Evm)), "payload": form.payload(Method::Evm) });
         let unverified = Unverified::read(&super::parse(&credential), Method::Evm, &terms(Method::Evm)).unwrap();
         assert!(unverified.is_sponsored());
-        assert_eq!(unverified.verify(&voucher_domain(Method::Evm), None).unwrap_err().kind, VerificationFailed);
+        assert_eq!(unverified.verify(&voucher_domain(Method::Evm), None, &mut Signers::new()).unwrap_err().kind, VerificationFailed);
     }
 }
 

@@ -24,6 +24,11 @@ impl Pair {
         twice(ONE)
     }
 
+    /// Two zeros.
+    pub(super) fn zero() -> Self {
+        twice([0.0; 5])
+    }
+
     /// Two sevens.
     pub(super) fn seven() -> Self {
         twice(SEVEN)
@@ -47,29 +52,18 @@ impl Pair {
     #[cfg_attr(target_arch = "wasm32", target_feature(enable = "simd128,relaxed-simd"))]
     pub(super) fn root(&self) -> Self {
         // x_n is x to n ones.
-        let x2 = self.shifted(1).times(self);
-        let x3 = x2.shifted(1).times(self);
-        let x6 = x3.shifted(3).times(&x3);
-        let x9 = x6.shifted(3).times(&x3);
-        let x11 = x9.shifted(2).times(&x2);
-        let x22 = x11.shifted(11).times(&x11);
-        let x44 = x22.shifted(22).times(&x22);
-        let x88 = x44.shifted(44).times(&x44);
-        let x176 = x88.shifted(88).times(&x88);
-        let x220 = x176.shifted(44).times(&x44);
-        let x223 = x220.shifted(3).times(&x3);
-        x223.shifted(23).times(&x22).shifted(6).times(&x2).shifted(2)
-    }
-
-    /// Squared so many times.
-    #[inline(never)]
-    #[cfg_attr(target_arch = "wasm32", target_feature(enable = "simd128,relaxed-simd"))]
-    fn shifted(&self, times: u32) -> Self {
-        let mut square = self.squared();
-        for _ in 1..times {
-            square = square.squared();
-        }
-        square
+        let x2 = self.squared(1).times(self);
+        let x3 = x2.squared(1).times(self);
+        let x6 = x3.squared(3).times(&x3);
+        let x9 = x6.squared(3).times(&x3);
+        let x11 = x9.squared(2).times(&x2);
+        let x22 = x11.squared(11).times(&x11);
+        let x44 = x22.squared(22).times(&x22);
+        let x88 = x44.squared(44).times(&x44);
+        let x176 = x88.squared(88).times(&x88);
+        let x220 = x176.squared(44).times(&x44);
+        let x223 = x220.squared(3).times(&x3);
+        x223.squared(23).times(&x22).squared(6).times(&x2).squared(2)
     }
 
     /// The two elements as integers below p.

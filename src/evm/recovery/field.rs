@@ -29,7 +29,8 @@
 //! *Carrying* takes columns below 2^59: weights to 31 in a linear combination. What leaves the top is then at most 2^7 + 1, and times K
 //! below 2^39 + 2^17. No combination in this folder weighs more than 21.
 
-use super::lanes::{Lanes, add, and, both, lanes, left, madd, minus, or, plus, right, shuffle, sub, xor};
+use super::lanes::{Lanes, add, and, lanes, left, madd, minus, or, plus, right, shuffle, sub, xor};
+use core::hint::black_box;
 
 /// 2^n, for |n| ≤ 1022.
 const fn power(n: u64) -> f64 {
@@ -42,8 +43,6 @@ const SHIFT: f64 = 1.0 / power(51);
 const HIGH: f64 = 3.0 * power(102);
 const LOW: f64 = 3.0 * power(51);
 const TOP: f64 = 3.0 * power(103);
-/// The bits of 2^52: an integer below that, set into them, is a number.
-const WHOLE: u64 = power(52).to_bits();
 
 /// Two field elements, carried.
 #[derive(Clone, Copy)]
@@ -53,84 +52,133 @@ pub(super) struct Pair(pub(super) [Lanes; 5]);
 #[derive(Clone, Copy)]
 pub(super) struct Columns(pub(super) [Lanes; 5]);
 
-#[inline]
-#[cfg_attr(target_arch = "wasm32", target_feature(enable = "simd128,relaxed-simd"))]
-fn number(x: f64) -> Lanes {
-    both(x.to_bits())
+/// What products and carries add and multiply with, read from memory: written where it is used, wasm-opt would repeat it at each place, and V8
+/// build it anew there.
+struct Constants {
+    high: Lanes,
+    low: Lanes,
+    both: Lanes,
+    top: Lanes,
+    fifteen: Lanes,
+    shift: Lanes,
+    k: Lanes,
+    k_shifted: Lanes,
+    k_halved: Lanes,
+    biases: [Lanes; 5],
+    carry: Lanes,
+    carry_top: Lanes,
+    mask: Lanes,
+    mask_top: Lanes,
+    whole: Lanes,
+    least: Lanes,
+    middle: Lanes,
+    last: Lanes,
+    over: Lanes,
+}
+
+const fn number(x: f64) -> Lanes {
+    lanes(x.to_bits(), x.to_bits())
+}
+
+const fn integers(bits: u64) -> Lanes {
+    lanes(bits, bits)
+}
+
+static CONSTANTS: Constants = Constants {
+    high: number(HIGH),
+    low: number(LOW),
+    both: number(HIGH + LOW),
+    top: number(TOP),
+    fifteen: number(15.0),
+    shift: number(-SHIFT),
+    k: number(K),
+    k_shifted: number(-K * SHIFT),
+    k_halved: number(-K * SHIFT / 2.0),
+    biases: [integers(bias(0)), integers(bias(1)), integers(bias(2)), integers(bias(3)), integers(bias(4))],
+    carry: integers((1 << 60) + (1 << 50)),
+    // A carry out of limbs 0–3 comes 2^9 too large, and one out of limb 4 2^8.
+    carry_top: integers((1 << 60) + (1 << 51) - (1 << 9)),
+    mask: integers((1 << 51) - 1),
+    mask_top: integers((1 << 52) - 1),
+    // An integer below 2^52, set into its bits, is a number.
+    whole: number(power(52)),
+    least: number(power(52) + power(50)),
+    middle: number(power(52) + power(50) + power(9)),
+    last: number(power(52) + power(51)),
+    over: number(power(52) + power(8)),
+};
+
+fn constants() -> &'static Constants {
+    black_box(&CONSTANTS)
 }
 
 /// The high and the low part of a product, as bits of biased numbers.
 #[inline]
 #[cfg_attr(target_arch = "wasm32", target_feature(enable = "simd128,relaxed-simd"))]
-fn split(a: Lanes, b: Lanes) -> (Lanes, Lanes) {
-    let high = madd(a, b, number(HIGH));
-    (high, madd(a, b, sub(number(HIGH + LOW), high)))
+fn split(c: &Constants, a: Lanes, b: Lanes) -> (Lanes, Lanes) {
+    let high = madd(a, b, c.high);
+    (high, madd(a, b, sub(c.both, high)))
 }
 
 /// The same for column 4's products, whose high part is summed as a number: as (3 − H)·2^51.
 #[inline]
 #[cfg_attr(target_arch = "wasm32", target_feature(enable = "simd128,relaxed-simd"))]
-fn split_middle(a: Lanes, b: Lanes) -> (Lanes, Lanes) {
-    let rest = sub(number(HIGH + LOW), madd(a, b, number(HIGH)));
+fn split_middle(c: &Constants, a: Lanes, b: Lanes) -> (Lanes, Lanes) {
+    let rest = sub(c.both, madd(a, b, c.high));
     (rest, madd(a, b, rest))
 }
 
 /// The same for columns whose both parts are summed as numbers: −H·2^51, and L.
 #[inline]
 #[cfg_attr(target_arch = "wasm32", target_feature(enable = "simd128,relaxed-simd"))]
-fn split_upper(a: Lanes, b: Lanes) -> (Lanes, Lanes) {
-    let rest = sub(number(HIGH), madd(a, b, number(HIGH)));
+fn split_upper(c: &Constants, a: Lanes, b: Lanes) -> (Lanes, Lanes) {
+    let rest = sub(c.high, madd(a, b, c.high));
     (rest, madd(a, b, rest))
 }
 
 /// The same for r4·r4, split at 2^52: −H·2^52, and L.
 #[inline]
 #[cfg_attr(target_arch = "wasm32", target_feature(enable = "simd128,relaxed-simd"))]
-fn split_top(a: Lanes, b: Lanes) -> (Lanes, Lanes) {
-    let rest = sub(number(TOP), madd(a, b, number(TOP)));
+fn split_top(c: &Constants, a: Lanes, b: Lanes) -> (Lanes, Lanes) {
+    let rest = sub(c.top, madd(a, b, c.top));
     (rest, madd(a, b, rest))
 }
 
 /// A column of numbers: its low parts, and what the column before it hands up.
 #[inline]
 #[cfg_attr(target_arch = "wasm32", target_feature(enable = "simd128,relaxed-simd"))]
-fn join(low: Lanes, rests: Lanes) -> Lanes {
-    madd(rests, number(-SHIFT), low)
+fn join(c: &Constants, low: Lanes, rests: Lanes) -> Lanes {
+    madd(rests, c.shift, low)
 }
 
 /// Columns 5–9 folded into 0–4, which come doubled and with their biases. Written where it is used: as a function it would be called.
 macro_rules! fold {
-    ([$c0:expr, $c1:expr, $c2:expr, $c3:expr, $c4:expr], [$c5:expr, $c6:expr, $c7:expr, $c8:expr], $top:expr) => {{
-        let (c0, c1, c4) = fold_top($c0, $c1, $c4, $top);
-        let (c0, c1) = fold_one(c0, c1, $c5);
-        let (c1, c2) = fold_one(c1, $c2, $c6);
-        let (c2, c3) = fold_one(c2, $c3, $c7);
-        let (c3, c4) = fold_one(c3, c4, $c8);
-        Columns([
-            minus(c0, both(bias(0))),
-            minus(c1, both(bias(1))),
-            minus(c2, both(bias(2))),
-            minus(c3, both(bias(3))),
-            minus(c4, both(bias(4))),
-        ])
+    ($c:expr, [$c0:expr, $c1:expr, $c2:expr, $c3:expr, $c4:expr], [$c5:expr, $c6:expr, $c7:expr, $c8:expr], $top:expr) => {{
+        let (c0, c1, c4) = fold_top($c, $c0, $c1, $c4, $top);
+        let (c0, c1) = fold_one($c, c0, c1, $c5);
+        let (c1, c2) = fold_one($c, c1, $c2, $c6);
+        let (c2, c3) = fold_one($c, c2, $c3, $c7);
+        let (c3, c4) = fold_one($c, c3, c4, $c8);
+        let [b0, b1, b2, b3, b4] = $c.biases;
+        Columns([minus(c0, b0), minus(c1, b1), minus(c2, b2), minus(c3, b3), minus(c4, b4)])
     }};
 }
 
 /// K times a column, into the two that it comes to.
 #[inline]
 #[cfg_attr(target_arch = "wasm32", target_feature(enable = "simd128,relaxed-simd"))]
-fn fold_one(first: Lanes, second: Lanes, column: Lanes) -> (Lanes, Lanes) {
-    let (high, low) = split(column, number(K));
+fn fold_one(c: &Constants, first: Lanes, second: Lanes, column: Lanes) -> (Lanes, Lanes) {
+    let (high, low) = split(c, column, c.k);
     (plus(first, low), plus(second, high))
 }
 
 /// Column 9, which is −H·2^52 and is wanted as H·2K at column 4, into columns 0, 1 and 4.
 #[inline]
 #[cfg_attr(target_arch = "wasm32", target_feature(enable = "simd128,relaxed-simd"))]
-fn fold_top(c0: Lanes, c1: Lanes, c4: Lanes, top: Lanes) -> (Lanes, Lanes, Lanes) {
-    let (over, rest) = split_top(top, number(-K * SHIFT));
-    let (high, low) = split(over, number(-K * SHIFT / 2.0));
-    (plus(c0, low), plus(c1, high), plus(c4, add(rest, number(LOW))))
+fn fold_top(c: &Constants, c0: Lanes, c1: Lanes, c4: Lanes, top: Lanes) -> (Lanes, Lanes, Lanes) {
+    let (over, rest) = split_top(c, top, c.k_shifted);
+    let (high, low) = split(c, over, c.k_halved);
+    (plus(c0, low), plus(c1, high), plus(c4, add(rest, c.low)))
 }
 
 /// What is in a column besides what counts: k+1 low and k high parts, doubled, and what was folded in.
@@ -149,115 +197,145 @@ const fn bias(column: u64) -> u64 {
 #[inline(never)]
 #[cfg_attr(target_arch = "wasm32", target_feature(enable = "simd128,relaxed-simd"))]
 pub(super) fn mul(a: &Pair, b: &Pair) -> Columns {
+    let c = constants();
     let [a0, a1, a2, a3, a4] = a.0;
     let [b0, b1, b2, b3, b4] = b.0;
-    let (top, l8) = split_top(a4, b4);
+    let (top, l8) = split_top(c, a4, b4);
 
-    let (h, c0) = split(a0, b0);
+    let (h, c0) = split(c, a0, b0);
     let c1 = h;
 
-    let (h, l) = split(a0, b1);
+    let (h, l) = split(c, a0, b1);
     let (c1, c2) = (plus(c1, l), h);
-    let (h, l) = split(a1, b0);
+    let (h, l) = split(c, a1, b0);
     let (c1, c2) = (plus(c1, l), plus(c2, h));
 
-    let (h, l) = split(a0, b2);
+    let (h, l) = split(c, a0, b2);
     let (c2, c3) = (plus(c2, l), h);
-    let (h, l) = split(a1, b1);
+    let (h, l) = split(c, a1, b1);
     let (c2, c3) = (plus(c2, l), plus(c3, h));
-    let (h, l) = split(a2, b0);
+    let (h, l) = split(c, a2, b0);
     let (c2, c3) = (plus(c2, l), plus(c3, h));
 
-    let (h, l) = split(a0, b3);
+    let (h, l) = split(c, a0, b3);
     let (c3, c4) = (plus(c3, l), h);
-    let (h, l) = split(a1, b2);
+    let (h, l) = split(c, a1, b2);
     let (c3, c4) = (plus(c3, l), plus(c4, h));
-    let (h, l) = split(a2, b1);
+    let (h, l) = split(c, a2, b1);
     let (c3, c4) = (plus(c3, l), plus(c4, h));
-    let (h, l) = split(a3, b0);
+    let (h, l) = split(c, a3, b0);
     let (c3, c4) = (plus(c3, l), plus(c4, h));
 
-    let (r, l) = split_middle(a0, b4);
+    let (r, l) = split_middle(c, a0, b4);
     let (c4, r5) = (plus(c4, l), r);
-    let (r, l) = split_middle(a1, b3);
+    let (r, l) = split_middle(c, a1, b3);
     let (c4, r5) = (plus(c4, l), add(r5, r));
-    let (r, l) = split_middle(a2, b2);
+    let (r, l) = split_middle(c, a2, b2);
     let (c4, r5) = (plus(c4, l), add(r5, r));
-    let (r, l) = split_middle(a3, b1);
+    let (r, l) = split_middle(c, a3, b1);
     let (c4, r5) = (plus(c4, l), add(r5, r));
-    let (r, l) = split_middle(a4, b0);
+    let (r, l) = split_middle(c, a4, b0);
     let (c4, r5) = (plus(c4, l), add(r5, r));
 
-    let (r, l) = split_upper(a1, b4);
-    let (c5, r6) = (add(l, number(15.0)), r);
-    let (r, l) = split_upper(a2, b3);
+    let (r, l) = split_upper(c, a1, b4);
+    let (c5, r6) = (add(l, c.fifteen), r);
+    let (r, l) = split_upper(c, a2, b3);
     let (c5, r6) = (add(c5, l), add(r6, r));
-    let (r, l) = split_upper(a3, b2);
+    let (r, l) = split_upper(c, a3, b2);
     let (c5, r6) = (add(c5, l), add(r6, r));
-    let (r, l) = split_upper(a4, b1);
+    let (r, l) = split_upper(c, a4, b1);
     let (c5, r6) = (add(c5, l), add(r6, r));
 
-    let (r, l) = split_upper(a2, b4);
+    let (r, l) = split_upper(c, a2, b4);
     let (c6, r7) = (l, r);
-    let (r, l) = split_upper(a3, b3);
+    let (r, l) = split_upper(c, a3, b3);
     let (c6, r7) = (add(c6, l), add(r7, r));
-    let (r, l) = split_upper(a4, b2);
+    let (r, l) = split_upper(c, a4, b2);
     let (c6, r7) = (add(c6, l), add(r7, r));
 
-    let (r, l) = split_upper(a3, b4);
+    let (r, l) = split_upper(c, a3, b4);
     let (c7, r8) = (l, r);
-    let (r, l) = split_upper(a4, b3);
+    let (r, l) = split_upper(c, a4, b3);
     let (c7, r8) = (add(c7, l), add(r8, r));
 
-    fold!([left(c0, 1), left(c1, 1), left(c2, 1), left(c3, 1), left(c4, 1)], [join(c5, r5), join(c6, r6), join(c7, r7), join(l8, r8)], top)
+    fold!(
+        c,
+        [left(c0, 1), left(c1, 1), left(c2, 1), left(c3, 1), left(c4, 1)],
+        [join(c, c5, r5), join(c, c6, r6), join(c, c7, r7), join(c, l8, r8)],
+        top
+    )
 }
 
-/// The square of each lane's element: 15 products, those of two different limbs counted twice.
+/// The square of each lane's element: 15 products, those of two different limbs counted twice. Written where it is used, as [`fold`] is.
+macro_rules! square {
+    ($c:expr, $a:expr) => {{
+        let [a0, a1, a2, a3, a4] = $a.0;
+        let (top, d8) = split_top($c, a4, a4);
+        let (d1, d0) = split($c, a0, a0);
+        let (d3, d2) = split($c, a1, a1);
+        let (e5, d4) = split_middle($c, a2, a2);
+        let (e7, d6) = split_upper($c, a3, a3);
+
+        let (h, c1) = split($c, a0, a1);
+        let c2 = h;
+        let (h, l) = split($c, a0, a2);
+        let (c2, c3) = (plus(c2, l), h);
+        let (h, l) = split($c, a0, a3);
+        let (c3, c4) = (plus(c3, l), h);
+        let (h, l) = split($c, a1, a2);
+        let (c3, c4) = (plus(c3, l), plus(c4, h));
+        let (r, l) = split_middle($c, a0, a4);
+        let (c4, r5) = (plus(c4, l), r);
+        let (r, l) = split_middle($c, a1, a3);
+        let (c4, r5) = (plus(c4, l), add(r5, r));
+
+        let (r6, c5) = split_upper($c, a1, a4);
+        let (r, l) = split_upper($c, a2, a3);
+        let (c5, r6) = (add(c5, l), add(r6, r));
+        let (r7, c6) = split_upper($c, a2, a4);
+        let (r8, c7) = split_upper($c, a3, a4);
+
+        let c5 = join($c, add(add(c5, c5), $c.fifteen), add(add(r5, r5), e5));
+        let c6 = join($c, add(add(c6, c6), d6), add(r6, r6));
+        let c7 = join($c, add(c7, c7), add(add(r7, r7), e7));
+        let c8 = join($c, d8, add(r8, r8));
+        fold!(
+            $c,
+            [
+                left(d0, 1),
+                left(plus(left(c1, 1), d1), 1),
+                left(plus(left(c2, 1), d2), 1),
+                left(plus(left(c3, 1), d3), 1),
+                left(plus(left(c4, 1), d4), 1)
+            ],
+            [c5, c6, c7, c8],
+            top
+        )
+    }};
+}
+
+/// The square of each lane's element.
 #[inline(never)]
 #[cfg_attr(target_arch = "wasm32", target_feature(enable = "simd128,relaxed-simd"))]
 pub(super) fn square(a: &Pair) -> Columns {
-    let [a0, a1, a2, a3, a4] = a.0;
-    let (top, d8) = split_top(a4, a4);
-    let (d1, d0) = split(a0, a0);
-    let (d3, d2) = split(a1, a1);
-    let (e5, d4) = split_middle(a2, a2);
-    let (e7, d6) = split_upper(a3, a3);
+    let c = constants();
+    square!(c, a)
+}
 
-    let (h, c1) = split(a0, a1);
-    let c2 = h;
-    let (h, l) = split(a0, a2);
-    let (c2, c3) = (plus(c2, l), h);
-    let (h, l) = split(a0, a3);
-    let (c3, c4) = (plus(c3, l), h);
-    let (h, l) = split(a1, a2);
-    let (c3, c4) = (plus(c3, l), plus(c4, h));
-    let (r, l) = split_middle(a0, a4);
-    let (c4, r5) = (plus(c4, l), r);
-    let (r, l) = split_middle(a1, a3);
-    let (c4, r5) = (plus(c4, l), add(r5, r));
-
-    let (r6, c5) = split_upper(a1, a4);
-    let (r, l) = split_upper(a2, a3);
-    let (c5, r6) = (add(c5, l), add(r6, r));
-    let (r7, c6) = split_upper(a2, a4);
-    let (r8, c7) = split_upper(a3, a4);
-
-    let twice = number(2.0);
-    let c5 = join(madd(c5, twice, number(15.0)), madd(r5, twice, e5));
-    let c6 = join(madd(c6, twice, d6), add(r6, r6));
-    let c7 = join(add(c7, c7), madd(r7, twice, e7));
-    let c8 = join(d8, add(r8, r8));
-    fold!(
-        [
-            left(d0, 1),
-            left(plus(left(c1, 1), d1), 1),
-            left(plus(left(c2, 1), d2), 1),
-            left(plus(left(c3, 1), d3), 1),
-            left(plus(left(c4, 1), d4), 1)
-        ],
-        [c5, c6, c7, c8],
-        top
-    )
+/// Columns carried. Written where it is used.
+macro_rules! carry {
+    ($c:expr, $columns:expr) => {{
+        let [c0, c1, c2, c3, c4] = $columns.0;
+        let (u0, u1, u2, u3) = (plus(c0, $c.carry), plus(c1, $c.carry), plus(c2, $c.carry), plus(c3, $c.carry));
+        let u4 = plus(plus(c4, right(u3, 51)), $c.carry_top);
+        let r0 = sub(or(and(u0, $c.mask), $c.whole), $c.least);
+        let r1 = sub(plus(or(and(u1, $c.mask), $c.whole), right(u0, 51)), $c.middle);
+        let r2 = sub(plus(or(and(u2, $c.mask), $c.whole), right(u1, 51)), $c.middle);
+        let r3 = sub(plus(or(and(u3, $c.mask), $c.whole), right(u2, 51)), $c.middle);
+        let r4 = sub(or(and(u4, $c.mask_top), $c.whole), $c.last);
+        let over = sub(or(right(u4, 52), $c.whole), $c.over);
+        Pair([madd(over, $c.k, r0), r1, r2, r3, r4])
+    }};
 }
 
 impl Columns {
@@ -265,21 +343,8 @@ impl Columns {
     #[inline(never)]
     #[cfg_attr(target_arch = "wasm32", target_feature(enable = "simd128,relaxed-simd"))]
     pub(super) fn carry(&self) -> Pair {
-        const BIAS: u64 = (1 << 60) + (1 << 50);
-        let [c0, c1, c2, c3, c4] = self.0;
-        let (whole, mask) = (both(WHOLE), both((1 << 51) - 1));
-        let (u0, u1, u2, u3) = (plus(c0, both(BIAS)), plus(c1, both(BIAS)), plus(c2, both(BIAS)), plus(c3, both(BIAS)));
-        // A carry out of limbs 0–3 comes 2^9 too large, and one out of limb 4 2^8.
-        let u4 = plus(plus(c4, right(u3, 51)), both((1 << 60) + (1 << 51) - (1 << 9)));
-        let low = number(power(52) + power(50));
-        let middle = number(power(52) + power(50) + power(9));
-        let r0 = sub(or(and(u0, mask), whole), low);
-        let r1 = sub(plus(or(and(u1, mask), whole), right(u0, 51)), middle);
-        let r2 = sub(plus(or(and(u2, mask), whole), right(u1, 51)), middle);
-        let r3 = sub(plus(or(and(u3, mask), whole), right(u2, 51)), middle);
-        let r4 = sub(or(and(u4, both((1 << 52) - 1)), whole), number(power(52) + power(51)));
-        let over = sub(or(right(u4, 52), whole), number(power(52) + power(8)));
-        Pair([madd(over, number(K), r0), r1, r2, r3, r4])
+        let c = constants();
+        carry!(c, self)
     }
 
     /// Column by column.
@@ -338,19 +403,35 @@ impl Pair {
         mul(self, other).carry()
     }
 
-    /// The square, carried.
+    /// Squared so many times.
+    #[inline(never)]
+    #[cfg_attr(target_arch = "wasm32", target_feature(enable = "simd128,relaxed-simd"))]
+    pub(super) fn squared(&self, times: u32) -> Self {
+        let c = constants();
+        let [a0, a1, a2, a3, a4] = self.0;
+        let mut square = Self([a0, a1, a2, a3, a4]);
+        for _ in 0..times {
+            let columns = square!(c, square);
+            square = carry!(c, columns);
+        }
+        square
+    }
+
+    /// Becomes `other`, limb by limb: as a whole it would be copied by a call.
     #[inline]
     #[cfg_attr(target_arch = "wasm32", target_feature(enable = "simd128,relaxed-simd"))]
-    pub(super) fn squared(&self) -> Self {
-        square(self).carry()
+    pub(super) fn set(&mut self, other: &Self) {
+        let ([to0, to1, to2, to3, to4], [a0, a1, a2, a3, a4]) = (&mut self.0, other.0);
+        (*to0, *to1, *to2, *to3, *to4) = (a0, a1, a2, a3, a4);
     }
 
     /// The elements as columns, to be combined with others.
     #[inline]
     #[cfg_attr(target_arch = "wasm32", target_feature(enable = "simd128,relaxed-simd"))]
     pub(super) fn columns(&self) -> Columns {
+        let low = constants().low;
         let [a0, a1, a2, a3, a4] = self.0;
-        Columns([integer(a0), integer(a1), integer(a2), integer(a3), integer(a4)])
+        Columns([integer(a0, low), integer(a1, low), integer(a2, low), integer(a3, low), integer(a4, low)])
     }
 
     /// The first element, and the second or its negative.
@@ -370,9 +451,9 @@ fn shuffled<const I: usize, const J: usize>(a: &[Lanes; 5], b: &[Lanes; 5]) -> [
     [shuffle::<I, J>(a0, b0), shuffle::<I, J>(a1, b1), shuffle::<I, J>(a2, b2), shuffle::<I, J>(a3, b3), shuffle::<I, J>(a4, b4)]
 }
 
-/// A number that is an integer of at most 2^51, as an integer.
+/// A number that is an integer of at most 2^51, as an integer; `low` is 3·2^51.
 #[inline]
 #[cfg_attr(target_arch = "wasm32", target_feature(enable = "simd128,relaxed-simd"))]
-fn integer(a: Lanes) -> Lanes {
-    minus(add(a, number(LOW)), number(LOW))
+fn integer(a: Lanes, low: Lanes) -> Lanes {
+    minus(add(a, low), low)
 }

@@ -69,8 +69,8 @@ pub(super) fn inverse(x: &Words, modulus: &Modulus) -> Option<Words> {
     let mut eta = -1;
     for _ in 0..BATCHES {
         let steps = steps(&mut eta, f[0], g[0]);
-        (f, g) = advance(&steps, &f, &g);
-        (d, e) = advance_modulo(&steps, &d, &e, modulus);
+        advance(&steps, &mut f, &mut g);
+        advance_modulo(&steps, &mut d, &mut e, modulus);
         if g == [0; 9] {
             return match f {
                 [1, 0, 0, 0, 0, 0, 0, 0, 0] => Some(reduce(d, modulus)),
@@ -113,49 +113,46 @@ fn steps(eta: &mut i64, f: i64, g: i64) -> Steps {
     }
 }
 
-/// `f` and `g` after the steps: divided exactly.
-fn advance(steps: &Steps, f: &Limbs, g: &Limbs) -> (Limbs, Limbs) {
+/// The steps, done to `f` and `g`, which they divide exactly.
+fn advance(steps: &Steps, f: &mut Limbs, g: &mut Limbs) {
     let Steps { u, v, q, r } = *steps;
-    let (mut next_f, mut next_g) = ([0; 9], [0; 9]);
-    let (mut carry_f, mut carry_g) = ((u * f[0] + v * g[0]) >> BITS, (q * f[0] + r * g[0]) >> BITS);
-    let from = f.iter().zip(g).skip(1);
-    for ((f, g), (to_f, to_g)) in from.zip(next_f.iter_mut().zip(&mut next_g)) {
-        carry_f += u * f + v * g;
-        carry_g += q * f + r * g;
+    let ([to_f, f @ ..], [to_g, g @ ..]) = (f, g);
+    let (mut carry_f, mut carry_g) = (u * *to_f + v * *to_g, q * *to_f + r * *to_g);
+    let (mut to_f, mut to_g) = (to_f, to_g);
+    for (f, g) in f.iter_mut().zip(g) {
+        carry_f = (carry_f >> BITS) + u * *f + v * *g;
+        carry_g = (carry_g >> BITS) + q * *f + r * *g;
         *to_f = carry_f & MASK;
         *to_g = carry_g & MASK;
-        carry_f >>= BITS;
-        carry_g >>= BITS;
+        (to_f, to_g) = (f, g);
     }
-    next_f[8] = carry_f;
-    next_g[8] = carry_g;
-    (next_f, next_g)
+    *to_f = carry_f >> BITS;
+    *to_g = carry_g >> BITS;
 }
 
-/// `d` and `e` after the steps: the multiple of the modulus that makes them divisible is added first. It is below half of 2^30 moduli in
+/// The steps, done to `d` and `e`: the multiple of the modulus that makes them divisible is added first. It is below half of 2^30 moduli in
 /// size, so each batch makes them larger by half a modulus at most, and all 25 come to less than 2^260.
-fn advance_modulo(steps: &Steps, d: &Limbs, e: &Limbs, modulus: &Modulus) -> (Limbs, Limbs) {
+fn advance_modulo(steps: &Steps, d: &mut Limbs, e: &mut Limbs, modulus: &Modulus) {
     let Steps { u, v, q, r } = *steps;
     let multiple = |low: i64| {
         let least = (low & MASK).wrapping_mul(modulus.inverse) & MASK;
         if least > MASK / 2 { least - (1 << BITS) } else { least }
     };
-    let (low_d, low_e) = (u * d[0] + v * e[0], q * d[0] + r * e[0]);
-    let (m, n) = (multiple(low_d), multiple(low_e));
-    let (mut next_d, mut next_e) = ([0; 9], [0; 9]);
-    let (mut carry_d, mut carry_e) = ((low_d + m * modulus.limbs[0]) >> BITS, (low_e + n * modulus.limbs[0]) >> BITS);
-    let from = d.iter().zip(e).zip(&modulus.limbs).skip(1);
-    for (((d, e), p), (to_d, to_e)) in from.zip(next_d.iter_mut().zip(&mut next_e)) {
-        carry_d += u * d + v * e + m * p;
-        carry_e += q * d + r * e + n * p;
+    let ([to_d, d @ ..], [to_e, e @ ..], [p, moduli @ ..]) = (d, e, &modulus.limbs);
+    let (mut carry_d, mut carry_e) = (u * *to_d + v * *to_e, q * *to_d + r * *to_e);
+    let (m, n) = (multiple(carry_d), multiple(carry_e));
+    carry_d += m * p;
+    carry_e += n * p;
+    let (mut to_d, mut to_e) = (to_d, to_e);
+    for ((d, e), p) in d.iter_mut().zip(e).zip(moduli) {
+        carry_d = (carry_d >> BITS) + u * *d + v * *e + m * p;
+        carry_e = (carry_e >> BITS) + q * *d + r * *e + n * p;
         *to_d = carry_d & MASK;
         *to_e = carry_e & MASK;
-        carry_d >>= BITS;
-        carry_e >>= BITS;
+        (to_d, to_e) = (d, e);
     }
-    next_d[8] = carry_d;
-    next_e[8] = carry_e;
-    (next_d, next_e)
+    *to_d = carry_d >> BITS;
+    *to_e = carry_e >> BITS;
 }
 
 /// From a few moduli more or less to between 0 and the modulus.

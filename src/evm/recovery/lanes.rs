@@ -88,8 +88,7 @@ mod imp {
     }
     /// These bits.
     #[inline]
-    #[target_feature(enable = "simd128")]
-    pub(in super::super) fn lanes(first: u64, second: u64) -> Lanes {
+    pub(in super::super) const fn lanes(first: u64, second: u64) -> Lanes {
         u64x2(first, second)
     }
     /// The bits of each lane.
@@ -154,7 +153,7 @@ mod imp {
     pub(in super::super) fn both(bits: u64) -> Lanes {
         [bits; 2]
     }
-    pub(in super::super) fn lanes(first: u64, second: u64) -> Lanes {
+    pub(in super::super) const fn lanes(first: u64, second: u64) -> Lanes {
         [first, second]
     }
     pub(in super::super) fn bits(a: Lanes) -> [u64; 2] {

@@ -46,37 +46,39 @@ impl Sum {
     #[inline(never)]
     #[cfg_attr(target_arch = "wasm32", target_feature(enable = "simd128,relaxed-simd"))]
     pub(super) fn double(&mut self) {
-        let Self { xz, yg } = *self;
-        let xy = xz.shuffle::<0, 2>(&yg);
-        let ab = square(&xy).carry();
+        let Self { xz, yg } = self;
+        let xy = xz.shuffle::<0, 2>(yg);
+        let ab = xy.squared(1);
         // [A² | B²], [XB | YZ]
         let fourths = square(&ab);
-        let products = mul(&xy, &ab.shuffle::<1, 3>(&xz));
+        let products = mul(&xy, &ab.shuffle::<1, 3>(xz));
         let x = fourths.minus(&products).times_power(3).plus(&fourths);
         let rest = products.times_power(2).minus(&x).carry();
         let x_z = x.shuffle::<0, 3>(&products.times_power(1)).carry();
         // [A(S − X') | Y·Z·zg], whose first is taken three times
-        let last = mul(&ab.shuffle::<0, 2>(&yg), &rest.shuffle::<0, 3>(&yg));
+        let last = mul(&ab.shuffle::<0, 2>(yg), &rest.shuffle::<0, 3>(yg));
         let y = last.minus(&fourths.times_power(3).shuffle::<1, 1>(&fourths)).first_alone();
-        *self = Self { xz: x_z, yg: last.times_power(1).plus(&y).carry() };
+        self.xz.set(&x_z);
+        self.yg.set(&last.times_power(1).plus(&y).carry());
     }
 
-    /// Plus a table's point (x, y), z being Z or Z·zg: H = x·z² − X, R = y·z³ − Y, V = X·H²; X' = R² − H³ − 2V, Y' = R(V − X') − Y·H³,
+    /// Plus a table's point (x, y), or less it (its y is negated), z being Z or Z·zg: H = x·z² − X, R = y·z³ − Y, V = X·H²; X' = R² − H³ − 2V, Y' = R(V − X') − Y·H³,
     /// Z' = Z·H. Columns weigh 5 at most, in V − X'.
     #[inline(never)]
     #[cfg_attr(target_arch = "wasm32", target_feature(enable = "simd128,relaxed-simd"))]
-    pub(super) fn add(&mut self, entry: &Pair, scale: Scale) {
-        let Self { xz, yg } = *self;
+    pub(super) fn add(&mut self, entry: &Pair, negate: bool, scale: Scale) {
+        let Self { xz, yg } = self;
+        let entry = &entry.second_negated(negate);
         let zs = match scale {
-            Scale::Isomorphic => xz,
-            Scale::One => yg,
+            Scale::Isomorphic => &*xz,
+            Scale::One => &*yg,
         };
-        let z = zs.shuffle::<1, 1>(&zs);
+        let z = zs.shuffle::<1, 1>(zs);
         // [z² | y·z]
         let powers = mul(&zs.shuffle::<1, 3>(entry), &z).carry();
         let scaled = mul(&entry.shuffle::<0, 3>(&powers), &powers.shuffle::<0, 0>(&powers));
         // [H | R]
-        let hr = scaled.minus(&xz.shuffle::<0, 2>(&yg).columns()).carry();
+        let hr = scaled.minus(&xz.shuffle::<0, 2>(yg).columns()).carry();
         let squares = square(&hr);
         let h2 = squares.carry();
         // [V | H³]
@@ -88,10 +90,11 @@ impl Sum {
         // [X' | V − X']
         let x_d = x.shuffle::<0, 3>(&v.minus(&x)).carry();
         // [Z' | Z'·zg]
-        let z_g = mul(&xz.shuffle::<1, 3>(&yg), &hr.shuffle::<0, 0>(&hr)).carry();
-        let last = mul(&hr.shuffle::<1, 2>(&yg), &x_d.shuffle::<1, 3>(&h3));
+        let z_g = mul(&xz.shuffle::<1, 3>(yg), &hr.shuffle::<0, 0>(&hr)).carry();
+        let last = mul(&hr.shuffle::<1, 2>(yg), &x_d.shuffle::<1, 3>(&h3));
         let y = last.minus(&last.shuffle::<1, 1>(&last)).carry();
-        *self = Self { xz: x_d.shuffle::<0, 2>(&z_g), yg: y.shuffle::<0, 3>(&z_g) };
+        self.xz.set(&x_d.shuffle::<0, 2>(&z_g));
+        self.yg.set(&y.shuffle::<0, 3>(&z_g));
     }
 }
 
@@ -103,33 +106,32 @@ pub(super) fn rescaled(entry: &Pair, s: &Pair) -> Pair {
     mul(&entry.shuffle::<0, 3>(&powers), &powers.shuffle::<0, 0>(&powers)).carry()
 }
 
-/// P, 3P, 5P… on the isomorphic curve where the last of them is affine, and its scale, in both lanes.
+/// P, 3P, 5P… on the isomorphic curve where the last of them is affine; returned is its scale, in both lanes. `ratios` is as long, and overwritten.
 ///
 /// All are made with one Z in common with 2P (co-Z additions: Méloni, "New point addition formulae for ECC applications", 2007). No sum here is
-/// of equal or opposite points: P has the prime order n, which divides no number below 4N.
+/// of equal or opposite points: P has the prime order n, which divides no number below 4N, N being how many there are.
 #[inline(never)]
 #[cfg_attr(target_arch = "wasm32", target_feature(enable = "simd128,relaxed-simd"))]
-pub(super) fn odd_multiples<const N: usize>(point: &Pair) -> ([Pair; N], Pair) {
-    let (mut even, first, z) = doubled(point);
-    let mut multiples = [first; N];
-    let mut ratios = [z; N];
-    let mut odd = first;
-    for (multiple, ratio) in multiples.iter_mut().zip(&mut ratios).skip(1) {
-        *ratio = add_sharing(&mut even, &mut odd);
-        *multiple = odd;
+pub(super) fn odd_multiples(point: &Pair, multiples: &mut [Pair], ratios: &mut [Pair]) -> Pair {
+    let (mut even, mut odd, z) = doubled(point);
+    let mut is_first = true;
+    for (multiple, to) in multiples.iter_mut().zip(ratios.iter_mut()) {
+        to.set(&if is_first { z } else { add_sharing(&mut even, &mut odd) });
+        multiple.set(&odd);
+        is_first = false;
     }
     let mut scale = Pair::one();
-    for (multiple, ratio) in multiples.iter_mut().zip(&ratios).rev() {
-        *multiple = rescaled(multiple, &scale);
-        scale = scale.times(ratio);
+    for (multiple, ratio) in multiples.iter_mut().zip(ratios.iter()).rev() {
+        multiple.set(&rescaled(multiple, &scale));
+        scale.set(&scale.times(ratio));
     }
-    (multiples, scale)
+    scale
 }
 
 /// 2P and P = (x, y) with the Z of 2P, which is 2y: A = x², B = y², S = 4xB; (9A² − 2S, 3A(S − X) − 8B²) and (S, 8B²).
 #[cfg_attr(target_arch = "wasm32", target_feature(enable = "simd128,relaxed-simd"))]
 fn doubled(point: &Pair) -> (Pair, Pair, Pair) {
-    let ab = square(point).carry();
+    let ab = point.squared(1);
     let fourths = square(&ab);
     let product = mul(point, &ab.shuffle::<1, 1>(&ab));
     let same = product.times_power(2).shuffle::<0, 3>(&fourths.times_power(3)).carry();
@@ -158,14 +160,14 @@ fn add_sharing(even: &mut Pair, odd: &mut Pair) -> Pair {
     let differences = w.minus(&swapped).shuffle::<0, 3>(&swapped.minus(&x)).carry();
     let last = mul(&even.shuffle::<1, 3>(&hk), &differences);
     let a_y = last.shuffle::<0, 3>(&last.minus(&last.shuffle::<0, 0>(&last))).carry();
-    *even = w_x.shuffle::<0, 2>(&a_y);
-    *odd = w_x.shuffle::<1, 3>(&a_y);
+    even.set(&w_x.shuffle::<0, 2>(&a_y));
+    odd.set(&w_x.shuffle::<1, 3>(&a_y));
     hk.shuffle::<0, 0>(&hk)
 }
 
 /// x³ + 7, of both lanes.
 #[cfg_attr(target_arch = "wasm32", target_feature(enable = "simd128,relaxed-simd"))]
 pub(super) fn right_side(x: &Pair) -> Pair {
-    let cube: Columns = mul(&x.squared(), x);
+    let cube: Columns = mul(&x.squared(1), x);
     cube.plus(&Pair::seven().columns()).carry()
 }

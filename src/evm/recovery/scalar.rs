@@ -92,27 +92,31 @@ impl Half {
         Self { negative, magnitude: [l0 | l1 << 32, l2 | l3 << 32] }
     }
 
-    /// From the least digit on: zeros are passed over, then `width` bits make a digit. One above half counts its distance to 2^width, which
-    /// is carried.
+    /// From the least digit on: bits that are as the carry is are passed over, then `width` bits and the carry make a digit. One above half
+    /// counts its distance to 2^width, which is carried.
     fn digits(self, width: u32) -> Digits {
         let [low, high] = self.magnitude;
-        let mut rest = u128::from(low) | u128::from(high) << 64;
         let mut digits = [0; 129];
-        let mut to = digits.iter_mut();
         let mask = (1 << width) - 1;
-        let mut skip = 0;
-        while rest != 0 {
-            let zeros = rest.trailing_zeros();
-            rest >>= zeros;
-            skip += zeros;
-            let low = i16::try_from(rest & mask).unwrap_or_default();
-            let digit = if low >> (width - 1) == 0 { low } else { low - (1 << width) };
-            rest = if digit < 0 { rest + u128::from(digit.unsigned_abs()) } else { rest - u128::from(digit.unsigned_abs()) };
-            rest >>= width;
-            if let (Some(to), Ok(position)) = (to.nth(usize::try_from(skip).unwrap_or_default()), i8::try_from(digit)) {
-                *to = if self.negative { -position } else { position };
+        let (mut at, mut carry) = (0, 0);
+        // Above bit 127 there are none, and the carry is spent at bit 128 at the latest.
+        while at <= 128 {
+            let bits = match at {
+                0 => low,
+                1..64 => low >> at | high << (64 - at),
+                64..128 => high >> (at - 64),
+                _ => 0,
+            };
+            let same = if carry == 0 { bits.trailing_zeros() } else { bits.trailing_ones() };
+            if same == 0 {
+                let digit = i16::try_from(bits & mask).unwrap_or_default() + carry;
+                carry = digit >> (width - 1);
+                let digit = i8::try_from(digit - (carry << width)).unwrap_or_default();
+                if let Some(to) = usize::try_from(at).ok().and_then(|at| digits.get_mut(at)) {
+                    *to = if self.negative { -digit } else { digit };
+                }
             }
-            skip = width - 1;
+            at += if same == 0 { width } else { same };
         }
         digits
     }

