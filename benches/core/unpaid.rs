@@ -126,7 +126,7 @@ pub(crate) fn all(bench: &mut Bench) {
     let path = |path: String| Unpaid { target: format!("/v1/{path}"), ..Unpaid::default() };
     let authorization = |authorization: String| Unpaid { authorization, ..Unpaid::default() };
     let names = |free: bool| {
-        let names: String = (0..128).map(|index| format!("x-original-path.of.mine-{index:05}\n")).collect();
+        let names: String = (0..100).map(|index| format!("x-original-path.of.mine-{index:05}\n")).collect();
         let connection = "x,".repeat(512);
         Unpaid { names, connection, target: if free { "/free" } else { "/v1/quote" }.into(), ..Unpaid::default() }
     };
