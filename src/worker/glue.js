@@ -162,13 +162,12 @@ export function fetched(env, service, request, limit, id, settle) {
 
 /**
  * Tells what comes of sending a request on, as {@link forward} does. `upload` is the flow of its body. A small body of the response is
- * read with it if it `isGathered`: see {@link whole}. The time ends with its head.
+ * read with it if it `isGathered`, within the same time: see {@link whole}.
  */
 export function sent(env, service, request, text, body, limit, upload, isGathered, id, settle) {
-  within(limit, forward(env, service, request, text, body), upload, (outcome, failed) => {
-    if (failed || outcome === undefined || !isGathered) settle(id, outcome, failed);
-    else gather(outcome).then(() => settle(id, outcome, false));
-  });
+  const head = forward(env, service, request, text, body);
+  const answer = isGathered ? head.then(gathered) : head;
+  within(limit, answer, upload, (outcome, failed) => settle(id, outcome, failed));
 }
 
 /** Which headers a response to a request without a price may not have, and what becomes of one that has, or of none. */
@@ -258,12 +257,12 @@ const wholes = new WeakMap();
 
 /**
  * Reads the body of a response as a whole if it is small by the origin's word, and not decoded on the way. The runtime does that for
- * half of what a reader of its stream costs. What came of it is told by {@link whole}.
+ * half of what a reader of its stream costs. What came of it is told by {@link whole}. Returns the response.
  */
-async function gather(response) {
+async function gathered(response) {
   const { headers } = response;
   const length = headers.get("content-length");
-  if (length === null || !(Number(length) <= SMALL) || headers.has("content-encoding")) return;
+  if (length === null || !(Number(length) <= SMALL) || headers.has("content-encoding")) return response;
   try {
     const bytes = new Uint8Array(await response.arrayBuffer());
     // An answer to HEAD announces what it does not bring.
@@ -271,6 +270,7 @@ async function gather(response) {
   } catch (error) {
     wholes.set(response, { error });
   }
+  return response;
 }
 
 /**

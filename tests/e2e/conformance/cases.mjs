@@ -385,6 +385,15 @@ export const CASES = {
     await mark.moved({ ...ONE, origin: 2 });
   },
 
+  async "an origin that stands still within a small body has delivered nothing in time, and the same proof fetches it"(way) {
+    const mark = await way.stack.mark();
+    const proof = await way.proof(PATH);
+    way.stack.origin.next(faults.stallMidBody());
+    expectUndelivered(await way.present(PATH, proof), 504);
+    await way.expectPaid(await way.present(PATH, proof), proof);
+    await mark.moved({ ...ONE, origin: 2 });
+  },
+
   async "an origin that asks for payment itself is a bad gateway, not a second price"(way) {
     const mark = await way.stack.mark();
     const proof = await way.proof(PATH);

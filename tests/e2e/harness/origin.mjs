@@ -114,6 +114,13 @@ export const faults = {
       response.write(sent, () => request.socket.destroy());
     },
   }),
+  /** Announces more than it sends, and never ends. */
+  stallMidBody: (sent = "half of ", announced = 100) => ({
+    answer(_request, response) {
+      response.writeHead(200, { "content-type": "text/plain", "content-length": `${announced}` });
+      response.write(sent);
+    },
+  }),
   /** Answers before it has read the request, and gives up when its client breaks that. */
   givesUp: (begun) => ({
     early(request, response) {
