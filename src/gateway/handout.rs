@@ -1,7 +1,7 @@
 //! What a rail's network gives for offers before they can be made, such as invoices, and to whom it was given: who does not pay causes
 //! it, so one client gets only so many, and so do all together. Whoever has had those is given the last one again.
 
-use crate::rail::Fresh;
+use crate::rail::{Fresh, RailId};
 use crate::time::Timestamp;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -37,8 +37,8 @@ pub enum Next {
 /// What an offer is made for: an offer that is told by its rail and request object, and the request that it is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wanted {
-    /// Place of the rail in the configuration.
-    pub rail: usize,
+    /// The rail.
+    pub rail: RailId,
     /// The request object, but for what is to be given.
     pub request: String,
     /// HTTP method.
@@ -59,7 +59,7 @@ pub struct Handouts {
     /// The last that was given for each, the oldest first.
     given: Vec<(Wanted, Fresh)>,
     /// The networks that gave nothing, and until when they are left alone.
-    resting: Vec<(usize, Timestamp)>,
+    resting: Vec<(RailId, Timestamp)>,
 }
 
 impl Default for Handouts {
@@ -139,7 +139,7 @@ mod tests {
     }
 
     fn wanted(client: &str, target: &str) -> Wanted {
-        Wanted { rail: 0, request: "r".into(), method: "GET".into(), target: target.into(), client: client.into() }
+        Wanted { rail: RailId(0), request: "r".into(), method: "GET".into(), target: target.into(), client: client.into() }
     }
 
     fn fresh(value: &str, until: Timestamp) -> Fresh {
@@ -195,7 +195,7 @@ mod tests {
         assert_eq!(handouts.ask(&one, at(0)), Next::Ask);
         handouts.given(one.clone(), None, at(0));
         assert_eq!(handouts.ask(&wanted("b", "/y"), at(1)), Next::DoWithout);
-        assert_eq!(handouts.ask(&Wanted { rail: 1, ..one.clone() }, at(1)), Next::Ask);
+        assert_eq!(handouts.ask(&Wanted { rail: RailId(1), ..one.clone() }, at(1)), Next::Ask);
         assert_eq!(handouts.ask(&one, at(2)), Next::Ask);
     }
 

@@ -16,7 +16,7 @@ std::thread_local! {
 /// What the network gives for an offer to this client. `None` when it gives nothing now, or was asked for too much.
 pub(super) async fn fresh(request: &PaidRequest<'_>, offer: &Offer, ask: Ask) -> Option<Fresh> {
     let wanted = Wanted {
-        rail: offer.rail.0,
+        rail: offer.rail,
         request: offer.request.clone(),
         method: request.asked.method.to_owned(),
         target: request.asked.target.to_owned(),

@@ -1,16 +1,15 @@
-//! An object's alarm.
+//! Alarms of objects.
 
-use super::table::set_alarm;
 use crate::time::{self, Timestamp};
 use crate::worker::clock::now;
 use std::cell::Cell;
 use std::time::Duration;
-use worker::{Result, State, console_error};
+use worker::{Date, DateInit, Result, ScheduledTime, State, console_error};
 
 /// Work that is hindered, by a wrong configuration for one, is taken up again after this.
 const HINDERED: Duration = Duration::from_secs(30);
 
-/// See the module. It remembers when it goes off.
+/// An object's alarm that remembers when it goes off.
 #[derive(Default)]
 pub(super) struct Alarm(Cell<time::Alarm>);
 
@@ -53,10 +52,32 @@ impl Alarm {
         self.0.set(time::Alarm::Unknown);
     }
 
-    /// Has work that failed taken up again. The platform drops an alarm that fails too often, and with it what was to be done.
+    /// Has work that failed taken up again, or sooner if it is set for that.
     pub(super) async fn or_later(&self, state: &State, who: &str, work: Result<()>) -> Result<()> {
-        let Err(error) = work else { return Ok(()) };
-        console_error!("{who}: {error}");
-        self.by(state, now().saturating_add(HINDERED)).await
+        match hindered(who, work) {
+            Some(at) => self.by(state, at).await,
+            None => Ok(()),
+        }
     }
+}
+
+/// Wakes the object at `at`. There is one alarm per object: the last one set counts.
+pub(super) async fn set_alarm(state: &State, at: Timestamp) -> Result<()> {
+    let date = js_sys::Date::from(Date::new(DateInit::Millis(at.millis())));
+    state.storage().set_alarm(ScheduledTime::new(date)).await
+}
+
+/// Has work that failed taken up again.
+pub(super) async fn or_later(state: &State, who: &str, work: Result<()>) -> Result<()> {
+    match hindered(who, work) {
+        Some(at) => set_alarm(state, at).await,
+        None => Ok(()),
+    }
+}
+
+/// When work that failed is to be taken up again. The platform drops an alarm that fails too often, and with it what was to be done.
+fn hindered(who: &str, work: Result<()>) -> Option<Timestamp> {
+    let error = work.err()?;
+    console_error!("{who}: {error}");
+    Some(now().saturating_add(HINDERED))
 }

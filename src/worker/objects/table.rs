@@ -9,17 +9,12 @@
 use super::message::{binary, read};
 use crate::evm::B256;
 use crate::time::Timestamp;
-use crate::worker::clock::now;
 use js_sys::Uint8Array;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::cell::OnceCell;
-use std::time::Duration;
 use wasm_bindgen::JsCast;
-use worker::{Date, DateInit, Result, ScheduledTime, State, console_error};
-
-/// Work that is hindered, by a wrong configuration for one, is taken up again after this.
-const HINDERED: Duration = Duration::from_secs(30);
+use worker::{Result, State};
 
 const MILLIS_PER_MINUTE: u64 = 60_000;
 
@@ -145,19 +140,6 @@ pub(super) fn once<T>(cell: &OnceCell<T>, open: impl FnOnce() -> Result<T>) -> R
     }
     let opened = open()?;
     Ok(cell.get_or_init(|| opened))
-}
-
-/// Wakes the object at `at`. There is one alarm per object: the last one set counts.
-pub(super) async fn set_alarm(state: &State, at: Timestamp) -> Result<()> {
-    let date = js_sys::Date::from(Date::new(DateInit::Millis(at.millis())));
-    state.storage().set_alarm(ScheduledTime::new(date)).await
-}
-
-/// Has work that failed taken up again. The platform drops an alarm that fails too often, and with it what was to be done.
-pub(super) async fn or_later(state: &State, who: &str, work: Result<()>) -> Result<()> {
-    let Err(error) = work else { return Ok(()) };
-    console_error!("{who}: {error}");
-    set_alarm(state, now().saturating_add(HINDERED)).await
 }
 
 fn stored<T: DeserializeOwned>(values: &js_sys::Array) -> Result<Vec<T>> {

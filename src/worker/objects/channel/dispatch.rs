@@ -6,8 +6,8 @@ use crate::channel::{Channel, Effect, Event};
 use crate::worker::clock::now;
 use crate::worker::config::load;
 use crate::worker::connection::Connection;
+use crate::worker::objects::alarm::{or_later, set_alarm};
 use crate::worker::objects::object::{Object, unconfigured};
-use crate::worker::objects::table::{or_later, set_alarm};
 use std::time::Duration;
 use worker::{Env, Result, State, console_error};
 
