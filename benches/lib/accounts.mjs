@@ -6,7 +6,7 @@ import { gateway } from "./contestants.mjs";
 import { buildLoad, drive } from "./measure.mjs";
 import { startOrigin } from "./origin.mjs";
 import { media, scratch } from "./places.mjs";
-import { CHAIN_ID, channelsOnChain, ESCROW, payers, settlement, TOKEN } from "./setting.mjs";
+import { CHAIN, payers, settlement } from "./setting.mjs";
 import { startWorker } from "./workerd.mjs";
 
 /** How many accounts there are in turn. */
@@ -27,14 +27,7 @@ export async function accountsBench({ buildDir, warmupMs, measureMs }) {
   const [{ folder }] = media();
   say(`A block each ${BLOCKS.everyMs} ms takes ${BLOCKS.most} transactions of an account; ${CONNECTIONS} connections.`);
   for (const number of NUMBERS) {
-    const chain = new ChainStub({
-      chainId: CHAIN_ID,
-      token: TOKEN,
-      escrow: ESCROW,
-      account: settlement.address,
-      channels: channelsOnChain,
-      blocks: BLOCKS,
-    });
+    const chain = new ChainStub({ ...CHAIN, blocks: BLOCKS });
     await chain.start();
     const { dir, remove } = scratch(folder);
     const worker = await startWorker(selling(buildDir, origin.url, chain.url, number), dir);

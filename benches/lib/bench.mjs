@@ -11,7 +11,7 @@ import { buildLoad, slice, startUp } from "./measure.mjs";
 import { startOrigin } from "./origin.mjs";
 import { media } from "./places.mjs";
 import { growthMarkdown, markdown } from "./report.mjs";
-import { CHAIN_ID, channelsOnChain, ESCROW, settlement, TOKEN } from "./setting.mjs";
+import { CHAIN } from "./setting.mjs";
 import { median, summary } from "./statistics.mjs";
 
 const PROBED_REQUESTS = 32;
@@ -21,13 +21,7 @@ const PROBED_REQUESTS = 32;
  *   buildDir: string, outDir: string}} options
  */
 export async function bench(options) {
-  const chain = new ChainStub({
-    chainId: CHAIN_ID,
-    token: TOKEN,
-    escrow: ESCROW,
-    account: settlement.address,
-    channels: channelsOnChain,
-  });
+  const chain = new ChainStub(CHAIN);
   await chain.start();
   const origin = await startOrigin();
   try {

@@ -6,7 +6,7 @@ import { ChainStub } from "./chain.mjs";
 import { gateway, probed } from "./contestants.mjs";
 import { startOrigin } from "./origin.mjs";
 import { media, scratch } from "./places.mjs";
-import { CHAIN_ID, channelsOnChain, ESCROW, payers, settlement, TOKEN } from "./setting.mjs";
+import { CHAIN, payers } from "./setting.mjs";
 import { send as sendAsIs, UNPAID } from "./unpaid.mjs";
 import { startWorker } from "./workerd.mjs";
 
@@ -39,8 +39,7 @@ const FORGOTTEN_MS = 5 * 24 * 60 * 60 * 1000;
  * `each` is each request after it, `close` is the end of a channel, `forget` is what forgetting all requests takes.
  */
 export async function countCalls({ buildDir, detail = () => {} }) {
-  const setting = { chainId: CHAIN_ID, token: TOKEN, escrow: ESCROW, account: settlement.address, channels: channelsOnChain };
-  const chain = await new ChainStub(setting).start();
+  const chain = await new ChainStub(CHAIN).start();
   const origin = await startOrigin();
   try {
     const ours = probed(gateway({ buildDir, origin: origin.url, rpcUrl: chain.url }));

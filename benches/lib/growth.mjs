@@ -7,7 +7,7 @@ import { contestants } from "./contestants.mjs";
 import { drive } from "./measure.mjs";
 import { startOrigin } from "./origin.mjs";
 import { scratch } from "./places.mjs";
-import { CHAIN_ID, channelOf, ESCROW, onChain, PRICES, payers, settlement, TOKEN, UNITS, voucher } from "./setting.mjs";
+import { CHAIN, channelOf, onChain, PRICES, payers, UNITS, voucher } from "./setting.mjs";
 import { median } from "./statistics.mjs";
 import { startWorker } from "./workerd.mjs";
 
@@ -189,7 +189,7 @@ async function measure(name, { rounds, count, buildDir, load, folder, detail }) 
 }
 
 async function prepared(axis, { who, size, buildDir, load, folder, origin }) {
-  const setting = { chainId: CHAIN_ID, token: TOKEN, escrow: ESCROW, account: settlement.address, channels: new Map() };
+  const setting = { ...CHAIN, channels: new Map() };
   const chain = await new ChainStub(setting).start();
   const { dir, remove } = scratch(folder);
   const contestant = (await contestants({ buildDir, origin: origin.url, rpcUrl: chain.url }))[who];

@@ -57,6 +57,9 @@ export const onChain = (channels) =>
   );
 export const channelsOnChain = onChain(channels);
 
+/** What the chain stub is told. */
+export const CHAIN = { chainId: CHAIN_ID, token: TOKEN, escrow: ESCROW, account: settlement.address, channels: channelsOnChain };
+
 /** Channels that nobody has opened, for vouchers that cost nothing to sign. */
 export const unopened = Array.from({ length: 256 }, (_, i) => ({ id: keyOf(`unopened ${i}`), payer: stranger }));
 for (const { id } of unopened) channelsOnChain.set(id, [false, 0n, NOBODY, NOBODY, NOBODY, NOBODY, 0n, 0n]);

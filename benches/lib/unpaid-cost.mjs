@@ -5,14 +5,13 @@ import { gateway } from "./contestants.mjs";
 import { buildLoad, slice } from "./measure.mjs";
 import { startOrigin } from "./origin.mjs";
 import { media } from "./places.mjs";
-import { CHAIN_ID, channelsOnChain, ESCROW, settlement, TOKEN } from "./setting.mjs";
+import { CHAIN } from "./setting.mjs";
 import { median } from "./statistics.mjs";
 import { caseOf, UNPAID } from "./unpaid.mjs";
 
 /** Says the median of the rounds for each kind. @param {{buildDir: string, rounds: number, warmupMs: number, measureMs: number}} options */
 export async function unpaidCost({ buildDir, rounds, warmupMs, measureMs }) {
-  const setting = { chainId: CHAIN_ID, token: TOKEN, escrow: ESCROW, account: settlement.address, channels: channelsOnChain };
-  const chain = await new ChainStub(setting).start();
+  const chain = await new ChainStub(CHAIN).start();
   const origin = await startOrigin();
   try {
     const contestant = gateway({ buildDir, origin: origin.url, rpcUrl: chain.url });

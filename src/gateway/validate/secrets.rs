@@ -53,11 +53,17 @@ impl Secrets {
         [RPC_URL, SETTLEMENT_KEY].iter().any(is_of) || PROVIDERS.iter().any(|prefix| *prefix == name || is_of(prefix))
     }
 
-    /// The secret for a rail's provider, by its name: the rail's own, or else that of all rails with such a provider.
-    pub(crate) fn of_rail<'a>(&'a self, prefix: &str, rail: &str) -> (String, Option<&'a str>) {
-        let own = format!("{prefix}_{}", secret_suffix(rail));
-        let find = |name: &str| self.of_rails.get(name).map(String::as_str);
-        find(&own).map_or_else(|| (prefix.to_owned(), find(prefix)), |value| (own.clone(), Some(value)))
+    /// A rail's own secret, with its name: `suffix` is how the names of the rail's secrets end.
+    pub(crate) fn own(&self, prefix: &str, suffix: Option<&str>) -> Option<(String, &str)> {
+        let name = format!("{prefix}_{}", suffix?);
+        let value = self.of_rails.get(&name)?;
+        Some((name, value))
+    }
+
+    /// The secret for a rail's provider, with its name: the rail's own, or else that of all rails with such a provider.
+    pub(crate) fn of_provider(&self, prefix: &str, suffix: &str) -> (String, Option<&str>) {
+        let of_all = || (prefix.to_owned(), self.of_rails.get(prefix).map(String::as_str));
+        self.own(prefix, Some(suffix)).map_or_else(of_all, |(name, value)| (name, Some(value)))
     }
 
     /// The secrets that bind challenges.
@@ -73,10 +79,8 @@ impl Secrets {
     /// The settlement keys of the rail whose secrets' names end so: its own, or those of all.
     pub(crate) fn settlement_keys(&self, suffix: Option<&str>, findings: &mut Findings) -> Option<Vec<PrivateKey>> {
         const REMEDY: &str = "set the private key of a funded account, 0x and 64 hexadecimal digits, with: wrangler secret put";
-        let own = suffix.map(|suffix| format!("{SETTLEMENT_KEY}_{suffix}"));
-        let own = own.and_then(|own| self.of_rails.get(&own).map(|value| (own, value.as_str())));
         let of_all = || self.settlement_private_key.as_deref().map(|value| (SETTLEMENT_KEY.to_owned(), value));
-        let (name, value) = own.or_else(of_all).unzip();
+        let (name, value) = self.own(SETTLEMENT_KEY, suffix).or_else(of_all).unzip();
         let name = name.unwrap_or_else(|| SETTLEMENT_KEY.to_owned());
         let keys = |value: &str| value.split(',').map(|key| PrivateKey::parse(key.trim())).collect::<Result<Vec<_>, _>>();
         match value.map(keys) {

@@ -13,6 +13,7 @@ use crate::rail::RESUMABLE;
 use crate::settlement::{Purpose, Transfer};
 use crate::time::Timestamp;
 use crate::wire::mpp::credential::Credential;
+use crate::wire::mpp::request::ChargeRequest;
 use crate::wire::problem::{Problem, ProblemKind};
 use crate::wire::x402::Reason;
 use alloc::borrow::Cow;
@@ -41,18 +42,7 @@ pub struct ChargeTerms {
     pub recipient: Address,
 }
 
-/// The request object. Fields stand in JCS order, so that its compact JSON is canonical.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Request<'a> {
-    amount: Amount,
-    currency: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    description: Option<&'a str>,
-    method_details: MethodDetails,
-    recipient: String,
-}
-
+/// Fields stand in JCS order.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct MethodDetails {
@@ -75,15 +65,9 @@ impl ChargeTerms {
             Method::Abstract => (None, None),
             Method::Evm => (Some([AUTHORIZATION]), Some(self.decimals)),
         };
-        let request = Request {
-            amount: self.amount,
-            currency: self.token.to_checksum(None),
-            description,
-            method_details: MethodDetails { chain_id: self.chain_id, credential_types, decimals },
-            recipient: self.recipient.to_checksum(None),
-        };
-        // Strings and integers always serialise.
-        serde_json::to_string(&request).unwrap_or_default()
+        let method_details = MethodDetails { chain_id: self.chain_id, credential_types, decimals };
+        let (currency, recipient) = (&self.token.to_checksum(None), &self.recipient.to_checksum(None));
+        ChargeRequest { amount: self.amount, currency, description, method_details, recipient: Some(recipient) }.to_jcs()
     }
 }
 

@@ -10,6 +10,7 @@ use crate::rail::{Answer, Ask, Fresh, Payment, Proof, RESUMABLE, Terms};
 use crate::time::Timestamp;
 use crate::wire::encoding::from_base64;
 use crate::wire::mpp::credential::Credential;
+use crate::wire::mpp::request::ChargeRequest;
 use crate::wire::problem::{Problem, ProblemKind};
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
@@ -40,17 +41,7 @@ pub struct Charge {
     expires: Timestamp,
 }
 
-/// The request object of a challenge, in JCS order (`draft-lightning-charge-00`).
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Request<'a> {
-    amount: Amount,
-    currency: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    description: Option<&'a str>,
-    method_details: MethodDetails<'a>,
-}
-
+/// Fields stand in JCS order (`draft-lightning-charge-00`).
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct MethodDetails<'a> {
@@ -61,7 +52,7 @@ struct MethodDetails<'a> {
     payment_hash: Option<&'a str>,
 }
 
-/// What is read of it again.
+/// What is read of the request object again.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Echoed<'a> {
@@ -93,9 +84,7 @@ impl Terms for Asked {
         let invoice = fresh.map(|fresh| &*fresh.value);
         let payment_hash = invoice.and_then(|invoice| Invoice::parse(invoice).ok()).map(|invoice| format!("{:x}", invoice.payment_hash));
         let method_details = MethodDetails { invoice, network: self.network.name(), payment_hash: payment_hash.as_deref() };
-        let request = Request { amount: self.satoshi, currency: "sat", description, method_details };
-        // A struct of texts always serialises.
-        serde_json::to_string(&request).unwrap_or_default()
+        ChargeRequest { amount: self.satoshi, currency: "sat", description, method_details, recipient: None }.to_jcs()
     }
 
     fn asks_first(&self) -> bool {

@@ -2,7 +2,7 @@
 
 use super::charge::Asked;
 use super::{METHOD, Network, Node, NodeKind, Rail};
-use crate::gateway::validate::{Common, Findings, Place, Rule, provider_url, rail_name};
+use crate::gateway::validate::{Common, Findings, Place, Rule, provider_url, rail_name, secret_suffix};
 use crate::money::Amount;
 use crate::rail::{AnyDraft, AnyRail, Terms};
 use alloc::boxed::Box;
@@ -97,7 +97,7 @@ fn secret(kind: NodeKind, rail: &str, common: &Common<'_>, findings: &mut Findin
         }
         NodeKind::Phoenixd => ("PHOENIXD_PASSWORD", "set the node's http-password-limited-access, with: wrangler secret put"),
     };
-    let (name, value) = common.secrets.of_rail(prefix, rail);
+    let (name, value) = common.secrets.of_provider(prefix, &secret_suffix(rail));
     let remedy = format!("{remedy} {name}");
     let is_hex = |text: &str| text.len() >= 32 && text.len().is_multiple_of(2) && text.bytes().all(|byte| byte.is_ascii_hexdigit());
     match (kind, value) {

@@ -14,6 +14,7 @@ use crate::money::Amount;
 use crate::rail::{Fresh, Payment, Proof, Terms};
 use crate::time::{Timestamp, UnixSeconds};
 use crate::wire::mpp::credential::Credential;
+use crate::wire::mpp::request::ChargeRequest;
 use crate::wire::problem::{Problem, ProblemKind};
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
@@ -32,18 +33,7 @@ pub struct Offered {
     dues: Option<Dues>,
 }
 
-/// The request object. Fields stand in JCS order, so that its compact JSON is canonical.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Request<'a> {
-    amount: Amount,
-    currency: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    description: Option<&'a str>,
-    method_details: MethodDetails,
-    recipient: String,
-}
-
+/// Fields stand in JCS order.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct MethodDetails {
@@ -201,15 +191,8 @@ impl Terms for Offered {
             splits: self.dues.iter().flat_map(|dues| &dues.splits).map(asked).collect(),
             supported_modes: supported_modes.filter(|_| is_paid),
         };
-        let request = Request {
-            amount: self.amount,
-            currency: token.to_checksum(None),
-            description,
-            method_details,
-            recipient: recipient.to_checksum(None),
-        };
-        // Strings, flags and integers always serialise.
-        serde_json::to_string(&request).unwrap_or_default()
+        let (currency, recipient) = (&token.to_checksum(None), &recipient.to_checksum(None));
+        ChargeRequest { amount: self.amount, currency, description, method_details, recipient: Some(recipient) }.to_jcs()
     }
 
     fn read(&self, credential: &Credential, expires: Timestamp) -> Result<Proof, Problem> {

@@ -5,3 +5,4 @@ pub mod challenge;
 pub mod credential;
 pub mod digest;
 pub mod receipt;
+pub mod request;

@@ -241,9 +241,8 @@ pub(in crate::rail) fn recipient(at: &str, own: Option<&str>, common: &Common<'_
 
 /// The secret with a rail's endpoints, by its name: the rail's own, or that of the only rail.
 pub(in crate::rail) fn rpc_secret<'a>(common: &Common<'a>, suffix: Option<&str>) -> Option<(String, &'a str)> {
-    let own = suffix.map(|suffix| format!("{RPC_URL}_{suffix}"));
-    let found = own.and_then(|own| common.secrets.of_rails.get(&own).map(|value| (own, value.as_str())));
-    found.or_else(|| common.secrets.rpc_url.as_deref().filter(|_| common.is_only).map(|value| (RPC_URL.to_owned(), value)))
+    let of_only = || common.secrets.rpc_url.as_deref().filter(|_| common.is_only).map(|value| (RPC_URL.to_owned(), value));
+    common.secrets.own(RPC_URL, suffix).or_else(of_only)
 }
 
 struct Network {
